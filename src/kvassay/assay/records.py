@@ -1,0 +1,112 @@
+"""What the store keeps of a run, as values: the manifest, the session in front of the probes, the probes as asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvassay.types import Message, Probe, Tool
+
+FORMAT_VERSION = 1
+
+
+class ArmSpec(BaseModel):
+    """An arm as the manifest states it; ``label`` is its name everywhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    role: str
+    k: str
+    v: str
+    rotation: bool
+    endpoint: str | None = None
+
+
+class Design(BaseModel):
+    """What is hashed before trial 1. Two runs, or a run and its resumption, may be put together only where all of
+    this is equal. Depths and contexts are tokens of the model's own tokenizer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_name: str
+    model_sha256: str | None
+    backend: str
+    server_args: tuple[str, ...] = ()
+    build: str | None = None
+    hardware: str
+    threads: int | None = None
+    arms: tuple[ArmSpec, ...]
+    depths: tuple[int, ...]
+    context_tokens: int
+    families: tuple[str, ...]
+    probes_per_family: int
+    suite_sha256: str | None = None
+    tools_sha256: str
+    session_sha256: str
+    prompts_sha256: str
+    seed: int
+    channels: tuple[str, ...]
+    parsed_share: float
+    dialect: str
+    max_tokens: int
+    top_n: int
+    alpha: float
+    margin: float
+
+
+class Manifest(BaseModel):
+    """The design and its hash, and beside it what was merely recorded: versions, host, command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    design: Design
+    design_sha256: str
+    created_at: float
+    kvassay_version: str
+    packages: dict[str, str] = Field(default_factory=dict)
+    host: dict[str, str] = Field(default_factory=dict)
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run in a store. Times are Unix seconds; ``finished_at`` None means it can be resumed."""
+
+    id: int
+    manifest: Manifest
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RungRecord:
+    """The session's prefix at one depth: its first ``n_messages`` messages, ``prompt_tokens`` as counted by the
+    server. ``prefix_text`` is the rendered prompt in front of the question."""
+
+    depth: int
+    n_messages: int
+    prompt_tokens: int
+    prefix_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """The deepest session of a run; every rung's prefix is a prefix of it. Empty for stand-alone suites."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...]
+    rungs: tuple[RungRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRecord:
+    """A probe as asked at one depth. ``suffix_text`` is what the rendered prompt adds to the rung's prefix (the whole
+    prompt where the probe stands alone)."""
+
+    depth: int
+    probe: Probe
+    prompt_sha256: str
+    prompt_tokens: int
+    suffix_text: str
