@@ -1,24 +1,24 @@
 """The one exception tree. A model's failure is a value (Outcome); only infrastructure and user errors raise.
 
-    KvassayError                 one clear message: what happened, the value, what to do next
-    ├── UsageError               the user's input is wrong                              exit code 2
-    │   ├── ConfigError          settings, cache types, depths
-    │   ├── SuiteError           a suite file's line
-    │   └── ModelFileError       missing, corrupt or not a GGUF
-    ├── FetchError               a model could not be downloaded                        exit code 3
-    ├── BackendError             a server did not do its part                           exit code 4
-    │   ├── BootFailed           it did not start; carries the log's decisive lines
-    │   │   ├── OutOfMemory
-    │   │   ├── PairRefused      the back end refuses this K/V pair
-    │   │   └── PortTaken
-    │   ├── NotEngaged           it runs, but not with what was asked for
-    │   ├── ServerDied
-    │   ├── ServerHung
-    │   └── ContextExceeded
-    └── StoreError               the store can't be read or written                     exit code 5
-        ├── StoreBusy            another process writes to it
-        ├── StoreMismatch        manifests differ; names the fields
-        └── StoreFormat          older or newer format
+KvassayError                 one clear message: what happened, the value, what to do next
+├── UsageError               the user's input is wrong                              exit code 2
+│   ├── ConfigError          settings, cache types, depths
+│   ├── SuiteError           a suite file's line
+│   └── ModelFileError       missing, corrupt or not a GGUF
+├── FetchError               a model could not be downloaded                        exit code 3
+├── BackendError             a server did not do its part                           exit code 4
+│   ├── BootFailed           it did not start; carries the log's decisive lines
+│   │   ├── OutOfMemory
+│   │   ├── PairRefused      the back end refuses this K/V pair
+│   │   └── PortTaken
+│   ├── NotEngaged           it runs, but not with what was asked for
+│   ├── ServerDied
+│   ├── ServerHung
+│   └── ContextExceeded
+└── StoreError               the store can't be read or written                     exit code 5
+├── StoreBusy            another process writes to it
+├── StoreMismatch        manifests differ; names the fields
+└── StoreFormat          older or newer format
 """
 
 from __future__ import annotations

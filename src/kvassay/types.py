@@ -84,7 +84,8 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class ExpectedCall:
     """A right call: for each parameter the accepted values. A parameter not listed must be absent, or be listed in
-    ``optional``, or hold its schema's default."""
+    ``optional``, or hold its schema's default.
+    """
 
     name: str
     arguments: dict[str, tuple[JsonValue, ...]]
@@ -135,7 +136,8 @@ class Stop(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Timings:
     """The server's own counts for one request. ``processed_tokens`` are prompt tokens computed anew,
-    ``cached_tokens`` those reused from the prompt cache."""
+    ``cached_tokens`` those reused from the prompt cache.
+    """
 
     cached_tokens: int
     processed_tokens: int
@@ -180,7 +182,8 @@ class WireCall:
 @dataclass(frozen=True, slots=True)
 class ChatReply:
     """The parsed channel's answer. ``status`` ≠ 200 is a value, not an exception: llama.cpp reports some malformed
-    calls as HTTP 500, and the body then is the evidence."""
+    calls as HTTP 500, and the body then is the evidence.
+    """
 
     content: str = ""
     reasoning: str = ""
@@ -194,7 +197,8 @@ class ChatReply:
 @dataclass(frozen=True, slots=True)
 class ParseFault:
     """What was wrong with a call's text: ``kind`` is ``json_invalid``, ``truncated``, ``empty``, ``concatenated``,
-    ``stray_tail`` …; ``text`` the offending piece, verbatim."""
+    ``stray_tail`` …; ``text`` the offending piece, verbatim.
+    """
 
     kind: str
     detail: str
@@ -259,7 +263,8 @@ class OutcomeClass(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The grade of one trial: its class, one sentence of detail, and for verbatim misses the edit distance
-    (characters, Levenshtein) to the nearest stretch of the newest view of the file."""
+    (characters, Levenshtein) to the nearest stretch of the newest view of the file.
+    """
 
     kind: OutcomeClass
     detail: str = ""
@@ -334,7 +339,8 @@ class BootFacts:
 @dataclass(frozen=True, slots=True)
 class BootRecord:
     """One start of an arm's server, as kept in the store. Times are Unix seconds; prompt tokens are the server's own
-    count over the whole boot; ``bound_tokens`` is the ladder's lower bound for the work this boot did."""
+    count over the whole boot; ``bound_tokens`` is the ladder's lower bound for the work this boot did.
+    """
 
     id: int
     arm: str

@@ -1,0 +1,1 @@
+"""The experiment: design, schedule, runner, store."""

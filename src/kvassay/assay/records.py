@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kvassay.types import Message, Probe, Tool
 
@@ -26,7 +26,8 @@ class ArmSpec(BaseModel):
 
 class Design(BaseModel):
     """What is hashed before trial 1. Two runs, or a run and its resumption, may be put together only where all of
-    this is equal. Depths and contexts are tokens of the model's own tokenizer."""
+    this is equal. Depths and contexts are tokens of the model's own tokenizer.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,6 +70,7 @@ class Manifest(BaseModel):
     packages: dict[str, str] = Field(default_factory=dict)
     host: dict[str, str] = Field(default_factory=dict)
     command: tuple[str, ...] = ()
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class RunRecord:
 @dataclass(frozen=True, slots=True)
 class RungRecord:
     """The session's prefix at one depth: its first ``n_messages`` messages, ``prompt_tokens`` as counted by the
-    server. ``prefix_text`` is the rendered prompt in front of the question."""
+    server. ``prefix_text`` is the rendered prompt in front of the question.
+    """
 
     depth: int
     n_messages: int
@@ -102,11 +105,13 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRecord:
-    """A probe as asked at one depth. ``suffix_text`` is what the rendered prompt adds to the rung's prefix (the whole
-    prompt where the probe stands alone)."""
+    """A probe as asked at one depth. The rendered prompt is the first ``prefix_chars`` characters of the rung's
+    ``prefix_text`` (None: all of them), then ``suffix_text``; where the probe stands alone, ``suffix_text`` is all.
+    """
 
     depth: int
     probe: Probe
     prompt_sha256: str
     prompt_tokens: int
     suffix_text: str
+    prefix_chars: int | None = None

@@ -1,0 +1,109 @@
+"""Back ends: one file per way to run a server, one line in the table to add one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from kvassay.backend.attach import Attach
+from kvassay.backend.base import Backend
+from kvassay.backend.embedded import Embedded
+from kvassay.backend.engaged import FlashAttention
+from kvassay.backend.llama_server import LlamaServer
+from kvassay.errors import ConfigError
+
+__all__ = ["BACKENDS", "Options", "make"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything a run may say about its back end; each factory takes what concerns it."""
+
+    model_path: Path | None = None
+    binary: str | None = None
+    url: str | None = None
+    extra_args: tuple[str, ...] = ()
+    threads: int | None = None
+    flash_attention: FlashAttention = "auto"
+    gpu_layers: int | None = None
+    port: int | None = None
+    log_dir: Path | None = None
+    model_sha256: str | None = None
+
+    @property
+    def model(self) -> Path:
+        if self.model_path is None:
+            raise ConfigError("this back end needs a model", hint="Name one with --model, or attach to a server.")
+        return self.model_path
+
+
+def _embedded(o: Options) -> Backend:
+    if o.extra_args:
+        raise ConfigError(
+            f"server flags {' '.join(o.extra_args)!r} need the back end llama-server",
+            hint="The embedded server takes only kvassay's own options.",
+        )
+    return Embedded(
+        o.model, o.threads, o.flash_attention, o.gpu_layers, o.port, log_dir=o.log_dir, model_sha256=o.model_sha256
+    )
+
+
+def _llama_server(o: Options) -> Backend:
+    return LlamaServer(
+        o.model,
+        binary=o.binary,
+        extra_args=o.extra_args,
+        threads=o.threads,
+        flash_attention=o.flash_attention,
+        gpu_layers=o.gpu_layers,
+        port=o.port,
+        log_dir=o.log_dir,
+        model_sha256=o.model_sha256,
+    )
+
+
+def _attach(o: Options) -> Backend:
+    return Attach(o.url, model_sha256=o.model_sha256)
+
+
+BACKENDS: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
+    {"embedded": _embedded, "llama-server": _llama_server, "attach": _attach}
+)
+
+
+def make(
+    name: str,
+    *,
+    model_path: Path | None = None,
+    binary: str | None = None,
+    url: str | None = None,
+    extra_args: Sequence[str] = (),
+    threads: int | None = None,
+    flash_attention: FlashAttention = "auto",
+    gpu_layers: int | None = None,
+    port: int | None = None,
+    log_dir: Path | None = None,
+    model_sha256: str | None = None,
+) -> Backend:
+    """The back end called ``name``, one of ``BACKENDS``. Raises ConfigError for an unknown name or a missing part.
+
+    ``binary`` and ``extra_args`` concern llama-server, ``url`` attach; ``port`` None leaves the choice to the system;
+    ``log_dir`` keeps the servers' logs.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"unknown back end {name!r}", hint=f"Known: {', '.join(BACKENDS)}.")
+    options = Options(
+        model_path=model_path,
+        binary=binary,
+        url=url,
+        extra_args=tuple(extra_args),
+        threads=threads,
+        flash_attention=flash_attention,
+        gpu_layers=gpu_layers,
+        port=port,
+        log_dir=log_dir,
+        model_sha256=model_sha256,
+    )
+    return BACKENDS[name](options)

@@ -1,1 +1,64 @@
 """The command line: one file per command, each parses, calls the API and prints."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from kvassay.errors import KvassayError
+
+COMMANDS = {
+    "demo": "Measure the small demo model: no model of your own needed.",
+    "run": "Measure how your model's tool calls fare under each K/V pair.",
+    "report": "Print and write the report of a stored run.",
+    "export": "Write a stored run's trials as JSONL or Parquet.",
+    "models": "List, fetch, verify and remove the named small models.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are used, so that --help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"kvassay.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101  each command's file holds one of its name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(package_name="kvassay")
+def app() -> None:
+    """Kvassay measures whether your KV-cache precision breaks your agent's tool calls:
+    on your own model, build and hardware, K and V apart, at each context length.
+    """
+
+
+def main() -> None:
+    """Run the program; every error of ours is one clear message and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        code = 130
+    except KvassayError as error:
+        click.echo(f"kvassay: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code or 0)

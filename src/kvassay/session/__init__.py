@@ -1,0 +1,1 @@
+"""The agent's session that fills the context: a coding agent at work over real sources, seeded."""

@@ -1,0 +1,6 @@
+"""``python -m kvassay``."""
+
+from kvassay.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""From the pairs a user asks about to the arms of a run: the 2×2 that isolates K from V, or the grid as given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kvassay.backend.kv import parse_pair
+from kvassay.errors import ConfigError
+from kvassay.settings import RunSettings
+from kvassay.types import Arm, KVConfig, Role
+
+
+def arms_of(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
+    """The reference first, the candidates as asked, its second boot (A/A) last.
+
+    Raises ConfigError for unknown types, for pairs given with endpoints, and where there is nothing to run.
+    """
+    if settings.attach:
+        return _attached(settings, types)
+    reference = parse_pair(settings.reference, types)
+    candidates = _distinct(_candidates(settings, reference, types), reference)
+    repeat = (Arm(reference, Role.REPEAT),) if settings.repeat else ()
+    return (Arm(reference, Role.REFERENCE), *(Arm(kv) for kv in candidates), *repeat)
+
+
+def _candidates(settings: RunSettings, reference: KVConfig, types: Sequence[str]) -> Iterator[KVConfig]:
+    pairs = [parse_pair(text, types) for text in settings.pairs]
+    if len(pairs) == 1 and settings.isolate and not (settings.k_types or settings.v_types):
+        yield KVConfig(pairs[0].k, reference.v, pairs[0].rotation)
+        yield KVConfig(reference.k, pairs[0].v, pairs[0].rotation)
+    yield from pairs
+    for k in settings.k_types or ((reference.k,) if settings.v_types else ()):
+        for v in settings.v_types or (reference.v,):
+            yield parse_pair(f"{k}/{v}", types)
+
+
+def _distinct(pairs: Iterator[KVConfig], reference: KVConfig) -> tuple[KVConfig, ...]:
+    return tuple(dict.fromkeys(pair for pair in pairs if pair != reference))
+
+
+def _attached(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
+    if settings.pairs or settings.k_types or settings.v_types:
+        raise ConfigError("--kv, --k and --v start servers; with --attach the pairs are those of the running ones.")
+    stated = [_endpoint(text, types) for text in settings.attach]
+    wanted = parse_pair(settings.reference, types)
+    first = next((pair for pair, _ in stated if pair == wanted), stated[0][0])
+    arms: list[Arm] = []
+    for pair, url in sorted(stated, key=lambda item: item[0] != first):
+        known = sum(arm.kv == pair for arm in arms)
+        if known > (pair == first):
+            raise ConfigError(f"--attach names {pair} too often; only the reference may have a second server.")
+        role = (Role.REFERENCE, Role.REPEAT)[known] if pair == first else Role.CANDIDATE
+        arms.append(Arm(pair, role, endpoint=url))
+    return tuple(sorted(arms, key=lambda arm: arm.role is Role.REPEAT))
+
+
+def _endpoint(text: str, types: Sequence[str]) -> tuple[KVConfig, str]:
+    pair, equals, url = text.partition("=")
+    if not equals or not url.startswith(("http://", "https://")):
+        raise ConfigError(f"--attach {text!r} is not PAIR=URL", hint="For example: f16/f16=http://127.0.0.1:8080")
+    return parse_pair(pair, types), url.rstrip("/")

@@ -1,0 +1,119 @@
+"""One boot climbs the ladder once: prompt processing is paid once per depth, each probe adds only its own suffix."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import TypeVar
+
+from kvassay.assay import events
+from kvassay.assay.meter import Meter
+from kvassay.assay.prompts import Prompt, PromptBook
+from kvassay.assay.schedule import Slot
+from kvassay.assay.store import Store, StoredRun, Usage
+from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
+from kvassay.backend.base import Boot, Listener, Sampling
+from kvassay.types import Channel, Timings, Trial
+
+Answer = TypeVar("Answer")
+
+
+class Interrupted(Exception):
+    """The user stopped the run between two trials."""
+
+
+class Climb:
+    """The work of one boot of one arm, trial by trial into the store."""
+
+    def __init__(
+        self,
+        boot: Boot,
+        arm: str,
+        *,
+        book: PromptBook,
+        native: str | None,
+        sampling: Sampling,
+        store: Store,
+        run: StoredRun,
+        meter: Meter,
+        observe: events.Observer,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._boot, self._arm, self._book, self._native, self._sampling = boot, arm, book, native, sampling
+        self._store, self._run, self._meter, self._observe, self._stop = store, run, meter, observe, stop
+        self._prompts = {(prompt.depth, prompt.probe.id): prompt for prompt in book.prompts}
+        self._asked: set[tuple[int, str]] = set()
+        self._climbed = 0
+        self._contexts = Contexts()
+        self._number = store.add_boot(run, arm, boot.facts)
+        self.usage = Usage()
+
+    def run(self, slots: Sequence[Slot], listener: Listener) -> None:
+        """Ask every slot in its order. Raises Interrupted between trials, BackendError from the server."""
+        error: str | None = "interrupted"
+        try:
+            for depth, rung in groupby(slots, key=lambda slot: slot.depth):
+                self._prefill(depth, listener)
+                for slot in rung:
+                    self._one(slot)
+            error = None
+        except Exception as fault:
+            error = str(fault) or type(fault).__name__
+            raise
+        finally:
+            self._store.end_boot(self._number, self.usage, error)
+
+    def _prefill(self, depth: int, listener: Listener) -> None:
+        prefix = self._book.prefixes.get(depth, ())
+        if prefix:
+            answer = self._timed(lambda: self._boot.prefill(prefix, listener))
+            self._count(answer.timings, bound=len(prefix) - self._climbed)
+            self._meter.prompt(answer.timings)
+            self._climbed = len(prefix)
+
+    def _one(self, slot: Slot) -> None:
+        if self._stop():
+            raise Interrupted
+        prompt = self._prompts[slot.depth, slot.probe]
+        trial = self._timed(lambda: self._ask(prompt, slot.channel))
+        first = (slot.depth, slot.probe) not in self._asked
+        self._asked.add((slot.depth, slot.probe))
+        self._count(trial.timings, bound=len(prompt.suffix) if first else 0)
+        trial = replace(trial, key=slot.key(self._arm), boot=self._number)
+        context = self._contexts.of(prompt)
+        trial = graded(trial, prompt, context, self._earlier(slot), max_tokens=self._sampling.max_tokens)
+        self._store.add_trial(self._run, trial, self.usage)
+        self._meter.trial(trial.timings, trial.wall_s)
+        self._observe(events.TrialEnded(trial, self._meter.done, self._meter.total, self._meter.eta_s))
+
+    def _ask(self, prompt: Prompt, channel: Channel) -> Trial:
+        if channel is Channel.RAW:
+            return ask_raw(self._boot, prompt, self._book.tokens(prompt), self._sampling, self._native)
+        return ask_parsed(self._boot, prompt, channel, self._sampling, self._native)
+
+    def _earlier(self, slot: Slot) -> Earlier:
+        def find(channel: Channel) -> Trial | None:
+            return self._run.trial(replace(slot, channel=channel).key(self._arm))
+
+        if slot.channel is Channel.RAW:
+            return Earlier()
+        plain = find(Channel.PLAIN) if slot.channel is Channel.STREAM else None
+        return Earlier(raw=find(Channel.RAW), plain=plain)
+
+    def _timed(self, ask: Callable[[], Answer]) -> Answer:
+        started = time.perf_counter()
+        try:
+            return ask()
+        finally:
+            spent_s = time.perf_counter() - started
+            self.usage = replace(self.usage, server_s=self.usage.server_s + spent_s)
+
+    def _count(self, timings: Timings | None, *, bound: int) -> None:
+        processed = timings.processed_tokens if timings else 0
+        self.usage = replace(
+            self.usage,
+            processed_tokens=self.usage.processed_tokens + processed,
+            bound_tokens=self.usage.bound_tokens + bound,
+        )

@@ -1,0 +1,64 @@
+"""What a run tells while it works, for progress displays; nothing in it is needed for the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from kvassay.backend.base import Progress
+from kvassay.types import BootFacts, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All prompts are written. ``done`` of ``total`` trials were finished by an earlier start of this run."""
+
+    total: int
+    done: int
+    arms: int
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BootProgress:
+    """Arm ``index`` of ``of`` is starting, loading or processing a prompt."""
+
+    arm: str
+    index: int
+    of: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class BootReady:
+    """An arm answers; ``facts`` are what it reported about itself."""
+
+    arm: str
+    facts: BootFacts
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEnded:
+    """A trial is committed. ``eta_s`` is the time the rest will take at the speed seen so far."""
+
+    trial: Trial
+    done: int
+    total: int
+    eta_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ArmFailed:
+    """An arm could not be run; the others go on (``--keep-going``)."""
+
+    arm: str
+    error: str
+
+
+Event: TypeAlias = Prepared | BootProgress | BootReady | TrialEnded | ArmFailed
+Observer = Callable[[Event], None]
+
+
+def ignore(_: Event) -> None:
+    """The observer that ignores everything."""

@@ -1,0 +1,82 @@
+"""From settings and a running server to the prompts of a run: session, ladder, probes, suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kvassay import dialect
+from kvassay.assay.prompts import STANDS_ALONE, Place, Written, write
+from kvassay.backend.base import Boot
+from kvassay.errors import ConfigError
+from kvassay.probe import FAMILIES, draw
+from kvassay.probe.suite import Suite, load_suite
+from kvassay.session import corpus
+from kvassay.session.ladder import climb
+from kvassay.settings import RunSettings
+from kvassay.types import Message, Probe, Tool
+from kvassay.wire import load_tools
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What is asked, before any server runs: our families, a suite, or both."""
+
+    families: tuple[str, ...]
+    suite: Suite | None
+    tools: tuple[Tool, ...] | None
+
+    def placed(self, depths: Sequence[int]) -> dict[int, tuple[Probe, ...]]:
+        """The suite's cases by the depth at which each is asked."""
+        places: dict[int, tuple[Probe, ...]] = {}
+        for probe in self.suite.probes if self.suite else ():
+            depth = probe.key.get("depth")
+            at = int(depth) if isinstance(depth, int | str) else STANDS_ALONE
+            places[at] = (*places.get(at, ()), probe)
+        return {**dict.fromkeys(depths if self.families else (), ()), **places}
+
+    @property
+    def longest_case_chars(self) -> int:
+        """Characters of the longest suite case, tools included."""
+        probes = self.suite.probes if self.suite else ()
+        return max((len(str(probe.messages)) + len(str(probe.tools)) for probe in probes), default=0)
+
+
+def questions_of(settings: RunSettings) -> Questions:
+    """Check everything about the questions that needs no server. Raises ConfigError, SuiteError."""
+    unknown = [name for name in settings.families if name not in FAMILIES]
+    if unknown:
+        raise ConfigError(f"unknown probe family {unknown[0]!r}", hint=f"Families: {', '.join(FAMILIES)}.")
+    suite = load_suite(settings.suite) if settings.suite else None
+    families = settings.families or (() if suite else tuple(FAMILIES))
+    return Questions(families, suite, load_tools(settings.tools) if settings.tools else None)
+
+
+def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Written:
+    """Build session and probes and render every prompt with the server's template and tokenizer."""
+    cases = questions.placed(settings.depths)
+    depths = sorted(depth for depth in cases if depth != STANDS_ALONE)
+    alone = cases.get(STANDS_ALONE, ())
+    places = [Place(STANDS_ALONE, (), alone)] if alone else []
+    if not depths:
+        return write(boot, places, ())
+
+    def count(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
+        return len(boot.tokenize(boot.render(messages, tools)))
+
+    wanted = questions.tools or next((case.tools for at in depths for case in cases[at] if case.tools), None)
+    code = corpus.directory(settings.corpus) if settings.corpus else corpus.stdlib()
+    ladder = climb(seed=settings.seed, tools=wanted, corpus=code, depths=depths, count=count)
+    for rung in ladder.rungs:
+        drawn = draw(rung.scene, families=questions.families, per_family=settings.probes_per_family, seed=settings.seed)
+        places.append(Place(rung.depth, ladder.messages[: rung.n_messages], (*drawn, *cases[rung.depth])))
+    return write(boot, places, tuple(ladder.tools))
+
+
+def native_dialect(settings: RunSettings, template: str) -> str | None:
+    """The dialect in which the model is expected to write: the user's, or what the chat template shows."""
+    if settings.dialect == "auto":
+        return dialect.detect(template)
+    if settings.dialect not in dialect.names():
+        raise ConfigError(f"unknown dialect {settings.dialect!r}", hint=f"Dialects: {', '.join(dialect.names())}.")
+    return settings.dialect

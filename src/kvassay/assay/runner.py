@@ -1,0 +1,179 @@
+"""The run: every arm's server is started in turn and climbs the ladder; a stopped run goes on where it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kvassay.assay import events
+from kvassay.assay.climb import Climb, Interrupted
+from kvassay.assay.design import Sample, design_of, manifest_of, require_equal, stated
+from kvassay.assay.meter import Meter
+from kvassay.assay.prepare import Questions, native_dialect, prompts_of
+from kvassay.assay.prompts import PromptBook, read
+from kvassay.assay.schedule import Slot, schedule
+from kvassay.assay.store import Store, StoredRun
+from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
+from kvassay.errors import BackendError, ConfigError
+from kvassay.settings import RunSettings
+from kvassay.types import Arm, Role
+
+__all__ = ["Interrupted", "Job", "Sample", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything a run needs, checked. ``stop`` is asked between trials; ``keep_going`` skips candidates whose server
+    fails instead of ending the run.
+    """
+
+    settings: RunSettings
+    backend: Backend
+    sample: Sample
+    arms: tuple[Arm, ...]
+    questions: Questions
+    store: Store
+    observe: events.Observer = events.ignore
+    stop: Callable[[], bool] = lambda: False
+    keep_going: bool = False
+
+    @property
+    def stated(self) -> dict[str, object]:
+        """The design as far as it is known without a server."""
+        return stated(self.settings, self.sample, self.arms, self.questions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the first boot fixes for all others."""
+
+    run: StoredRun
+    book: PromptBook
+    native: str | None
+    meter: Meter
+
+
+def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
+    """Run every trial that the store does not hold yet; the finished run.
+
+    Raises Interrupted, StoreMismatch, or a BackendError that names what a server did; whichever it is, all finished
+    trials are in the store.
+    """
+    if resume is not None:
+        require_equal(resume.record.manifest.design, job.stated)
+    work: _Work | None = None
+    stored = resume
+    for index, arm in enumerate(job.arms):
+        if stored is not None and not _pending(job, stored, arm):
+            continue
+        try:
+            work = _run_arm(job, arm, index, work, stored)
+            stored = work.run
+        except BackendError as error:
+            if stored is None or not job.keep_going or arm.role is Role.REFERENCE:
+                raise
+            job.observe(events.ArmFailed(arm.label, str(error)))
+    assert stored is not None  # noqa: S101  the reference arm always runs
+    job.store.finish(stored)
+    return job.store.run(stored.record.id)
+
+
+def _run_arm(job: Job, arm: Arm, index: int, work: _Work | None, stored: StoredRun | None) -> _Work:
+    listener = _listener(job, arm, index)
+    started = time.perf_counter()
+    with job.backend.open(arm, context_tokens=_context(job), listener=listener) as boot:
+        job.observe(events.BootReady(arm.label, boot.facts))
+        work = work or (_begin(job, boot) if stored is None else _go_on(job, boot, stored))
+        _same_build(work.run, boot)
+        work.meter.boot(time.perf_counter() - started)
+        climb = Climb(
+            boot,
+            arm.label,
+            book=work.book,
+            native=work.native,
+            sampling=Sampling(max_tokens=job.settings.max_tokens, seed=job.settings.seed, top_n=job.settings.top_n),
+            store=job.store,
+            run=work.run,
+            meter=work.meter,
+            observe=job.observe,
+            stop=job.stop,
+        )
+        climb.run(_pending(job, work.run, arm), listener)
+    return work
+
+
+def _begin(job: Job, boot: Boot) -> _Work:
+    written = prompts_of(job.settings, job.questions, boot)
+    _fits(job, boot, written.book)
+    native = native_dialect(job.settings, boot.facts.chat_template)
+    design = design_of(job.stated, build=boot.facts.build, native=native, written=written)
+    stored = job.store.begin(manifest_of(design, job.settings), written.session, written.probes)
+    return _work(job, stored, written.book, native, resumed=False)
+
+
+def _go_on(job: Job, boot: Boot, stored: StoredRun) -> _Work:
+    native = native_dialect(job.settings, boot.facts.chat_template)
+    require_equal(stored.record.manifest.design, {"dialect": native or ""})
+    book = read(boot, stored.session(), stored.probes())
+    return _work(job, stored, book, native, resumed=True)
+
+
+def _work(job: Job, stored: StoredRun, book: PromptBook, native: str | None, *, resumed: bool) -> _Work:
+    pending = [(arm, _pending(job, stored, arm)) for arm in job.arms]
+    total = len(_slots(job, stored)) * len(job.arms)
+    left = sum(len(slots) for _, slots in pending)
+    meter = Meter(
+        total=total,
+        done=total - left,
+        tokens_left=sum(_tokens(book, slots) for _, slots in pending),
+        boots_left=sum(bool(slots) for _, slots in pending),
+    )
+    job.observe(events.Prepared(total, meter.done, len(job.arms), resumed=resumed))
+    return _Work(stored, book, native, meter)
+
+
+def _slots(job: Job, stored: StoredRun) -> tuple[Slot, ...]:
+    asked = [(record.depth, record.probe.id) for record in stored.probes()]
+    settings = job.settings
+    return schedule(asked, channels=settings.channels, parsed_share=settings.parsed_share, seed=settings.seed)
+
+
+def _pending(job: Job, stored: StoredRun, arm: Arm) -> tuple[Slot, ...]:
+    done = stored.done()
+    return tuple(slot for slot in _slots(job, stored) if slot.key(arm.label) not in done)
+
+
+def _tokens(book: PromptBook, slots: Sequence[Slot]) -> int:
+    deepest = max((len(book.prefixes.get(slot.depth, ())) for slot in slots), default=0)
+    asked = {(slot.depth, slot.probe) for slot in slots}
+    return deepest + sum(len(p.suffix) for p in book.prompts if (p.depth, p.probe.id) in asked)
+
+
+def _context(job: Job) -> int:
+    context = job.stated["context_tokens"]
+    assert isinstance(context, int)  # noqa: S101  as `stated` makes it
+    return context
+
+
+def _fits(job: Job, boot: Boot, book: PromptBook) -> None:
+    room = boot.facts.context_tokens or _context(job)
+    for prompt in book.prompts:
+        need = prompt.prompt_tokens + job.settings.max_tokens
+        if need > room:
+            raise ConfigError(
+                f"probe {prompt.probe.id!r} at depth {prompt.depth} needs {need:,} tokens of context; the server has "
+                f"{room:,}",
+                hint=f"Use --context {need} or smaller --depths.",
+            )
+
+
+def _same_build(stored: StoredRun, boot: Boot) -> None:
+    require_equal(stored.record.manifest.design, {"build": boot.facts.build})
+
+
+def _listener(job: Job, arm: Arm, index: int) -> Listener:
+    def listen(progress: Progress) -> None:
+        job.observe(events.BootProgress(arm.label, index + 1, len(job.arms), progress))
+
+    return listen

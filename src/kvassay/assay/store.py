@@ -1,0 +1,355 @@
+"""The store: one SQLite file that holds runs; each trial is committed as it ends, so nothing measured is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from kvassay.assay import codec
+from kvassay.assay.records import FORMAT_VERSION, Manifest, ProbeRecord, RungRecord, RunRecord, SessionRecord
+from kvassay.errors import StoreBusy, StoreError, StoreFormat
+from kvassay.types import (
+    BootFacts,
+    BootRecord,
+    Channel,
+    Outcome,
+    OutcomeClass,
+    Timings,
+    Trial,
+    TrialKey,
+)
+from kvassay.wire import (
+    message_from_json,
+    message_to_json,
+    probe_from_json,
+    probe_to_json,
+    tool_from_json,
+    tool_to_json,
+)
+
+APPLICATION_ID = 0x6B766173  # "kvas": marks the file as ours
+SCHEMA = """
+create table runs (
+  id integer primary key, created_at real not null, finished_at real, design_sha256 text not null,
+  manifest text not null, messages text not null, tools text not null);
+create table rungs (
+  run integer not null references runs, depth integer not null, n_messages integer not null,
+  prompt_tokens integer not null, prefix_text text not null, primary key (run, depth));
+create table probes (
+  run integer not null references runs, depth integer not null, id text not null, position integer not null,
+  probe text not null, prompt_sha256 text not null, prompt_tokens integer not null, suffix_text text not null,
+  prefix_chars integer, primary key (run, depth, id));
+create table boots (
+  id integer primary key, run integer not null references runs, arm text not null, facts text not null,
+  started_at real not null, ended_at real, processed_tokens integer not null default 0,
+  bound_tokens integer not null default 0, server_s real not null default 0, error text);
+create table trials (
+  run integer not null references runs, arm text not null, depth integer not null, probe text not null,
+  channel text not null, boot integer not null references boots, outcome text not null, detail text not null,
+  edit_distance integer, turn text not null, reply text, cached_tokens integer, processed_tokens integer,
+  prompt_ms real, predicted_tokens integer, predicted_ms real, wall_s real not null, ended_at real not null,
+  prompt_sha256 text not null, prompt_tokens integer not null, positions blob,
+  primary key (run, arm, depth, probe, channel)) without rowid;
+"""
+TRIAL_COLUMNS = (
+    "arm, depth, probe, channel, boot, outcome, detail, edit_distance, turn, reply, cached_tokens, processed_tokens, "
+    "prompt_ms, predicted_tokens, predicted_ms, wall_s, prompt_sha256, prompt_tokens"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A boot's work so far: prompt tokens as counted by the server, the ladder's lower bound for them, and the
+    seconds spent waiting for the server.
+    """
+
+    processed_tokens: int = 0
+    bound_tokens: int = 0
+    server_s: float = 0.0
+
+
+class Store:
+    """A store opened for reading, or for writing by one process at a time.
+
+    Raises StoreBusy, StoreFormat, or StoreError for a file that can't be opened or written.
+    """
+
+    def __init__(self, path: Path, *, write: bool = False) -> None:
+        self.path = path
+        self._lock = FileLock(f"{path}.lock") if write else None
+        if write:
+            self._acquire()
+        try:
+            with _told(path):
+                self._db = self._connect(write=write)
+                self._prepare(write=write)
+        except StoreError:
+            self.close()
+            raise
+
+    def _acquire(self) -> None:
+        assert self._lock is not None  # noqa: S101
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreBusy(
+                f"another kvassay process is writing to {str(self.path)!r}",
+                hint="Wait for it to end, or choose another file with --store.",
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"the store {str(self.path)!r} can't be written: {error.strerror}",
+                hint="Choose another place with --store FILE.",
+            ) from None
+
+    def _connect(self, *, write: bool) -> sqlite3.Connection:
+        if not write and not self.path.is_file():
+            raise StoreError(f"there is no store {str(self.path)!r}", hint="'kvassay run' makes one.")
+        mode = "rwc" if write else "ro"
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+
+    def _prepare(self, *, write: bool) -> None:
+        (version,) = self._db.execute("pragma user_version").fetchone()
+        (application,) = self._db.execute("pragma application_id").fetchone()
+        if write and version == 0 and application == 0 and not self._db.execute("pragma schema_version").fetchone()[0]:
+            self._db.executescript(
+                f"pragma journal_mode=wal; begin immediate; {SCHEMA}"
+                f"pragma user_version={FORMAT_VERSION}; pragma application_id={APPLICATION_ID}; commit;"
+            )
+        elif application != APPLICATION_ID:
+            raise StoreFormat(f"{str(self.path)!r} is an SQLite file, but not a kvassay store")
+        elif version != FORMAT_VERSION:
+            raise StoreFormat(
+                f"{str(self.path)!r} has store format {version}; this kvassay reads format {FORMAT_VERSION}",
+                hint="Use the kvassay version that wrote it, or start a new store with --store FILE.",
+            )
+        self._db.execute("pragma synchronous=full")
+
+    def close(self) -> None:
+        """Close the file and give the lock back."""
+        if hasattr(self, "_db"):
+            self._db.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ runs
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """All runs, oldest first."""
+        with _told(self.path):
+            rows = self._db.execute("select id, manifest, finished_at from runs order by id").fetchall()
+        return tuple(RunRecord(run, Manifest.model_validate_json(text), ended) for run, text, ended in rows)
+
+    def run(self, run: int | None = None) -> StoredRun:
+        """One run by number, or the newest. Raises StoreError where there is none."""
+        records = self.runs()
+        for record in reversed(records):
+            if run in (None, record.id):
+                return StoredRun(self._db, self.path, record)
+        known = ", ".join(str(record.id) for record in records) or "none"
+        raise StoreError(f"{str(self.path)!r} holds no run {run or ''}".rstrip(), hint=f"Runs: {known}.")
+
+    def begin(self, manifest: Manifest, session: SessionRecord, probes: Sequence[ProbeRecord]) -> StoredRun:
+        """Add a run with everything that is fixed before trial 1."""
+        messages = codec.dump([message_to_json(message) for message in session.messages])
+        tools = codec.dump([tool_to_json(tool) for tool in session.tools])
+        with self._transaction():
+            cursor = self._db.execute(
+                "insert into runs (created_at, design_sha256, manifest, messages, tools) values (?, ?, ?, ?, ?)",
+                (manifest.created_at, manifest.design_sha256, manifest.model_dump_json(), messages, tools),
+            )
+            run = cursor.lastrowid
+            self._db.executemany(
+                "insert into rungs values (?, ?, ?, ?, ?)",
+                [(run, rung.depth, rung.n_messages, rung.prompt_tokens, rung.prefix_text) for rung in session.rungs],
+            )
+            self._db.executemany(
+                "insert into probes values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        run,
+                        p.depth,
+                        p.probe.id,
+                        at,
+                        codec.dump(probe_to_json(p.probe)),
+                        p.prompt_sha256,
+                        p.prompt_tokens,
+                        p.suffix_text,
+                        p.prefix_chars,
+                    )
+                    for at, p in enumerate(probes)
+                ],
+            )
+        return self.run(run)
+
+    def finish(self, run: StoredRun) -> None:
+        """Mark a run as complete."""
+        with self._transaction():
+            self._db.execute("update runs set finished_at = ? where id = ?", (time.time(), run.record.id))
+
+    # ------------------------------------------------------------------ boots and trials
+
+    def add_boot(self, run: StoredRun, arm: str, facts: BootFacts) -> int:
+        """Record the start of a boot; its number."""
+        with self._transaction():
+            cursor = self._db.execute(
+                "insert into boots (run, arm, facts, started_at) values (?, ?, ?, ?)",
+                (run.record.id, arm, codec.facts_to_json(facts), time.time()),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def end_boot(self, boot: int, usage: Usage, error: str | None = None) -> None:
+        """Bring a boot's counters up to date and record how it ended."""
+        with self._transaction():
+            self._count(boot, usage)
+            self._db.execute("update boots set error = ? where id = ?", (error, boot))
+
+    def _count(self, boot: int, usage: Usage) -> None:
+        self._db.execute(
+            "update boots set ended_at=?, processed_tokens=?, bound_tokens=?, server_s=? where id=?",
+            (time.time(), usage.processed_tokens, usage.bound_tokens, usage.server_s, boot),
+        )
+
+    def add_trial(self, run: StoredRun, trial: Trial, usage: Usage) -> None:
+        """Commit one trial together with its boot's counters. The same key twice is refused by the store."""
+        key, t, reply = trial.key, trial.timings, trial.reply
+        row = (
+            run.record.id, key.arm, key.depth, key.probe, key.channel, trial.boot, trial.outcome.kind,
+            trial.outcome.detail, trial.outcome.edit_distance, codec.turn_to_json(trial.turn),
+            codec.reply_to_json(reply) if reply else None,
+            *((t.cached_tokens, t.processed_tokens, t.prompt_ms, t.predicted_tokens, t.predicted_ms) if t
+              else (None,) * 5),
+            trial.wall_s, time.time(), trial.prompt_sha256, trial.prompt_tokens,
+            codec.pack_positions(trial.positions) if trial.positions else None,
+        )  # fmt: skip
+        with self._transaction():
+            self._db.execute(f"insert into trials values ({', '.join('?' * len(row))})", row)  # noqa: S608  only marks
+            self._count(trial.boot, usage)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _told(self.path):
+            self._db.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+
+
+class StoredRun:
+    """One run as read from a store: everything above the trials can be recomputed from it."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path, record: RunRecord) -> None:
+        self._db, self._path, self.record = db, path, record
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple]:  # type: ignore[type-arg]  # sqlite rows
+        with _told(self._path):
+            yield from self._db.execute(query, (self.record.id, *values))
+
+    def boots(self) -> tuple[BootRecord, ...]:
+        """Every boot, in the order of their start."""
+        rows = self._rows(
+            "select id, arm, facts, started_at, ended_at, processed_tokens, bound_tokens, server_s, error "
+            "from boots where run = ? order by id"
+        )
+        return tuple(BootRecord(boot, arm, codec.facts_from_json(facts), *rest) for boot, arm, facts, *rest in rows)
+
+    def session(self) -> SessionRecord:
+        """The deepest session and its rungs."""
+        rungs = self._rows(
+            "select depth, n_messages, prompt_tokens, prefix_text from rungs where run = ? order by depth"
+        )
+        ((messages, tools),) = self._rows("select messages, tools from runs where id = ?")
+        return SessionRecord(
+            messages=tuple(message_from_json(item) for item in codec.load_list(messages)),
+            tools=tuple(tool_from_json(item) for item in codec.load_list(tools)),
+            rungs=tuple(RungRecord(*row) for row in rungs),
+        )
+
+    def probes(self) -> tuple[ProbeRecord, ...]:
+        """The probes in the order in which they were drawn."""
+        rows = self._rows(
+            "select depth, probe, prompt_sha256, prompt_tokens, suffix_text, prefix_chars "
+            "from probes where run = ? order by position"
+        )
+        return tuple(
+            ProbeRecord(depth, probe_from_json(codec.load_object(probe)), *rest) for depth, probe, *rest in rows
+        )
+
+    def done(self) -> frozenset[TrialKey]:
+        """The keys of all stored trials."""
+        rows = self._rows("select arm, depth, probe, channel from trials where run = ?")
+        return frozenset(TrialKey(arm, depth, probe, Channel(channel)) for arm, depth, probe, channel in rows)
+
+    def outcomes(self, channel: Channel) -> Iterator[tuple[TrialKey, OutcomeClass]]:
+        """Key and outcome class of each trial of one channel."""
+        rows = self._rows("select arm, depth, probe, outcome from trials where run = ? and channel = ?", channel)
+        for arm, depth, probe, outcome in rows:
+            yield TrialKey(arm, depth, probe, channel), OutcomeClass(outcome)
+
+    def trials(self) -> Iterator[Trial]:
+        """Every trial, log-probabilities left out, in a fixed order."""
+        rows = self._rows(f"select {TRIAL_COLUMNS} from trials where run = ?")  # noqa: S608  a constant
+        return (_trial(row) for row in rows)
+
+    def trial(self, key: TrialKey) -> Trial | None:
+        """One trial with its log-probabilities, or None."""
+        rows = self._rows(
+            f"select {TRIAL_COLUMNS}, positions from trials "  # noqa: S608  a constant
+            "where run = ? and arm = ? and depth = ? and probe = ? and channel = ?",
+            key.arm, key.depth, key.probe, key.channel,
+        )  # fmt: skip
+        return next((_trial(row) for row in rows), None)
+
+
+def _trial(row: Sequence) -> Trial:  # type: ignore[type-arg]  # an sqlite row of TRIAL_COLUMNS
+    (arm, depth, probe, channel, boot, outcome, detail, distance, turn, reply, *timings, wall_s, sha, tokens) = row[:18]
+    blob = row[18] if len(row) > 18 else None  # noqa: PLR2004  the column after TRIAL_COLUMNS
+    return Trial(
+        key=TrialKey(arm, depth, probe, Channel(channel)),
+        boot=boot,
+        turn=codec.turn_from_json(turn),
+        outcome=Outcome(OutcomeClass(outcome), detail, distance),
+        timings=None if timings[0] is None else Timings(*timings),
+        wall_s=wall_s,
+        prompt_sha256=sha,
+        prompt_tokens=tokens,
+        positions=codec.unpack_positions(blob) if blob else (),
+        reply=codec.reply_from_json(reply) if reply else None,
+    )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """SQLite's errors in the user's words."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        text = str(error)
+        if "full" in text:
+            hint = "Every finished trial is kept. Free some space, then go on with --resume."
+        elif "not a database" in text or "malformed" in text:
+            hint = "The file is not a store, or is damaged. Choose another with --store FILE."
+        else:
+            hint = "Choose another place with --store FILE; finished trials are kept."
+        raise StoreError(f"the store {str(path)!r} can't be used: {text}", hint=hint) from None

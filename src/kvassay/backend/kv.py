@@ -1,0 +1,58 @@
+"""Cache types: llama.cpp's list, and the parser of a pair as people write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from rapidfuzz import process
+
+from kvassay.errors import ConfigError
+from kvassay.types import KVConfig
+
+BITS_PER_VALUE: Mapping[str, float] = MappingProxyType(
+    {
+        "f32": 32.0,
+        "f16": 16.0,
+        "bf16": 16.0,
+        "q8_0": 8.5,
+        "q5_1": 6.0,
+        "q5_0": 5.5,
+        "q4_1": 5.0,
+        "q4_0": 4.5,
+        "iq4_nl": 4.5,
+    }
+)
+"""llama.cpp's cache types (common/arg.cpp, b11434) and their size in bits per value, scales included."""
+
+LLAMA_TYPES: tuple[str, ...] = tuple(BITS_PER_VALUE)
+
+_ROTATION_OFF = re.compile(r"\s*[:\s]\s*norot$", re.IGNORECASE)
+
+
+def is_quantized(cache_type: str) -> bool:
+    """Whether llama.cpp stores this type in blocks with scales (it then needs flash attention for V)."""
+    return cache_type not in {"f32", "f16", "bf16"}
+
+
+def parse_pair(text: str, types: Sequence[str]) -> KVConfig:
+    """Read ``K/V``, or one type for both; a trailing ``norot`` (after a space or colon) turns rotation off.
+
+    Raises ConfigError naming the known ``types`` and the nearest match.
+    """
+    pair, without_rotation = _ROTATION_OFF.subn("", text.strip())
+    sides = [side.strip() for side in pair.split("/")]
+    if len(sides) > 2:  # noqa: PLR2004 - K and V
+        raise ConfigError(f"{text!r} is not a K/V pair", hint="Write K/V, for example q8_0/q4_0, or one type for both.")
+    k, v = _known(sides[0], types), _known(sides[-1], types)
+    return KVConfig(k=k, v=v, rotation=not without_rotation)
+
+
+def _known(side: str, types: Sequence[str]) -> str:
+    exact = {name.lower(): name for name in types}
+    if found := exact.get(side.lower()):
+        return found
+    nearest = process.extractOne(side.lower(), list(exact))
+    guess = f" Did you mean {exact[nearest[0]]}?" if nearest and nearest[1] > 0 else ""
+    raise ConfigError(f"unknown cache type {side!r}", hint=f"Known types: {', '.join(types)}.{guess}")

@@ -1,0 +1,56 @@
+"""`kvassay demo`: the whole assay on a small real model, nothing to prepare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from kvassay.cli.assay import STORE_NAME, perform
+from kvassay.settings import check
+
+DEMO = {
+    "model": "qwen2.5-coder-0.5b",
+    "pairs": ("q8_0/q8_0", "q4_0/f16", "f16/q4_0"),
+    "depths": "2k,3k",
+    "probes_per_family": 4,
+    "parsed_share": 0.1,
+    "max_tokens": 128,
+}
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("kvassay-out/demo"),
+    metavar="DIR",
+    help="Reports, logs and store. [kvassay-out/demo]",
+)
+def demo(*, out: Path) -> None:
+    """Measure Qwen2.5-Coder-0.5B: f16/f16 twice, q8_0/q8_0, K=q4_0 alone, V=q4_0 alone.
+
+    Fetches the model (0.5 GB, once) and takes some ten minutes on two cores.
+    A demo that was stopped goes on where it was.
+    """
+    console = Console()
+    store_path = out / STORE_NAME
+    perform(
+        check(dict(DEMO)),
+        store_path=store_path,
+        out=out,
+        resume=_unfinished(store_path),
+        keep_going=False,
+        console=console,
+    )
+
+
+def _unfinished(store_path: Path) -> bool:
+    from kvassay.assay.store import Store  # noqa: PLC0415  only where a store exists
+
+    if not store_path.is_file():
+        return False
+    with Store(store_path) as store:
+        runs = store.runs()
+    return bool(runs) and runs[-1].finished_at is None

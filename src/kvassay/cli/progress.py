@@ -1,0 +1,106 @@
+"""Progress of a run in the terminal: one live bar, or a line now and then where the output is piped."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from kvassay.assay import events
+from kvassay.backend.base import Progress as Doing
+
+LINE_EVERY_S = 15.0
+
+
+def duration(seconds: float) -> str:
+    """``48 s``, ``3 min``, ``2 h 05 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:  # noqa: PLR2004  below that, seconds read better
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"  # noqa: PLR2004
+
+
+class RunProgress:
+    """The observer of a run. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn(),
+            TextColumn("{task.fields[note]}"), console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("starting", total=None, note="")
+        self._right: dict[str, list[int]] = {}
+        self._spoke_at = time.monotonic()
+        self._prompt: tuple[float, int] | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.Prepared():
+                self._prepared(event)
+            case events.BootProgress():
+                self._doing(event)
+            case events.BootReady():
+                self._say(f"{event.arm}: server up" + _read_back(event))
+            case events.TrialEnded():
+                self._trial(event)
+            case events.ArmFailed():
+                self._say(f"{event.arm}: left out. {event.error}")
+
+    def _prepared(self, event: events.Prepared) -> None:
+        kept = f", {event.done} of them already stored" if event.resumed else ""
+        self._say(f"{event.total} trials over {event.arms} boots{kept}")
+        self._bar.update(self._task, total=event.total, completed=event.done)
+
+    def _doing(self, event: events.BootProgress) -> None:
+        doing = self._words(event.progress)
+        self._bar.update(self._task, description=f"{event.arm} ({event.index}/{event.of})", note=doing)
+        self._now_and_then(f"{event.arm}: {doing}")
+
+    def _words(self, doing: Doing) -> str:
+        if doing.phase != "prompt":
+            self._prompt = None
+            percent = f" {doing.done} %" if doing.total else ""
+            return f"{doing.phase}{percent}"
+        now = time.monotonic()
+        self._prompt = self._prompt or (now, doing.done)
+        since, first = self._prompt
+        rate = (doing.done - first) / (now - since) if now > since else 0.0
+        left = f", {rate:.0f}/s, {duration((doing.total - doing.done) / rate)} left" if rate else ""
+        return f"prompt {doing.done}/{doing.total} tokens{left}"
+
+    def _trial(self, event: events.TrialEnded) -> None:
+        self._prompt = None
+        right = self._right.setdefault(event.trial.key.arm, [0, 0])
+        right[0] += event.trial.outcome.correct
+        right[1] += 1
+        note = f"{right[0]}/{right[1]} right, {duration(event.eta_s)} left"
+        self._bar.update(self._task, completed=event.done, note=note)
+        self._now_and_then(f"{event.done}/{event.total} trials; {event.trial.key.arm}: {note}")
+
+    def _now_and_then(self, line: str) -> None:
+        if not self._console.is_terminal and time.monotonic() - self._spoke_at >= LINE_EVERY_S:
+            self._say(line)
+
+    def _say(self, line: str) -> None:
+        self._spoke_at = time.monotonic()
+        self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _read_back(event: events.BootReady) -> str:
+    facts = event.facts
+    if facts.k_bytes is None or facts.v_bytes is None:
+        return " (pair as stated by you)" if facts.stated_by_user else ""
+    return f", K {facts.k_type} {facts.k_bytes / 2**20:.0f} MiB, V {facts.v_type} {facts.v_bytes / 2**20:.0f} MiB"

@@ -1,0 +1,93 @@
+"""`kvassay run`: the assay on the user's own model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from kvassay.assay.store import Store
+from kvassay.cli.assay import STORE_NAME, perform
+from kvassay.settings import RunSettings, check, read
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command(no_args_is_help=True)
+@click.argument("model", required=False)
+@click.option(
+    "--kv",
+    "pairs",
+    multiple=True,
+    metavar="K/V",
+    help="Pair to judge, e.g. q8_0/q4_0. One alone is isolated: K alone, V alone, both. May be repeated.",
+)
+@click.option("--k", "k_types", metavar="T,T", help="K types of a grid, with --v.")
+@click.option("--v", "v_types", metavar="T,T", help="V types of a grid, with --k.")
+@click.option("--reference", metavar="K/V", help="What candidates are compared with. [f16/f16]")
+@click.option("--isolate/--no-isolate", default=None, help="Add K alone and V alone to a single --kv. [isolate]")
+@click.option("--repeat/--no-repeat", default=None, help="Boot the reference a second time (A/A). [repeat]")
+@click.option("--depths", metavar="N,N", help="Context depths in tokens, e.g. 2k,8k,16k. [2k,8k]")
+@click.option("--probes", "probes_per_family", type=int, metavar="N", help="Probes per family and depth. [8]")
+@click.option("--families", metavar="F,F", help="Probe families. [all, or none with --suite]")
+@click.option("--suite", type=FILE, metavar="FILE", help="Your own cases (JSONL; docs/suites.md).")
+@click.option("--tools", type=FILE, metavar="FILE", help="An agent's real tools (OpenAI format).")
+@click.option("--corpus", type=FILE, metavar="DIR", help="Source code for the session. [Python's own]")
+@click.option("--channels", metavar="C,C", help="raw, parsed or both. [raw,parsed]")
+@click.option(
+    "--parsed-share", type=float, metavar="X", help="Share of probes also asked through the chat endpoint. [0.2]"
+)
+@click.option("--dialect", metavar="NAME", help="Tool-call format. [from the chat template]")
+@click.option("--seed", type=int, metavar="N", help="Fixes session and probes. [0]")
+@click.option("--max-tokens", type=int, metavar="N", help="Longest answer. [256]")
+@click.option("--margin", type=float, metavar="X", help="Loss that would not matter, as a proportion. [0.05]")
+@click.option("--backend", metavar="NAME", help="embedded, llama-server or attach. [embedded]")
+@click.option(
+    "--server", "server_binary", metavar="FILE", help="Your llama-server binary; implies --backend llama-server."
+)
+@click.option(
+    "--server-arg",
+    "server_args",
+    multiple=True,
+    metavar="ARG",
+    help="Extra flag for your llama-server, one word each. May be repeated.",
+)
+@click.option("--attach", multiple=True, metavar="K/V=URL", help="A running server and its pair. May be repeated.")
+@click.option("--context", metavar="N", help="Context each server is started with. [deepest + room]")
+@click.option("--threads", type=int, metavar="N", help="CPU threads of the server.")
+@click.option("--gpu-layers", type=int, metavar="N", help="Layers on the GPU. [the server's choice]")
+@click.option("--flash-attention", metavar="MODE", help="auto, on or off. [auto]")
+@click.option("--port", type=int, metavar="N", help="Port for the server. [a free one]")
+@click.option("--config", type=FILE, metavar="FILE", help="Settings from a TOML file; flags override it.")
+@click.option("--out", type=FILE, default=Path("kvassay-out"), metavar="DIR", help="Reports and logs. [kvassay-out]")
+@click.option("--store", "store_path", type=FILE, metavar="FILE", help="Where trials are kept. [OUT/kvassay.sqlite]")
+@click.option("--resume", is_flag=True, help="Go on with the store's unfinished run.")
+@click.option("--keep-going", is_flag=True, help="Leave out pairs whose server fails.")
+def run(
+    *, config: Path | None, out: Path, store_path: Path | None, resume: bool, keep_going: bool, **flags: object
+) -> None:
+    r"""Measure how MODEL's tool calls fare under each K/V pair at each depth.
+
+    MODEL is a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models'.
+
+    \b
+    kvassay run qwen2.5-coder-1.5b --kv q4_0/q4_0 --depths 2k,8k
+    kvassay run model.gguf --k f16,q8_0 --v f16,q8_0,q4_0
+    """
+    given = {key: value for key, value in flags.items() if value not in (None, ())}
+    store_path = store_path or out / STORE_NAME
+    settings = _settings(config, given, store_path if resume else None)
+    perform(settings, store_path=store_path, out=out, resume=resume, keep_going=keep_going, console=Console())
+
+
+def _settings(config: Path | None, given: dict[str, object], resumed: Path | None) -> RunSettings:
+    values: dict[str, object] = {}
+    if resumed is not None:
+        with Store(resumed) as store:
+            values |= store.run().record.manifest.settings
+    values |= read(config) if config else {}
+    if "backend" not in given:
+        implied = "llama-server" if "server_binary" in given else "attach" if "attach" in given else None
+        values |= {"backend": implied} if implied else {}
+    return check({**values, **given})

@@ -1,0 +1,86 @@
+"""No tool: a question that needs none. The right answer is no call, and text that holds the answer."""
+
+from __future__ import annotations
+
+import random
+
+from kvassay.grade.context import Context
+from kvassay.probe.base import Family, dice
+from kvassay.session.scene import Scene
+from kvassay.types import Message, Outcome, OutcomeClass, Probe, Turn
+
+_NAME = "no_tool"
+
+# Question, and the words of which one must stand in a right answer. Common knowledge, so that an answer without them
+# says that the model, not the question, failed.
+_QUESTIONS = (
+    ("What does the acronym JSON stand for?", ("object notation",)),
+    ("What does the acronym HTTP stand for?", ("hypertext", "hyper text")),
+    ("What does the acronym URL stand for?", ("uniform resource",)),
+    ("What does the acronym SQL stand for?", ("query language",)),
+    ("What does the acronym HTML stand for?", ("markup language",)),
+    ("What does the acronym CPU stand for?", ("central processing",)),
+    ("What does the acronym RAM stand for?", ("random access", "random-access")),
+    ("What does the acronym API stand for?", ("application programming", "application program")),
+    ("What does the acronym CSS stand for?", ("cascading", "style sheet")),
+    ("What does the acronym CSV stand for?", ("comma",)),
+    ("How many bits does a byte have?", ("8", "eight")),
+    ("Which HTTP status code means that a page was not found?", ("404",)),
+    ("Which keyword starts a function definition in Python?", ("def",)),
+    ("Which keyword starts a class definition in Python?", ("class",)),
+    ("What is 2 to the power of 10?", ("1024", "1,024")),
+    ("Which git command shows the history of commits?", ("log",)),
+    ("Which exception does Python raise when a dictionary has no such key?", ("keyerror",)),
+    ("Which built-in function gives the length of a list in Python?", ("len",)),
+    ("What is 17 plus 25?", ("42",)),
+    ("Which value does a Python function return when it has no return statement?", ("none",)),
+    ("What is the file extension of Python source files?", ("py",)),
+    ("Which port does HTTPS use by default?", ("443",)),
+    ("What is the decimal value of the hexadecimal number 0xFF?", ("255",)),
+    ("Which character ends most statements in C?", ("semicolon", ";")),
+)  # fmt: skip
+
+
+def _make(scene: Scene, seed: int, level: int) -> Probe | None:
+    """Level 1 says that no tool is needed, level 2 does not, level 3 asks for something the session has shown."""
+    rng = dice(_NAME, seed)
+    asked = _shown(scene, rng) if level == 3 else _known(rng, level)  # noqa: PLR2004
+    if asked is None:
+        return None
+    request, answers = asked
+    return Probe(
+        id=f"{_NAME}/{seed}",
+        family=_NAME,
+        seed=seed,
+        messages=(Message("user", request),),
+        expected=((),),
+        level=level,
+        key={"answers": list(answers)},
+    )
+
+
+def _known(rng: random.Random, level: int) -> tuple[str, tuple[str, ...]]:
+    question, answers = rng.choice(_QUESTIONS)
+    how = "A general question, no tool needed: " if level == 1 else "A question by the way: "
+    return f"{how}{question} Answer in one short sentence.", answers
+
+
+def _shown(scene: Scene, rng: random.Random) -> tuple[str, tuple[str, ...]] | None:
+    facts = (*scene.known("ticket"), *scene.known("job"))
+    if not facts:
+        return None
+    fact = rng.choice(facts)
+    what = f'the {fact.kind} "{fact.key}"'
+    return f"You have seen it above, so no tool is needed: which id does {what} have? Just tell me.", (fact.value,)
+
+
+def _check(probe: Probe, turn: Turn, _context: Context) -> Outcome | None:
+    """Text without a call is right only if it answers: noise is not restraint."""
+    answers = probe.key["answers"]
+    said = turn.content.casefold()
+    if turn.calls or not isinstance(answers, list) or any(str(answer).casefold() in said for answer in answers):
+        return None
+    return Outcome(OutcomeClass.WRONG_VALUE, f"no call, but the answer does not hold {' or '.join(map(repr, answers))}")
+
+
+FAMILY = Family(_NAME, _make, _check)

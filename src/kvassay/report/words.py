@@ -1,0 +1,116 @@
+"""How the reports say things: plain words for classes and states, and one way to write each kind of number."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kvassay.types import Channel, OutcomeClass, Role
+from kvassay.verdict import State
+
+OUTCOMES: dict[OutcomeClass, str] = {
+    OutcomeClass.CORRECT: "right",
+    OutcomeClass.JSON_INVALID: "invalid JSON",
+    OutcomeClass.CALL_LEAKED: "call leaked into text",
+    OutcomeClass.UNKNOWN_TOOL: "unknown tool",
+    OutcomeClass.MISSING_REQUIRED: "missing parameter",
+    OutcomeClass.WRONG_TYPE: "wrong type or enum",
+    OutcomeClass.HALLUCINATED_PARAM: "hallucinated parameter",
+    OutcomeClass.EMPTY_ARGS: "empty arguments",
+    OutcomeClass.VERBATIM_MISS: "quote not verbatim",
+    OutcomeClass.UNGROUNDED_ID: "invented path or id",
+    OutcomeClass.DEGENERATE: "endless repetition",
+    OutcomeClass.WRONG_TOOL: "wrong tool",
+    OutcomeClass.WRONG_VALUE: "wrong value",
+    OutcomeClass.PROMPT_TRUNCATED: "prompt truncated by server",
+    OutcomeClass.SCHEMA_REJECTED: "schema rejected by server",
+    OutcomeClass.PARSER_FAULT: "server's parser at fault",
+    OutcomeClass.HISTORY_POISONED: "history refused by server",
+}
+
+CHANNELS: dict[Channel, str] = {
+    Channel.RAW: "raw",
+    Channel.PLAIN: "parsed",
+    Channel.STREAM: "parsed, streamed",
+}
+
+
+class Sign(NamedTuple):
+    """A state as a person reads it: a symbol that stands without colour, and words."""
+
+    symbol: str
+    words: str
+    tone: str  # "good", "bad", "doubt" or "plain": what a format may colour by
+
+
+STATES: dict[State, Sign] = {
+    State.DEGRADED: Sign("✗", "degraded", "bad"),
+    State.WITHIN_MARGIN: Sign("✓", "within margin", "good"),
+    State.BOTH: Sign("≈", "worse, within margin", "doubt"),
+    State.INCONCLUSIVE: Sign("?", "inconclusive", "doubt"),
+}
+
+_ROLES: dict[str, Sign] = {
+    Role.REFERENCE: Sign("◆", "reference", "plain"),
+    Role.REPEAT: Sign("◇", "second boot", "plain"),
+    Role.CANDIDATE: Sign("–", "no verdict", "plain"),
+}
+
+
+def sign(role: str, state: State | None) -> Sign:
+    """The sign of an arm: its verdict where it has one, else its role."""
+    return _ROLES[role] if state is None else STATES[state]
+
+
+def depth_words(tokens: int) -> str:
+    """A depth as people say it: ``2k``, ``32k``, ``1,500``; ``alone`` where no session stands in front."""
+    if tokens == 0:
+        return "alone"
+    for thousand in (1024, 1000):
+        if tokens % thousand == 0:
+            return f"{tokens // thousand}k"
+    return f"{tokens:,}"
+
+
+def percent(share: float) -> str:
+    """A proportion as ``47 %``; one decimal where whole percents would say 0 or 100 and be wrong."""
+    value = 100 * share
+    whole = round(value)
+    exact = abs(value - whole) < 1e-9  # noqa: PLR2004 - float noise, not a threshold
+    return f"{value:.1f} %" if whole in (0, 100) and not exact else f"{whole} %"
+
+
+def interval(low: float, high: float) -> str:
+    """Two proportions as ``92–99 %``."""
+    return f"{round(100 * low)}–{round(100 * high)} %"
+
+
+def signed_percent(share: float) -> str:
+    """A change as ``−47 %``, ``+3 %`` or ``same``."""
+    value = round(100 * share)
+    return "same" if value == 0 else f"{'−' if value < 0 else '+'}{abs(value)} %"
+
+
+def points(difference: float) -> str:
+    """A difference of proportions in percentage points: ``−75.0``, ``+4.2``."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def mib(size_bytes: int | None) -> str:
+    """Bytes as ``448 MiB``; ``–`` where nothing told."""
+    if size_bytes is None:
+        return "–"
+    value = size_bytes / 2**20
+    return f"{value:,.0f} MiB" if value >= 10 else f"{value:.2f} MiB"  # noqa: PLR2004 - small models: decimals matter
+
+
+def per_second(rate: float | None) -> str:
+    """Tokens per second with three digits; ``–`` where nothing was timed."""
+    if rate is None:
+        return "–"
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"  # noqa: PLR2004 - three digits
+
+
+def launch_flags(k: str, v: str, *, rotation: bool) -> str:
+    """llama.cpp's flags for a pair. A quantised V needs flash attention (llama-context.cpp:3843 at b11434)."""
+    flags = f"-ctk {k} -ctv {v}" + ("" if v in {"f16", "bf16", "f32"} else " -fa on")
+    return flags if rotation else f"LLAMA_ATTN_ROT_DISABLE=1 {flags}"

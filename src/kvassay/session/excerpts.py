@@ -1,0 +1,178 @@
+"""Reading a corpus like an agent does: fresh stretches of files, searches with real hits, listings, edits that stay."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, replace
+
+from kvassay.errors import ConfigError
+from kvassay.session.corpus import Corpus
+
+MIN_LINES = 8
+_WINDOW = 5
+_SAYS_CHARS = 4  # a shorter line (a bracket, `try:`) says nothing
+_MEAN_LINE_CHARS = 55
+_DIGIT_SHARE = 0.12
+_DEFINITION = re.compile(
+    r"^\s*(?:(?:pub|export|default|async|static|public|private|protected|final|abstract|inline|constexpr)\s+)*"
+    r"(?P<keyword>def|class|func|fn|function|struct|enum|trait|interface|module|sub)\s+(?P<name>[A-Za-z_]\w{3,})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Consecutive lines of a file from ``first_line`` (1-based) on; the file has ``total`` lines."""
+
+    path: str
+    first_line: int
+    lines: tuple[str, ...]
+    total: int
+
+    @property
+    def last_line(self) -> int:
+        return self.first_line + len(self.lines) - 1
+
+    def cut(self, n_lines: int) -> Excerpt:
+        return replace(self, lines=self.lines[:n_lines])
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Where a symbol is defined, as a search shows it."""
+
+    symbol: str
+    keyword: str
+    path: str
+    line: int
+    text: str
+
+
+@dataclass(slots=True)
+class _Open:
+    """A file being read: its current lines (edits included) and the stretch shown so far, as a half-open range."""
+
+    path: str
+    lines: list[str]
+    first: int = 0
+    upto: int = 0
+
+    @property
+    def fresh(self) -> bool:
+        return self.upto == 0
+
+
+class Reader:
+    """Hands out every line of the corpus at most once, and no run of lines that resembles one already shown."""
+
+    def __init__(self, corpus: Corpus, rng: random.Random) -> None:
+        self._files = [_Open(file.path, list(file.lines)) for file in corpus.files]
+        self._by_path = {file.path: file for file in self._files}
+        self._order = rng.sample(self._files, len(self._files))
+        self._windows: set[int] = set()
+        self._label = corpus.root_label
+
+    def peek(
+        self, n_lines: int, *, after: str | None = None, avoid: frozenset[str] = frozenset(), at_least: int = MIN_LINES
+    ) -> Excerpt:
+        """The next unseen stretch of at most ``n_lines`` lines: of the file ``after``, if that has one, else of a
+        fresh file, else of any; of ``at_least`` lines where there still is one. Nothing is used up yet.
+
+        Raises ConfigError where the corpus is exhausted.
+        """
+        current = [self._by_path[after]] if after else []
+        fresh = [file for file in self._order if file.fresh]
+        begun = [file for file in self._order if not file.fresh]
+        longest: Excerpt | None = None
+        for file in (*current, *fresh, *begun):
+            found = self._stretch(file, n_lines) if file.path not in avoid else None
+            if found and (longest is None or len(found.lines) > len(longest.lines)):
+                longest = found
+            if longest and len(longest.lines) >= at_least:
+                break
+        if longest:
+            return longest
+        raise ConfigError(
+            f"The source code of {self._label!r} is used up: no line would be left to show only once.",
+            hint="Use a larger repository for --corpus, or smaller depths.",
+        )
+
+    def take(self, excerpt: Excerpt) -> None:
+        """Mark an excerpt as shown."""
+        file = self._by_path[excerpt.path]
+        file.first = file.first if not file.fresh else excerpt.first_line - 1
+        file.upto = excerpt.last_line
+        self._windows.update(_windows(excerpt.lines))
+
+    def shown(self, path: str) -> tuple[int, tuple[str, ...]]:
+        """First line (1-based) and lines of what was shown of a file, as the file stands now."""
+        file = self._by_path[path]
+        return file.first + 1, tuple(file.lines[file.first : file.upto])
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace lines of the shown stretch; both texts are whole lines."""
+        file = self._by_path[path]
+        before, after = old.split("\n"), new.split("\n")
+        at = next(i for i in range(file.first, file.upto) if file.lines[i : i + len(before)] == before)
+        file.lines[at : at + len(before)] = after
+        file.upto += len(after) - len(before)
+
+    def folder(self, path: str) -> list[str]:
+        """The files directly inside a directory."""
+        return sorted(file.path for file in self._files if file.path.rpartition("/")[0] == path)
+
+    def size(self, path: str) -> int:
+        """Bytes of a file, its newlines included."""
+        return sum(len(line.encode()) + 1 for line in self._by_path[path].lines)
+
+    def search(self, word: str, folder: str, limit: int) -> list[tuple[str, int, str]]:
+        """(path, line, text) of the first lines that hold the word."""
+        pattern = re.compile(rf"\b{re.escape(word)}\b")
+        hits: list[tuple[str, int, str]] = []
+        for file in self._files:
+            if file.path.startswith(f"{folder}/"):
+                hits += [(file.path, i, line) for i, line in enumerate(file.lines, 1) if pattern.search(line)]
+            if len(hits) >= limit:
+                break
+        return hits[:limit]
+
+    def definitions(self, path: str) -> list[Definition]:
+        """The symbols a file defines."""
+        found = ((i, line, _DEFINITION.match(line)) for i, line in enumerate(self._by_path[path].lines, 1))
+        return [Definition(m["name"], m["keyword"], path, i, line.strip()) for i, line, m in found if m]
+
+    def paths(self) -> list[str]:
+        return [file.path for file in self._order]
+
+    def _stretch(self, file: _Open, n_lines: int) -> Excerpt | None:
+        start = file.upto if not file.fresh else _start(file.lines, n_lines)
+        end = min(start + n_lines, len(file.lines))
+        while end - start >= MIN_LINES:
+            lines = tuple(file.lines[start:end])
+            windows = _windows(lines)
+            if _readable(lines) and len(windows) == len({*windows} - self._windows):
+                return Excerpt(file.path, start + 1, lines, len(file.lines))
+            end -= max(MIN_LINES, (end - start) // 4)
+        return None
+
+
+def _start(lines: list[str], n_lines: int) -> int:
+    """Where to begin a fresh file: at the first block after its head (licence, imports), if enough follows."""
+    latest = max(len(lines) - n_lines, 0)
+    for i in range(len(lines) // 8, latest):
+        if lines[i] and not lines[i][0].isspace() and not lines[i - 1].strip():
+            return i
+    return min(len(lines) // 8, latest)
+
+
+def _readable(lines: tuple[str, ...]) -> bool:
+    """Whether this is code as people read it: no tables of numbers, no walls of text, not blank."""
+    said = "".join(lines).replace(" ", "")
+    digits = sum(map(str.isdigit, said))
+    return 0 < len(said) <= _MEAN_LINE_CHARS * len(lines) and digits <= _DIGIT_SHARE * len(said)
+
+
+def _windows(lines: tuple[str, ...]) -> list[int]:
+    """Hashes of all runs of five lines that say something."""
+    said = [line.strip() for line in lines if len(line.strip()) >= _SAYS_CHARS]
+    return [hash(tuple(said[i : i + _WINDOW])) for i in range(len(said) - _WINDOW + 1)]

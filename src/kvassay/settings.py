@@ -1,0 +1,117 @@
+"""What a run is: everything the user can set, from a TOML file or from flags, checked once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from kvassay.errors import ConfigError
+
+DEPTH_UNITS = {"": 1, "k": 1024, "m": 1024 * 1024}
+
+
+def tokens(value: object) -> int:
+    """A number of tokens as people write it: ``8192``, ``"8k"`` (8 × 1024). Raises ValueError."""
+    match = re.fullmatch(r"(\d+)([kKmM]?)", str(value).strip())
+    if match is None:
+        msg = f"{value!r} is not a number of tokens; write for example 8192 or 8k"
+        raise ValueError(msg)
+    return int(match[1]) * DEPTH_UNITS[match[2].lower()]
+
+
+def split(value: object) -> object:
+    """``"a,b"`` as a list; anything else as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0, le=8 * 1024 * 1024)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split)]
+Depths = Annotated[
+    tuple[Tokens, ...], BeforeValidator(split), AfterValidator(lambda depths: tuple(sorted(set(depths))))
+]
+
+
+class RunSettings(BaseModel):
+    """One run. Pairs are written ``K/V`` in the back end's own type names; token counts are the model's own tokens.
+
+    One ``pair`` alone is isolated: K alone, V alone, both. Several pairs, or ``k_types`` × ``v_types``, run as given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str | None = None
+    backend: Literal["embedded", "llama-server", "attach"] = "embedded"
+    server_binary: str | None = None
+    server_args: tuple[str, ...] = ()
+    attach: Names = ()
+
+    pairs: Names = ()
+    k_types: Names = ()
+    v_types: Names = ()
+    reference: str = "f16/f16"
+    isolate: bool = True
+    repeat: bool = True
+
+    depths: Depths = (2048, 8192)
+    families: Names = ()
+    probes_per_family: int = Field(default=8, ge=1, le=1000)
+    suite: Path | None = None
+    tools: Path | None = None
+    corpus: Path | None = None
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+    channels: Names = ("raw", "parsed")
+    parsed_share: float = Field(default=0.2, ge=0, le=1)
+    dialect: str = "auto"
+    max_tokens: int = Field(default=256, ge=16, le=32768)
+    top_n: int = Field(default=20, ge=0, le=100)
+
+    context: Tokens | None = None
+    threads: int | None = Field(default=None, ge=1)
+    gpu_layers: int | None = Field(default=None, ge=0)
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    port: int | None = Field(default=None, ge=1, le=65535)
+
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    margin: float = Field(default=0.05, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _channels_known(self) -> RunSettings:
+        wrong = [name for name in self.channels if name not in ("raw", "parsed")]
+        if wrong or not self.channels:
+            msg = f"channels: {wrong or list(self.channels)!r}: name raw, parsed or both (raw,parsed)"
+            raise ValueError(msg)
+        return self
+
+
+def check(values: dict[str, object]) -> RunSettings:
+    """Settings from plain values. Raises ConfigError naming each field, its value and what is wrong."""
+    try:
+        return RunSettings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error), hint="See 'kvassay run --help'.") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    def one(item: object) -> str:
+        assert isinstance(item, dict)  # noqa: S101  pydantic's documented shape
+        where = ".".join(str(part) for part in item["loc"])
+        what = str(item["msg"]).removeprefix("Value error, ")
+        return f"{where} = {item['input']!r}: {what}" if where else what
+
+    return "\n".join(one(item) for item in error.errors())
+
+
+def read(path: Path) -> dict[str, object]:
+    """The values of a TOML settings file, keys as in RunSettings with ``-`` or ``_``. Raises ConfigError."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"settings file {str(path)!r} can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {str(path)!r} is not TOML: {error}") from None
+    return {key.replace("-", "_"): value for key, value in data.items()}

@@ -1,0 +1,32 @@
+"""One proportion: the Wilson score interval."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import NormalDist
+from typing import NamedTuple
+
+
+class Interval(NamedTuple):
+    """A confidence interval for a proportion (0 … 1) or a difference of proportions (−1 … 1)."""
+
+    low: float
+    high: float
+
+
+def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> Interval:
+    """Two-sided score interval for ``successes`` of ``trials``; no trials say nothing: (0, 1).
+
+    Source: Wilson, JASA 22 (1927) 209-212; formula 3 of Newcombe, Statistics in Medicine 17 (1998) 857-872.
+    """
+    if trials == 0:
+        return Interval(0.0, 1.0)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    failures = trials - successes
+    centre = successes + z * z / 2
+    half_width = z * sqrt(successes * failures / trials + z * z / 4)
+    whole = trials + z * z
+    # At 0 and n the end is exactly 0 or 1; rounding must not say otherwise.
+    low = (centre - half_width) / whole if successes else 0.0
+    high = (centre + half_width) / whole if failures else 1.0
+    return Interval(low, high)

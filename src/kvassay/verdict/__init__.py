@@ -1,0 +1,6 @@
+"""Effects become a verdict in words a person understands."""
+
+from kvassay.verdict.effects import Effect, Outcomes, State, effect
+from kvassay.verdict.judging import ArmVerdict, Verdict, judge
+
+__all__ = ["ArmVerdict", "Effect", "Outcomes", "State", "Verdict", "effect", "judge"]

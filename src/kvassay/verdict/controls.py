@@ -1,0 +1,146 @@
+"""What a run's controls say of the run itself: the reference's own score, the A/A repeat, dropped and missing pairs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kvassay.verdict.effects import Effect, Trials, effect, pair_up
+
+REFERENCE_FAILS_BELOW = 0.5  # of its calls right: such a depth says nothing about the cache
+REFERENCE_WEAK_BELOW = 0.8
+DROPPED_AT_MOST = 0.02  # of an arm's pairs, beyond which the run is invalid
+
+
+class Tally(NamedTuple):
+    """How many of the reference's ``trials`` at one depth were right."""
+
+    depth: int
+    right: int
+    trials: int
+
+    @property
+    def fails(self) -> bool:
+        return self.right < REFERENCE_FAILS_BELOW * self.trials
+
+    @property
+    def is_weak(self) -> bool:
+        return self.right < REFERENCE_WEAK_BELOW * self.trials
+
+
+class Dropped(NamedTuple):
+    """How many of one arm's ``pairs`` fell to infrastructure faults."""
+
+    arm: str
+    dropped: int
+    pairs: int
+
+    @property
+    def is_too_many(self) -> bool:
+        return self.dropped > DROPPED_AT_MOST * self.pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The terms of a run (reference, alpha, margin) and what its controls showed.
+
+    ``tallies`` and ``depths`` (those judged) hold only depths with trials of the reference. ``repeat`` is the A/A
+    effect, None without pairs. ``asked`` counts each arm's trials out of ``expected`` (probe, depth) places.
+    """
+
+    reference: str
+    alpha: float
+    margin: float
+    tallies: tuple[Tally, ...]
+    depths: tuple[int, ...]
+    repeat: Effect | None
+    dropped: tuple[Dropped, ...]
+    asked: dict[str, int]
+    expected: int
+    silent_depths: tuple[int, ...]
+
+    @property
+    def reference_types(self) -> tuple[str, str]:
+        """The reference's K and V types; its label is written "K/V" or "K/V norot" (kvassay.types.Arm)."""
+        k, _, v = self.reference.partition(" ")[0].partition("/")
+        return k, v
+
+    @property
+    def model_fails(self) -> bool:
+        """The reference itself fails at every depth."""
+        return bool(self.tallies) and all(tally.fails for tally in self.tallies)
+
+    @property
+    def invalid(self) -> tuple[Dropped, ...]:
+        return tuple(arm for arm in self.dropped if arm.is_too_many)
+
+    @property
+    def is_noisy(self) -> bool:
+        """The A/A repeat flips at least as often as the margin allows a candidate to lose."""
+        return self.repeat is not None and self.repeat.lost + self.repeat.gained >= self.margin * self.repeat.pairs
+
+    @property
+    def obstacle(self) -> str:
+        """Why no arm of this run may be called within margin; empty where nothing forbids it."""
+        if self.model_fails:
+            return f"the model itself fails at {self.reference}"
+        if self.invalid:
+            return "too many pairs were dropped"
+        if self.is_noisy:
+            return f"a second boot of {self.reference} flips as many calls as the margin allows"
+        return ""
+
+
+def read_controls(
+    trials: Mapping[str, Trials],
+    *,
+    reference: str,
+    repeat: str | None,
+    candidates: Sequence[str],
+    depths: Sequence[int],
+    alpha: float,
+    margin: float,
+) -> Controls:
+    """Read the controls off the trials of each arm.
+
+    Depths at which the reference fails are not judged, unless it fails at all of them.
+    """
+    own = trials.get(reference, {})
+    tallies = tuple(_tallies(own, depths))
+    judged = tuple(tally.depth for tally in tallies if not tally.fails) or tuple(tally.depth for tally in tallies)
+    others = [*candidates, *([repeat] if repeat else [])]
+    asked = {arm: [place for place in trials.get(arm, {}) if place[0] in depths] for arm in (reference, *others)}
+    places = {place for of_arm in asked.values() for place in of_arm}
+    return Controls(
+        reference=reference,
+        alpha=alpha,
+        margin=margin,
+        tallies=tallies,
+        depths=judged,
+        repeat=_compared(own, trials.get(repeat, {}), repeat, judged, alpha=alpha, margin=margin) if repeat else None,
+        dropped=tuple(_dropped(own, trials.get(arm, {}), arm, depths) for arm in others),
+        asked={arm: len(of_arm) for arm, of_arm in asked.items()},
+        expected=len(places),
+        silent_depths=tuple(depth for depth in depths if all(place[0] != depth for place in places)),
+    )
+
+
+def _tallies(reference: Trials, depths: Sequence[int]) -> Iterator[Tally]:
+    cells = Counter((depth, right) for (depth, _), right in reference.items())
+    for depth in depths:
+        if trials := cells[depth, True] + cells[depth, False]:
+            yield Tally(depth, cells[depth, True], trials)
+
+
+def _compared(
+    reference: Trials, repeat: Trials, label: str, depths: Sequence[int], *, alpha: float, margin: float
+) -> Effect | None:
+    pairs, dropped = pair_up(reference, repeat, depths=depths)
+    return effect(pairs, arm=label, alpha=alpha, margin=margin, dropped=dropped) if pairs else None
+
+
+def _dropped(reference: Trials, candidate: Trials, label: str, depths: Sequence[int]) -> Dropped:
+    pairs, dropped = pair_up(reference, candidate, depths=depths)
+    return Dropped(label, dropped, dropped + len(pairs))

@@ -1,0 +1,124 @@
+"""Trials become pairs, pairs become effects: a paired difference with its interval, its p-value and its state."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from kvassay.stats.paired import mcnemar_harm, tango_interval
+
+Outcomes: TypeAlias = Mapping[tuple[str, int, str], bool | None]
+"""(arm label, depth, probe id) → was the call right; None where infrastructure failed. Absent: not asked."""
+
+Trials: TypeAlias = Mapping[tuple[int, str], bool | None]
+"""One arm's outcomes by (depth, probe id)."""
+
+
+class State(StrEnum):
+    """What can be said of a candidate against the reference."""
+
+    DEGRADED = "degraded"
+    WITHIN_MARGIN = "within margin"
+    BOTH = "both"  # worse, but by less than the margin
+    INCONCLUSIVE = "inconclusive"
+
+    @property
+    def is_worse(self) -> bool:
+        return self in (State.DEGRADED, State.BOTH)
+
+    @property
+    def is_within(self) -> bool:
+        return self in (State.WITHIN_MARGIN, State.BOTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A paired difference, candidate minus reference, as proportions (−1 … 1) over ``pairs`` probes.
+
+    ``lost`` pairs are right under the reference only, ``gained`` under the candidate only. ``low``/``high`` bound the
+    difference at the run's level; ``p_value`` is the exact one-sided McNemar test for harm. ``dropped`` pairs fell to
+    infrastructure faults. ``depth`` None means all depths together.
+    """
+
+    arm: str
+    depth: int | None
+    pairs: int
+    reference_correct: int
+    candidate_correct: int
+    lost: int
+    gained: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    state: State
+    dropped: int = 0
+
+
+class Pairing(NamedTuple):
+    """The pairs of one arm as (reference right, candidate right), and how many fell to infrastructure faults."""
+
+    pairs: tuple[tuple[bool, bool], ...]
+    dropped: int
+
+
+def by_arm(outcomes: Outcomes) -> dict[str, dict[tuple[int, str], bool | None]]:
+    """The outcomes of each arm, keyed by (depth, probe id); an arm that is not there has none."""
+    trials: dict[str, dict[tuple[int, str], bool | None]] = defaultdict(dict)
+    for (arm, depth, probe), right in outcomes.items():
+        trials[arm][depth, probe] = right
+    return trials
+
+
+def pair_up(reference: Trials, candidate: Trials, *, depths: Collection[int]) -> Pairing:
+    """Pair the two arms' trials of the same probe at the same depth."""
+    both = [
+        (reference[place], right) for place, right in candidate.items() if place[0] in depths and place in reference
+    ]
+    pairs = tuple((under, right) for under, right in both if under is not None and right is not None)
+    return Pairing(pairs, dropped=len(both) - len(pairs))
+
+
+def state_of(*, worse: bool, within: bool) -> State:
+    """The state that two one-sided decisions make: harm shown, and a loss of the margin or more excluded."""
+    if worse:
+        return State.BOTH if within else State.DEGRADED
+    return State.WITHIN_MARGIN if within else State.INCONCLUSIVE
+
+
+def effect(
+    pairs: Sequence[tuple[bool, bool]],
+    *,
+    arm: str,
+    alpha: float,
+    margin: float,
+    depth: int | None = None,
+    dropped: int = 0,
+) -> Effect:
+    """The effect over (reference right, candidate right) pairs, by two one-sided decisions, each at ``alpha``.
+
+    Worse: exact one-sided McNemar p ≤ alpha. Within margin: Tango's lower bound at one-sided alpha (the two-sided
+    interval at 1 − 2 · alpha) above −margin. Both rules hold for a number of pairs fixed beforehand.
+    """
+    cells = Counter(pairs)
+    lost, gained, kept = cells[True, False], cells[False, True], cells[True, True]
+    interval = tango_interval(lost, gained, len(pairs), level=1 - 2 * alpha)
+    p_value = mcnemar_harm(lost, gained)
+    return Effect(
+        arm=arm,
+        depth=depth,
+        pairs=len(pairs),
+        reference_correct=kept + lost,
+        candidate_correct=kept + gained,
+        lost=lost,
+        gained=gained,
+        difference=(gained - lost) / len(pairs) if pairs else 0.0,
+        low=interval.low,
+        high=interval.high,
+        p_value=p_value,
+        state=state_of(worse=p_value <= alpha, within=interval.low > -margin),
+        dropped=dropped,
+    )

@@ -1,0 +1,72 @@
+"""What limits a verdict: dropped pairs, a weak reference, the noise floor, what was not run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kvassay.stats.paired import mcnemar_harm
+from kvassay.verdict.controls import Controls, Tally
+from kvassay.verdict.sentences import Finding, listed, places, points, subject
+
+
+def notes(findings: Sequence[Finding], controls: Controls) -> Iterator[str]:
+    """The limits of this run, the gravest first."""
+    yield from _dropped(controls)
+    yield from (_weak_reference(tally, controls) for tally in controls.tallies if tally.is_weak)
+    yield _noise_floor(controls)
+    yield from _missing(controls)
+    yield from (_gain(finding, controls) for finding in findings if _gains(finding, controls))
+
+
+def _dropped(controls: Controls) -> Iterator[str]:
+    if hit := [arm for arm in controls.dropped if arm.dropped]:
+        arms = listed(f"{arm.dropped} of {arm.pairs} pairs of {arm.arm}" for arm in hit)
+        fate = "more than 2 in 100, so the run is invalid" if controls.invalid else "they are left out"
+        yield f"Infrastructure faults took {arms}: {fate}."
+
+
+def _weak_reference(tally: Tally, controls: Controls) -> str:
+    place = places([tally.depth])
+    fault = "fails" if tally.fails else "is weak"
+    fate = "" if tally.depth in controls.depths else " The verdicts over all depths leave this depth out."
+    return (
+        f"The model itself {fault} at {controls.reference} {place}, {tally.right} of {tally.trials} right: "
+        f"the probe set, not the cache, is being measured {place}.{fate}"
+    )
+
+
+def _noise_floor(controls: Controls) -> str:
+    repeat = controls.repeat
+    if repeat is None:
+        return f"No second boot of {controls.reference} was compared (0 pairs): the noise floor is unknown."
+    flips = repeat.lost + repeat.gained
+    seen = f"A second boot of {controls.reference} flipped {flips} of {repeat.pairs} calls"
+    if not controls.is_noisy:
+        return f"{seen}: that is the noise floor."
+    return (
+        f"{seen}: the margin of {points(controls)} is not above this noise floor, so nothing is called within margin; "
+        f"a margin above {100 * flips / repeat.pairs:.1f} points would do."
+    )
+
+
+def _missing(controls: Controls) -> Iterator[str]:
+    if absent := [arm for arm, asked in controls.asked.items() if not asked]:
+        yield f"Not run: {listed(absent)} (0 of {controls.expected} probes asked)."
+    if partial := [(arm, asked) for arm, asked in controls.asked.items() if 0 < asked < controls.expected]:
+        arms = listed(f"{arm} {asked} of {controls.expected}" for arm, asked in partial)
+        yield f"Incomplete, judged on what exists (probes asked): {arms}."
+    if controls.silent_depths:
+        yield f"No trial yet {places(controls.silent_depths)}."
+
+
+def _gains(finding: Finding, controls: Controls) -> bool:
+    return mcnemar_harm(finding.overall.gained, finding.overall.lost) <= controls.alpha
+
+
+def _gain(finding: Finding, controls: Controls) -> str:
+    overall = finding.overall
+    return (
+        f"{subject(finding.spec, controls)} was right on {overall.gained} of {overall.pairs} pairs where "
+        f"{controls.reference} was wrong, and wrong on {overall.lost} where it was right: this run tests for harm "
+        "only, so an improvement is not shown."
+    )

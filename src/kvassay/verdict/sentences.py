@@ -1,0 +1,166 @@
+"""One candidate's sentence: plain words first, its counts, never "no difference" for want of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+
+from kvassay.assay.records import ArmSpec
+from kvassay.stats.power import more_pairs
+from kvassay.verdict.controls import Controls
+from kvassay.verdict.effects import Effect, State
+
+BREAKS_BELOW = 0.5  # of the reference's right calls left
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One candidate with its effects: over the judged depths together, and at each of them that has pairs."""
+
+    spec: ArmSpec
+    overall: Effect
+    by_depth: tuple[Effect, ...]
+
+    @property
+    def harmed(self) -> tuple[Effect, ...]:
+        """Where the harm sits: the depths found worse if others were not, else all depths together."""
+        worse = tuple(effect for effect in self.by_depth if effect.state.is_worse)
+        return worse if 0 < len(worse) < len(self.by_depth) else (self.overall,)
+
+
+class Side(Enum):
+    """Which half of the cache a candidate changes."""
+
+    K = auto()
+    V = auto()
+    JOINT = auto()
+
+
+class Kind(IntEnum):
+    """What a sentence says of a finding, worst first."""
+
+    BREAKS = auto()
+    COSTS = auto()
+    COSTS_LITTLE = auto()
+    UNDECIDED = auto()
+    FINE = auto()
+
+    @property
+    def is_harm(self) -> bool:
+        return self <= Kind.COSTS_LITTLE
+
+
+def sentence(finding: Finding, controls: Controls) -> str:
+    """What is known of one candidate, in one sentence with its numbers."""
+    name = subject(finding.spec, controls)
+    if not finding.overall.pairs:
+        return f"{name}: not measured (0 pairs)."
+    kind = kind_of(finding)
+    if kind.is_harm:
+        return f"{name} {verb(kind, controls)}{_harm_counts(finding, controls)}."
+    if kind is Kind.FINE:
+        return f"{name}: {no_loss(controls)} ({counts(finding.overall)})."
+    return f"{name}: {undecided(finding, controls)}."
+
+
+def subject(spec: ArmSpec, controls: Controls) -> str:
+    """``K at q4_0`` where only K differs from the reference, ``V at q4_0`` where only V does, else ``q4_0/q4_0``."""
+    names = {Side.K: f"K at {spec.k}", Side.V: f"V at {spec.v}", Side.JOINT: f"{spec.k}/{spec.v}"}
+    name = names[side_of(spec, controls)]
+    return name if spec.rotation else f"{name} without rotation"
+
+
+def side_of(spec: ArmSpec, controls: Controls) -> Side:
+    """Which half of the cache ``spec`` changes against the reference."""
+    k, v = controls.reference_types
+    if (spec.k == k) == (spec.v == v):
+        return Side.JOINT
+    return Side.V if spec.k == k else Side.K
+
+
+def kind_of(finding: Finding) -> Kind:
+    """What to say of a finding; "breaks" is kept for losing more than half of what the reference had right."""
+    state = finding.overall.state
+    if state is State.DEGRADED:
+        left = sum(effect.candidate_correct for effect in finding.harmed)
+        before = sum(effect.reference_correct for effect in finding.harmed)
+        return Kind.BREAKS if left < BREAKS_BELOW * before else Kind.COSTS
+    other = {State.BOTH: Kind.COSTS_LITTLE, State.WITHIN_MARGIN: Kind.FINE, State.INCONCLUSIVE: Kind.UNDECIDED}
+    return other[state]
+
+
+def verb(kind: Kind, controls: Controls) -> str:
+    """The words for a harm."""
+    return {
+        Kind.BREAKS: "breaks this model's tool calls",
+        Kind.COSTS: "costs right tool calls",
+        Kind.COSTS_LITTLE: f"costs right tool calls, but less than {points(controls)}",
+    }[kind]
+
+
+def undecided(finding: Finding, controls: Controls) -> str:
+    """Why there is no verdict: an obstacle of the whole run, or about how many pairs are missing."""
+    overall = finding.overall
+    if controls.obstacle:
+        return f"no verdict, {counts(overall)}; {controls.obstacle}"
+    margin, alpha = controls.margin, controls.alpha
+    hidden = [effect for effect in finding.by_depth if effect.p_value <= alpha < overall.p_value]
+    if hidden:  # worse at one depth, made up for at another: more of the same would not settle it
+        worst = min(hidden, key=lambda effect: effect.p_value)
+        alone = worst.pairs + more_pairs(worst.lost, worst.gained, worst.pairs, margin=margin, alpha=alpha)
+        return (
+            f"undecided, {counts(overall)}, but it looks worse {at_each([worst])}; "
+            f"about {alone} pairs at that depth alone would settle it"
+        )
+    missing = more_pairs(overall.lost, overall.gained, overall.pairs, margin=margin, alpha=alpha)
+    return f"undecided, {counts(overall)}; about {missing} more pairs would settle it"
+
+
+def _harm_counts(finding: Finding, controls: Controls) -> str:
+    if finding.harmed == (finding.overall,):
+        return f": {counts(finding.overall)}"
+    rest = [effect for effect in finding.by_depth if effect not in finding.harmed]
+    clauses = [f" {at_each(finding.harmed)}"]
+    if fine := [effect for effect in rest if effect.state.is_within]:
+        clauses.append(f"{no_loss(controls)} {at_each(fine)}")
+    if open_ := [effect for effect in rest if not effect.state.is_within]:
+        clauses.append(f"undecided {at_each(open_)}")
+    return "; ".join(clauses)
+
+
+# --------------------------------------------------------------------------- the words all sentences share
+
+
+def counts(effect: Effect) -> str:
+    """``59 of 60 right → 0 of 60``: the reference, then the candidate."""
+    return f"{effect.reference_correct} of {effect.pairs} right → {effect.candidate_correct} of {effect.pairs}"
+
+
+def at_each(effects: Sequence[Effect]) -> str:
+    """Each effect's depth with its counts."""
+    return listed(f"{places([effect.depth or 0])} ({counts(effect)})" for effect in effects)
+
+
+def places(depths: Sequence[int]) -> str:
+    """``at 2,048 and 8,192 tokens``; depth 0 is a case without a session in front."""
+    tokens = [f"{depth:,}" for depth in depths if depth]
+    named = [f"at {listed(tokens)} tokens"] if tokens else []
+    return listed([*named, *(["in stand-alone cases"] if 0 in depths else [])])
+
+
+def no_loss(controls: Controls) -> str:
+    """The claim of non-inferiority."""
+    return f"no loss beyond {points(controls)}"
+
+
+def points(controls: Controls) -> str:
+    """The margin in percentage points."""
+    number = f"{100 * controls.margin:g}"
+    return f"{number} point" if number == "1" else f"{number} points"
+
+
+def listed(words: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,67 @@
+"""From what the user asks to the arms that isolate it."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvassay.assay.arms import arms_of
+from kvassay.errors import ConfigError
+from kvassay.settings import check
+from kvassay.types import Role
+
+TYPES = ("f16", "q8_0", "q5_1", "q4_0")
+
+
+def labels(**values: object) -> list[str]:
+    return [arm.label for arm in arms_of(check(values), TYPES)]
+
+
+def test_one_pair_becomes_the_two_by_two_and_a_second_reference_boot() -> None:
+    """K alone, V alone, both, between the reference and its A/A boot."""
+    assert labels(pairs="q4_0/q4_0") == ["f16/f16", "q4_0/f16", "f16/q4_0", "q4_0/q4_0", "f16/f16 #2"]
+
+
+def test_several_pairs_run_as_given() -> None:
+    """Nothing is added to pairs that were listed, and nothing runs twice."""
+    assert labels(pairs=("q8_0/q8_0", "q4_0/f16", "q8_0"), repeat=False) == ["f16/f16", "q8_0/q8_0", "q4_0/f16"]
+
+
+def test_types_of_k_and_v_span_a_grid() -> None:
+    """Every K with every V, the reference's own pair once."""
+    assert labels(k_types="f16,q4_0", v_types="f16,q8_0", repeat=False) == [
+        "f16/f16", "f16/q8_0", "q4_0/f16", "q4_0/q8_0",
+    ]  # fmt: skip
+
+
+def test_a_pair_without_rotation_is_isolated_without_rotation() -> None:
+    """The 2×2 of an unrotated pair is unrotated."""
+    assert labels(pairs="q4_0/q8_0 norot", repeat=False)[1:] == [
+        "q4_0/f16 norot", "f16/q8_0 norot", "q4_0/q8_0 norot",
+    ]  # fmt: skip
+
+
+def test_attached_servers_are_the_arms_with_the_reference_first() -> None:
+    """The pair equal to --reference leads; a second server of it is its A/A boot and comes last."""
+    arms = arms_of(
+        check({"backend": "attach", "attach": ["f16/f16=http://a", "q4_0/f16=http://b", "f16/f16=http://c"]}), TYPES
+    )
+    assert [(arm.label, arm.role, arm.endpoint) for arm in arms] == [
+        ("f16/f16", Role.REFERENCE, "http://a"),
+        ("q4_0/f16", Role.CANDIDATE, "http://b"),
+        ("f16/f16 #2", Role.REPEAT, "http://c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"pairs": "q4_9/f16"}, "q4_9"),
+        ({"attach": ["http://a"]}, "PAIR=URL"),
+        ({"attach": ["f16/f16=http://a"], "pairs": "q8_0"}, "--attach"),
+        ({"attach": ["f16/f16=http://a", "q8_0=http://b", "q8_0=http://c"]}, "too often"),
+    ],
+)
+def test_wrong_arms_are_refused_by_name(values: dict[str, object], words: str) -> None:
+    """Unknown types, bad endpoints and contradictions each give one message."""
+    with pytest.raises(ConfigError, match=words):
+        arms_of(check(values), TYPES)

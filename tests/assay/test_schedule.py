@@ -1,0 +1,54 @@
+"""The order of a boot: the ladder's economy and the channels' neighbourhood."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvassay.assay.schedule import Slot, schedule
+from kvassay.types import Channel
+
+asked = st.sets(st.tuples(st.sampled_from([0, 2048, 8192]), st.text("abc", min_size=1, max_size=3)), max_size=20)
+
+
+@given(asked, st.floats(0, 1), st.integers(0, 9))
+def test_each_probe_is_asked_once_per_channel_depths_ascending(
+    probes: set[tuple[int, str]], share: float, seed: int
+) -> None:
+    """No slot twice, no depth returned to, raw for every probe, streamed only after whole."""
+    slots = schedule(probes, channels=("raw", "parsed"), parsed_share=share, seed=seed)
+    assert len(set(slots)) == len(slots)
+    assert [slot.depth for slot in slots] == sorted(slot.depth for slot in slots)
+    assert {(s.depth, s.probe) for s in slots if s.channel is Channel.RAW} == probes
+    for before, after in pairwise(slots):
+        if after.channel is Channel.STREAM:
+            assert before == Slot(after.depth, after.probe, Channel.PLAIN)
+
+
+def test_the_order_is_shuffled_but_fixed_by_the_seed() -> None:
+    """The same seed gives the same order, another one another."""
+    probes = [(2048, f"p/{n}") for n in range(50)]
+    orders = [schedule(probes, channels=("raw",), parsed_share=0, seed=seed) for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+    assert [slot.probe for slot in orders[0]] != [probe for _, probe in probes]
+
+
+def test_the_parsed_share_is_about_what_was_asked() -> None:
+    """A share of 0.2 takes about a fifth of the probes; none and all are exact."""
+    probes = [(2048, f"p/{n}") for n in range(1000)]
+
+    def parsed(share: float) -> int:
+        slots = schedule(probes, channels=("raw", "parsed"), parsed_share=share, seed=0)
+        return sum(slot.channel is Channel.STREAM for slot in slots)
+
+    assert parsed(0) == 0
+    assert 160 < parsed(0.2) < 240
+    assert parsed(1) == 1000
+
+
+def test_parsed_alone_asks_every_probe_through_the_chat_endpoint() -> None:
+    """Without the raw channel the whole reply is the main one."""
+    slots = schedule([(0, "a"), (0, "b")], channels=("parsed",), parsed_share=0, seed=0)
+    assert [slot.channel for slot in slots] == [Channel.PLAIN, Channel.PLAIN]

@@ -1,0 +1,156 @@
+"""The store keeps what it is given, through crashes, second writers and foreign files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from assay import values
+from kvassay.assay.store import Store, Usage
+from kvassay.errors import StoreBusy, StoreError, StoreFormat
+from kvassay.types import BootFacts, Channel, OutcomeClass
+
+
+def filled(path: Path) -> Store:
+    store = Store(path, write=True)
+    run = store.begin(values.manifest(), values.session(), values.probes("recall/0", "recall/1"))
+    boot = store.add_boot(run, "f16/f16", BootFacts("embedded", k_type="f16", devices=("CPU",), warnings=("w",)))
+    store.add_trial(run, values.trial(boot=boot), Usage(110, 100, 1.5))
+    return store
+
+
+def test_a_trial_comes_back_as_it_went_in(tmp_path: Path) -> None:
+    """Every field of a trial survives, unicode, surrogates and log-probabilities included."""
+    with filled(tmp_path / "s.sqlite") as store:
+        run = store.run()
+        assert run.trial(values.trial().key) == values.trial()
+        assert list(run.trials()) == [replace(values.trial(), positions=())]
+
+
+def test_session_probes_and_boots_come_back_as_they_went_in(tmp_path: Path) -> None:
+    """What is fixed before trial 1 can be read back to start the run again."""
+    with filled(tmp_path / "s.sqlite") as store:
+        run = store.run()
+        assert run.session() == values.session()
+        assert list(run.probes()) == values.probes("recall/0", "recall/1")
+        (boot,) = run.boots()
+        assert (boot.facts.devices, boot.processed_tokens, boot.bound_tokens, boot.server_s) == (
+            ("CPU",),
+            110,
+            100,
+            1.5,
+        )
+
+
+def test_the_same_trial_is_never_stored_twice(tmp_path: Path) -> None:
+    """A second trial of one key is refused, the first one kept."""
+    with filled(tmp_path / "s.sqlite") as store:
+        run = store.run()
+        with pytest.raises(StoreError, match="UNIQUE"):
+            store.add_trial(run, values.trial(), Usage())
+        assert len(run.done()) == 1
+
+
+def test_outcomes_are_those_of_one_channel(tmp_path: Path) -> None:
+    """The verdict reads outcomes of its channel only."""
+    with filled(tmp_path / "s.sqlite") as store:
+        assert list(store.run().outcomes(Channel.RAW)) == []
+        assert list(store.run().outcomes(Channel.PLAIN)) == [(values.trial().key, OutcomeClass.VERBATIM_MISS)]
+
+
+def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path: Path) -> None:
+    """Two processes never write one store; readers are welcome."""
+    path = tmp_path / "s.sqlite"
+    with filled(path):
+        code = (
+            f"from kvassay.assay.store import Store; from pathlib import Path; Store(Path({str(path)!r}), write=True)"
+        )
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert StoreBusy.__name__ in second.stderr
+        with Store(path) as reader:
+            assert len(reader.run().done()) == 1
+    with Store(path, write=True) as store:
+        assert len(store.runs()) == 1
+
+
+def test_kill_9_loses_no_finished_trial(tmp_path: Path) -> None:
+    """After SIGKILL in the middle of writing, every trial reported as stored is there and the file is sound."""
+    path = tmp_path / "s.sqlite"
+    code = f"""
+        import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        from pathlib import Path
+        from assay import values
+        from assay.test_store import filled
+        from kvassay.assay.store import Usage
+        store = filled(Path({str(path)!r}))
+        for n in range(100000):
+            store.add_trial(store.run(), values.trial(f"recall/{{n + 1}}"), Usage())
+            print(n + 1, flush=True)
+    """
+    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    last = [child.stdout.readline() for _ in range(20)][-1]
+    os.kill(child.pid, signal.SIGKILL)
+    last = (child.stdout.read().split() or [last.strip()])[-1]
+    child.wait()
+    with Store(path, write=True) as store:
+        assert len(store.run().done()) >= int(last)
+    assert sqlite3.connect(path).execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "error", "words"),
+    [
+        (lambda p: p.write_bytes(b"no database at all" * 100), StoreError, "not a database"),
+        (lambda p: sqlite3.connect(p).execute("create table t (x)").connection.commit(), StoreFormat, "not a kvassay"),
+        (lambda p: filled(p).close() or sqlite3.connect(p).execute("pragma user_version=99"), StoreFormat, "format 99"),
+        (lambda p: p.mkdir(), StoreError, "can't be used"),
+    ],
+)
+def test_files_that_are_no_store_of_ours_are_refused(
+    tmp_path: Path, prepare: object, error: type[StoreError], words: str
+) -> None:
+    """Foreign files, foreign databases and other formats are named and never written to."""
+    path = tmp_path / "s.sqlite"
+    prepare(path)  # type: ignore[operator]
+    with pytest.raises(error, match=words):
+        Store(path, write=True)
+
+
+def test_a_missing_store_and_a_missing_run_are_named(tmp_path: Path) -> None:
+    """Reading what isn't there says so."""
+    with pytest.raises(StoreError, match="there is no store"):
+        Store(tmp_path / "none.sqlite")
+    with filled(tmp_path / "s.sqlite") as store, pytest.raises(StoreError, match="no run 7"):
+        store.run(7)
+
+
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
+    """A store under a path that can't be a folder gives one clear error."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="can't be written"):
+        Store(tmp_path / "file" / "s.sqlite", write=True)
+
+
+def _fill(store: Store) -> None:
+    for n in range(1, 1000):
+        store.add_trial(store.run(), values.trial(f"recall/{n}"), Usage())
+
+
+def test_a_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
+    """When no page can be added any more, the error says what to do and finished trials stay."""
+    with filled(tmp_path / "s.sqlite") as store:
+        pages = store._db.execute("pragma page_count").fetchone()[0]
+        store._db.execute(f"pragma max_page_count={pages + 1}")
+        with pytest.raises(StoreError, match="full") as caught:
+            _fill(store)
+        assert "--resume" in str(caught.value)
+        assert len(store.run().done()) >= 1

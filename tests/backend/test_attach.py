@@ -1,0 +1,66 @@
+"""Attaching to a server that guards itself with a key, or is not ready."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from kvassay.backend import make
+from kvassay.errors import BackendError, BootFailed
+from kvassay.types import Arm, KVConfig
+
+ARM = Arm(KVConfig("q8_0", "q8_0"))
+PROPS = {"default_generation_settings": {"n_ctx": 4096}, "total_slots": 4, "build_info": "b11434-abc"}
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """The part of llama-server that a key guards: /health is open, /props is not."""
+
+    health = 200
+
+    def do_GET(self) -> None:
+        allowed = self.path == "/health" or self.headers["Authorization"] == "Bearer secret"
+        self.send_response(self.health if self.path == "/health" else 200 if allowed else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(PROPS if allowed else {}).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Keep the test's output clean."""
+
+
+class Loading(Guarded):
+    """A server that is still loading its model."""
+
+    health = 503
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A running server of the handler that the test names."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), request.param) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("url", [Guarded], indirect=True)
+def test_the_key_comes_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KVASSAY_API_KEY opens a guarded server; without it the error names the variable."""
+    backend = make("attach", url=url)
+    with pytest.raises(BackendError, match="wants an API key") as caught:
+        backend.open(ARM, context_tokens=512)
+    assert "KVASSAY_API_KEY" in caught.value.hint
+    monkeypatch.setenv("KVASSAY_API_KEY", "secret")
+    with backend.open(ARM, context_tokens=512) as boot:
+        assert (boot.facts.build, boot.facts.slots, boot.facts.context_tokens) == ("b11434-abc", 4, 4096)
+
+
+@pytest.mark.parametrize("url", [Loading], indirect=True)
+def test_a_loading_server_is_not_attached_to(url: str) -> None:
+    """A server that is not ready is named as such."""
+    with pytest.raises(BootFailed, match="still loading its model"):
+        make("attach", url=url).open(ARM, context_tokens=512)

@@ -1,0 +1,55 @@
+"""The table of back ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kvassay.backend import BACKENDS, make
+from kvassay.errors import BootFailed, ConfigError
+from kvassay.types import Arm, KVConfig
+
+MODEL = Path("m.gguf")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_each_is_made_by_its_name(name: str) -> None:
+    """A back end calls itself what the table calls it, and knows llama.cpp's types."""
+    backend = make(name, model_path=MODEL, url="http://127.0.0.1:1")
+    assert backend.name == name
+    assert "q8_0" in backend.cache_types
+
+
+def test_an_unknown_name_is_refused() -> None:
+    """The error lists the names there are."""
+    with pytest.raises(ConfigError) as caught:
+        make("lamma", model_path=MODEL)
+    assert caught.value.hint == "Known: embedded, llama-server, attach."
+
+
+def test_a_missing_model_is_refused() -> None:
+    """Back ends that start a server need a model."""
+    with pytest.raises(ConfigError, match="needs a model"):
+        make("embedded")
+
+
+def test_server_flags_need_a_binary() -> None:
+    """The embedded server has no command line; flags meant for one are not dropped in silence."""
+    with pytest.raises(ConfigError, match="'--mlock' need the back end llama-server"):
+        make("embedded", model_path=MODEL, extra_args=["--mlock"])
+
+
+@pytest.mark.parametrize(
+    ("url", "words"), [(None, "no URL"), ("127.0.0.1:8080", "is not a URL"), ("http://host:port", "Invalid port")]
+)
+def test_attach_needs_a_url(url: str | None, words: str) -> None:
+    """A missing or incomplete URL is said before anything is tried."""
+    with pytest.raises(ConfigError, match=words):
+        make("attach", url=url).open(Arm(KVConfig("f16", "f16")), context_tokens=512)
+
+
+def test_nothing_answers() -> None:
+    """A URL at which nothing listens is BootFailed with the URL."""
+    with pytest.raises(BootFailed, match=r"nothing answers at http://127\.0\.0\.1:1"):
+        make("attach", url="http://127.0.0.1:1/v1/").open(Arm(KVConfig("f16", "f16")), context_tokens=512)

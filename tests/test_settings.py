@@ -1,0 +1,54 @@
+"""Settings are checked once, and every refusal names the field, the value and what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kvassay.errors import ConfigError
+from kvassay.settings import check, read, tokens
+
+
+@pytest.mark.parametrize(("text", "value"), [("8192", 8192), ("8k", 8192), ("64K", 65536), ("1m", 1048576), (300, 300)])
+def test_tokens_are_read_as_people_write_them(text: object, value: int) -> None:
+    """K is 1024, as in the field's context sizes."""
+    assert tokens(text) == value
+
+
+def test_depths_are_sorted_and_distinct() -> None:
+    """The ladder is climbed upwards, each rung once."""
+    assert check({"depths": "8k,2k,8192"}).depths == (2048, 8192)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"depths": "2k,eight"}, "'eight' is not a number of tokens"),
+        ({"depths": "0"}, "greater than 0"),
+        ({"probes_per_family": 0}, "probes_per_family = 0"),
+        ({"margin": 2}, "margin = 2"),
+        ({"backend": "vllm"}, "backend = 'vllm'"),
+        ({"channels": "raw,cooked"}, "cooked"),
+        ({"no_such": 1}, "no_such"),
+    ],
+)
+def test_wrong_values_are_named(values: dict[str, object], words: str) -> None:
+    """The message holds the field or the value, no traceback, no pydantic link."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        check(values)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_a_settings_file_is_read_with_dashes_or_underscores(tmp_path: Path) -> None:
+    """TOML keys are the flags' names."""
+    (tmp_path / "k.toml").write_text('depths = ["2k", 4096]\nmax-tokens = 99\n')
+    assert check(read(tmp_path / "k.toml")).max_tokens == 99
+
+
+@pytest.mark.parametrize("content", [b"depths = [", b"\xff\xfe"])
+def test_a_broken_settings_file_is_named(tmp_path: Path, content: bytes) -> None:
+    """Neither broken TOML nor broken text is a traceback."""
+    (tmp_path / "k.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"k\.toml"):
+        read(tmp_path / "k.toml")
