@@ -22,6 +22,22 @@ def test_depths_are_sorted_and_distinct() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "backend"),
+    [
+        ({}, "embedded"),
+        ({"attach": ["f16=http://a"]}, "attach"),
+        ({"server_binary": "llama-server"}, "llama-server"),
+        ({"server_args": ["--no-mmap"]}, "llama-server"),
+    ],
+)
+def test_the_back_end_follows_from_what_is_said_of_it(values: dict[str, object], backend: str) -> None:
+    """In a settings file as on the command line; stored settings are read back as they were."""
+    settings = check(values)
+    assert settings.backend == backend
+    assert check(settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"depths": "2k,eight"}, "'eight' is not a number of tokens"),
@@ -31,6 +47,11 @@ def test_depths_are_sorted_and_distinct() -> None:
         ({"backend": "vllm"}, "backend = 'vllm'"),
         ({"channels": "raw,cooked"}, "cooked"),
         ({"no_such": 1}, "no_such"),
+        ({"depths": ""}, "depths"),
+        ({"backend": "attach"}, "--attach K/V=URL"),
+        ({"backend": "embedded", "attach": ["f16=http://a"]}, "give both or neither"),
+        ({"backend": "embedded", "server_binary": "llama-server"}, "llama-server does"),
+        ({"attach": ["f16=http://a"], "server_args": ["-x"]}, "llama-server does"),
     ],
 )
 def test_wrong_values_are_named(values: dict[str, object], words: str) -> None:

@@ -31,7 +31,10 @@ def split(value: object) -> object:
 Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0, le=8 * 1024 * 1024)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split)]
 Depths = Annotated[
-    tuple[Tokens, ...], BeforeValidator(split), AfterValidator(lambda depths: tuple(sorted(set(depths))))
+    tuple[Tokens, ...],
+    Field(min_length=1),
+    BeforeValidator(split),
+    AfterValidator(lambda depths: tuple(sorted(set(depths)))),
 ]
 
 
@@ -39,6 +42,7 @@ class RunSettings(BaseModel):
     """One run. Pairs are written ``K/V`` in the back end's own type names; token counts are the model's own tokens.
 
     One ``pair`` alone is isolated: K alone, V alone, both. Several pairs, or ``k_types`` × ``v_types``, run as given.
+    A back end that isn't named is the one that the other settings speak of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +82,23 @@ class RunSettings(BaseModel):
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     margin: float = Field(default=0.05, gt=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _backend_implied(cls, values: dict[str, object]) -> dict[str, object]:
+        own = values.get("server_binary") or values.get("server_args")
+        implied = "attach" if values.get("attach") else "llama-server" if own else "embedded"
+        return {"backend": implied, **values}
+
+    @model_validator(mode="after")
+    def _backend_suits(self) -> RunSettings:
+        if bool(self.attach) != (self.backend == "attach"):
+            msg = f"backend = {self.backend!r}, attach = {list(self.attach)!r}: give both or neither (--attach K/V=URL)"
+            raise ValueError(msg)
+        if (self.server_binary or self.server_args) and self.backend != "llama-server":
+            msg = f"backend = {self.backend!r} takes no server binary or flags of yours; llama-server does"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _channels_known(self) -> RunSettings:

@@ -40,6 +40,11 @@ def test_a_pair_without_rotation_is_isolated_without_rotation() -> None:
     ]  # fmt: skip
 
 
+def test_the_reference_can_be_measured_alone() -> None:
+    """Asked for by name, the reference is its own subject."""
+    assert labels(pairs="f16", repeat=False) == ["f16/f16"]
+
+
 def test_attached_servers_are_the_arms_with_the_reference_first() -> None:
     """The pair equal to --reference leads; a second server of it is its A/A boot and comes last."""
     arms = arms_of(
@@ -55,6 +60,7 @@ def test_attached_servers_are_the_arms_with_the_reference_first() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({}, "no K/V pair"),
         ({"pairs": "q4_9/f16"}, "q4_9"),
         ({"attach": ["http://a"]}, "PAIR=URL"),
         ({"attach": ["f16/f16=http://a"], "pairs": "q8_0"}, "--attach"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from kvassay.assay.prepare import questions_of
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import Job, run
 from kvassay.assay.store import Store, StoredRun
-from kvassay.backend.scripted import Scripted
+from kvassay.backend.base import Boot, Listener, Progress, silent
+from kvassay.backend.scripted import Scripted, ScriptedBoot
 from kvassay.errors import ConfigError, PairRefused, ServerDied, StoreMismatch
+from kvassay.report import write_reports
 from kvassay.settings import RunSettings, check
-from kvassay.types import Arm, Channel
+from kvassay.types import Arm, BootFacts, Channel
 
 PROSE = "I would rather not call a tool."
 
@@ -87,22 +90,44 @@ def test_a_server_that_dies_loses_nothing_and_the_run_goes_on(tmp_path: Path) ->
         assert prepared.done + again == prepared.total == len(finished.done())
 
 
+def stopped_after(store: Store, wanted: RunSettings, trials: int) -> StoredRun:
+    """A run whose user asks for a stop during its n-th trial."""
+    seen: list[events.Event] = []
+
+    def stop() -> bool:
+        return sum(isinstance(event, events.TrialEnded) for event in seen) >= trials
+
+    with pytest.raises(Interrupted):
+        run(job(store, wanted, observe=seen.append, stop=stop))
+    return store.run()
+
+
 def test_a_stop_between_trials_keeps_what_was_measured(tmp_path: Path) -> None:
     """When asked to stop, the run ends with Interrupted after the trial under way."""
-    count = iter(range(100))
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        assert len(stopped_after(store, settings(), 5).done()) == 5
+
+
+def test_a_stop_is_heeded_while_a_server_starts(tmp_path: Path) -> None:
+    """Nobody waits for a model to load, or for a long prompt, that won't be used."""
     with Store(tmp_path / "s.sqlite", write=True) as store:
         with pytest.raises(Interrupted):
-            run(job(store, settings(), stop=lambda: next(count) >= 5))
-        assert len(store.run().done()) == 5
+            run(job(store, settings(), stop=lambda: True))
+        assert store.runs() == ()
 
 
 def test_a_run_is_never_resumed_under_another_design(tmp_path: Path) -> None:
     """Every differing field is named with both values, and nothing is run."""
+    cases = suite(tmp_path, depth=None)
     with Store(tmp_path / "s.sqlite", write=True) as store:
-        with pytest.raises(Interrupted):
-            run(job(store, settings(), stop=lambda: True))
-        with pytest.raises(StoreMismatch, match="seed: 0 in the store, 7 now"):
-            run(job(store, settings(seed=7)), resume=store.run())
+        before = stopped_after(store, settings(suite=cases), 1)
+        changed = settings(suite=cases, seed=7, depths="9k", top_n=3, repeat=False)
+        with pytest.raises(StoreMismatch) as caught:
+            run(job(store, changed), resume=before)
+        for line in ("seed: 0 in the store, 7 now", "depths: [8192, 10240] in the store, [9216] now",
+                     "top_n: 20 in the store, 3 now", "arms: ("):  # fmt: skip
+            assert line in str(caught.value)
+        assert len(store.run().done()) == 1
 
 
 def test_a_refused_pair_ends_the_run_unless_it_shall_keep_going(tmp_path: Path) -> None:
@@ -113,7 +138,49 @@ def test_a_refused_pair_ends_the_run_unless_it_shall_keep_going(tmp_path: Path) 
     with Store(tmp_path / "b.sqlite", write=True) as store:
         finished = run(job(store, settings(), backend=backend, keep_going=True))
         assert {key.arm for key in finished.done()} == {"f16/f16", "f16/f16 #2"}
-        assert verdict_of(finished).headline
+        assert [(boot.arm, boot.error) for boot in finished.boots()] == [
+            ("f16/f16", None), ("q4_0/f16", "no"), ("f16/f16 #2", None),
+        ]  # fmt: skip
+        verdict = verdict_of(finished)
+        assert any(note.startswith("Not run: q4_0/f16") for note in verdict.notes)
+        assert "Not run: q4_0/f16" in write_reports(finished, verdict, tmp_path).html.read_text()
+
+
+class ToldBoot(ScriptedBoot):
+    """A server of the user's whose model and build depend on the arm."""
+
+    told: Callable[[Arm], dict[str, str]]
+
+    @property
+    def facts(self) -> BootFacts:
+        return replace(super().facts, stated_by_user=True, **self.told(self._arm))
+
+
+class Told(Scripted):
+    """Opens servers that tell of themselves what ``told`` says."""
+
+    def __init__(self, told: Callable[[Arm], dict[str, str]]) -> None:
+        super().__init__([PROSE])
+        self.told = told
+
+    def open(self, arm: Arm, *, context_tokens: int, listener: Listener = silent) -> Boot:
+        listener(Progress("ready"))
+        boot = ToldBoot(self, arm, context_tokens)
+        boot.told = self.told
+        return boot
+
+
+def test_servers_of_another_build_or_model_are_never_compared(tmp_path: Path) -> None:
+    """Both are named; the same model under another folder is the same."""
+    wanted = settings(suite=suite(tmp_path, depth=None))
+    with Store(tmp_path / "a.sqlite", write=True) as store, pytest.raises(StoreMismatch, match=r"b1.*in the store.*b2"):
+        run(job(store, wanted, backend=Told(lambda arm: {"build": "b1" if arm.kv.k == "f16" else "b2"})))
+    models = {"f16": "/here/a.gguf", "q4_0": "/here/b.gguf"}
+    with Store(tmp_path / "b.sqlite", write=True) as store, pytest.raises(StoreMismatch, match=r"b\.gguf.*a\.gguf"):
+        run(job(store, wanted, backend=Told(lambda arm: {"model_path": models[arm.kv.k]})))
+    folders = {"f16": "/here/a.gguf", "q4_0": "C:\\there\\a.gguf"}
+    with Store(tmp_path / "c.sqlite", write=True) as store:
+        run(job(store, wanted, backend=Told(lambda arm: {"model_path": folders[arm.kv.k]})))
 
 
 def suite(tmp_path: Path, *, depth: int | None) -> Path:

@@ -16,7 +16,7 @@ import pytest
 from assay import values
 from kvassay.assay.store import Store, Usage
 from kvassay.errors import StoreBusy, StoreError, StoreFormat
-from kvassay.types import BootFacts, Channel, OutcomeClass
+from kvassay.types import BootFacts, Call, Channel, Outcome, OutcomeClass
 
 
 def filled(path: Path) -> Store:
@@ -33,6 +33,14 @@ def test_a_trial_comes_back_as_it_went_in(tmp_path: Path) -> None:
         run = store.run()
         assert run.trial(values.trial().key) == values.trial()
         assert list(run.trials()) == [replace(values.trial(), positions=())]
+
+
+def test_a_closed_store_is_one_file(tmp_path: Path) -> None:
+    """It can be copied or read from a place that can't be written; reading leaves nothing beside it."""
+    filled(tmp_path / "s.sqlite").close()
+    with Store(tmp_path / "s.sqlite") as store:
+        assert len(store.run().done()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"s.sqlite", "s.sqlite.lock"}
 
 
 def test_session_probes_and_boots_come_back_as_they_went_in(tmp_path: Path) -> None:
@@ -131,6 +139,35 @@ def test_a_missing_store_and_a_missing_run_are_named(tmp_path: Path) -> None:
         Store(tmp_path / "none.sqlite")
     with filled(tmp_path / "s.sqlite") as store, pytest.raises(StoreError, match="no run 7"):
         store.run(7)
+
+
+def test_the_newest_unfinished_run_is_the_one_to_resume(tmp_path: Path) -> None:
+    """A finished run on top of it does not hide it."""
+    with filled(tmp_path / "s.sqlite") as store:
+        first = store.run()
+        second = store.begin(values.manifest(seed=1), values.session(), ())
+        assert (unfinished := store.unfinished())
+        assert unfinished.record.id == second.record.id
+        store.finish(second)
+        assert (unfinished := store.unfinished())
+        assert unfinished.record.id == first.record.id
+        store.finish(first)
+        assert store.unfinished() is None
+
+
+def test_text_that_no_utf8_can_hold_is_stored(tmp_path: Path) -> None:
+    r"""A model that writes \ud83d into a string must not end the run."""
+    odd = {"path": "\ud83d"}
+    with filled(tmp_path / "s.sqlite") as store:
+        trial = values.trial("recall/1")
+        turn = replace(trial.turn, text="\ud83d", calls=(Call("read_file", odd),))
+        outcome = Outcome(OutcomeClass.WRONG_VALUE, "path is '\ud83d'")
+        store.add_trial(store.run(), replace(trial, turn=turn, outcome=outcome), Usage())
+        store.end_boot(1, Usage(), "said \ud83d")
+        back = store.run().trial(trial.key)
+    assert back
+    assert back.turn == turn
+    assert back.outcome.detail == r"path is '\ud83d'"
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cli.scripted_runs import suite
 from kvassay.assay.store import Store
+from kvassay.backend import make
+from kvassay.backend.base import Boot
+from kvassay.backend.llama_http import LlamaBoot
+from kvassay.model.resolve import resolve
+from kvassay.types import Arm, KVConfig
+from model.model_fixtures import small_gguf
 
 MODEL = "smollm2-135m"
-QUICK = ["--depths", "4k", "--probes", "1", "--no-repeat", "--families", "no_tool", "--max-tokens", "16"]
 
 
-def kvassay(*args: object, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
+def kvassay(*args: object, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "kvassay", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
@@ -39,13 +42,13 @@ def gguf(path: Path, content: bytes) -> Path:
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     """The path, and what may be given instead."""
-    refused(kvassay("run", tmp_path / "none.gguf", "--out", tmp_path), "none.gguf")
+    refused(kvassay("run", tmp_path / "none.gguf", "--kv", "q8_0", "--out", tmp_path), "none.gguf")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, I am no model" * 100, b"GGUF\x03\x00\x00\x00" + b"\xff" * 100])
 def test_a_file_that_is_no_model_is_named(tmp_path: Path, content: bytes) -> None:
     """Empty, foreign and corrupt files never reach a server."""
-    refused(kvassay("run", gguf(tmp_path / "m.gguf", content), "--out", tmp_path), "m.gguf")
+    refused(kvassay("run", gguf(tmp_path / "m.gguf", content), "--kv", "q8_0", "--out", tmp_path), "m.gguf")
 
 
 def test_no_model_at_all_says_what_to_give(tmp_path: Path) -> None:
@@ -55,43 +58,80 @@ def test_no_model_at_all_says_what_to_give(tmp_path: Path) -> None:
 
 def test_an_unknown_model_name_offers_the_nearest(tmp_path: Path) -> None:
     """A typing error is met with the name that was meant."""
-    refused(kvassay("run", "qwen2.5-coder-0.5", "--out", tmp_path), "qwen2.5-coder-0.5b")
+    refused(kvassay("run", "qwen2.5-coder-0.5", "--kv", "q8_0", "--out", tmp_path), "qwen2.5-coder-0.5b")
 
 
-@pytest.mark.real
 def test_an_unknown_cache_type_is_met_with_the_list_and_the_nearest(tmp_path: Path) -> None:
-    """q4_O is not q4_0; nothing is started."""
-    refused(kvassay("run", MODEL, "--kv", "q4_O/f16", "--out", tmp_path), "q4_O", "q4_0", "iq4_nl")
+    """q4-0 is not q4_0; not even the model is looked for."""
+    refused(kvassay("run", "none.gguf", "--kv", "q4-0/f16", "--out", tmp_path), "q4-0", "Did you mean q4_0", "iq4_nl")
 
 
-@pytest.mark.real
-def test_quantised_v_without_flash_attention_is_refused(tmp_path: Path) -> None:
-    """The reason and the flag are named."""
-    done = kvassay("run", MODEL, "--kv", "f16/q4_0", "--flash-attention", "off", *QUICK, "--out", tmp_path)
-    refused(done, "flash")
+def test_no_pair_at_all_is_met_with_an_example(tmp_path: Path) -> None:
+    """A model alone says nothing of what is to be judged."""
+    refused(kvassay("run", "none.gguf", "--out", tmp_path), "no K/V pair", "--kv q8_0/q4_0")
 
 
-@pytest.mark.real
+def test_quantised_v_without_flash_attention_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """The reason is named, although the reference and K alone could run."""
+    done = kvassay("run", "none.gguf", "--kv", "f16/q4_0", "--flash-attention", "off", "--out", tmp_path)
+    refused(done, "'q4_0' needs flash attention")
+
+
 def test_a_depth_beyond_the_model_is_refused_with_the_deepest_that_fits(tmp_path: Path) -> None:
-    """8k tokens of session leave no room for a question in a context of 8k."""
-    refused(kvassay("run", MODEL, "--kv", "q8_0", "--depths", "8k", "--out", tmp_path), "8,192", "greatest depth")
+    """8k tokens of session don't fit a model trained for 2048."""
+    model = gguf(tmp_path / "m.gguf", small_gguf())
+    done = kvassay("run", model, "--kv", "q8_0", "--depths", "8k", "--out", tmp_path)
+    refused(done, "depth 8,192", "trained for 2,048", "greatest depth")
 
 
-@pytest.mark.real
+def test_a_depth_beyond_the_context_asked_for_is_refused(tmp_path: Path) -> None:
+    """--context must hold the deepest session and an answer; both numbers are named."""
+    model = gguf(tmp_path / "m.gguf", small_gguf())
+    done = kvassay("run", model, "--kv", "q8_0", "--depths", "2k", "--context", "1k", "--out", tmp_path)
+    refused(done, "depth 2,048", "--context 1,024")
+
+
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    """Before any model is loaded."""
+    """Before any server is started."""
+    model = gguf(tmp_path / "m.gguf", small_gguf())
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        refused(kvassay("run", MODEL, "--kv", "q8_0", *QUICK, "--port", port, "--out", tmp_path), str(port))
+        done = kvassay("run", model, "--kv", "q8_0", "--depths", "256", "--max-tokens", 16, "--context", 2048,
+                       "--port", port, "--out", tmp_path)  # fmt: skip
+        refused(done, str(port), "in use")
 
 
-@pytest.mark.real
-def test_an_unwritable_store_is_named(tmp_path: Path) -> None:
+def test_a_model_that_the_server_refuses_is_named_with_the_servers_words(tmp_path: Path) -> None:
+    """The header is sound, but there is no tokenizer in it: only llama.cpp can tell."""
+    model = gguf(tmp_path / "m.gguf", small_gguf())
+    done = kvassay("run", model, "--kv", "q8_0", "--depths", "256", "--context", 2048, "--out", tmp_path)
+    refused(done, "the server for f16/f16", "  | ")
+
+
+def test_an_unwritable_store_is_named_before_the_model_is_looked_for(tmp_path: Path) -> None:
     """A store below a file can't be made."""
     (tmp_path / "file").write_text("")
-    refused(kvassay("run", MODEL, "--kv", "q8_0", *QUICK, "--store", tmp_path / "file" / "s.sqlite"), "s.sqlite")
+    done = kvassay("run", "none.gguf", "--kv", "q8_0", "--store", tmp_path / "file" / "s.sqlite", "--out", tmp_path)
+    refused(done, "s.sqlite", "--store")
+    assert "none.gguf" not in done.stderr
+
+
+def test_an_unwritable_out_is_named_before_the_model_is_looked_for(tmp_path: Path) -> None:
+    """Hours of measuring must not end in a report that can't be written."""
+    (tmp_path / "file").write_text("")
+    done = kvassay("run", "none.gguf", "--kv", "q8_0", "--store", tmp_path / "s.sqlite", "--out", tmp_path / "file")
+    refused(done, str(tmp_path / "file"), "--out")
+    assert "none.gguf" not in done.stderr
+
+
+def test_a_foreign_file_is_never_taken_for_a_store(tmp_path: Path) -> None:
+    """It is named and left as it was."""
+    (tmp_path / "notes.txt").write_text("not a database, but mine" * 100)
+    done = kvassay("run", "none.gguf", "--kv", "q8_0", "--store", tmp_path / "notes.txt", "--out", tmp_path)
+    refused(done, "notes.txt", "not a database")
+    assert (tmp_path / "notes.txt").read_text() == "not a database, but mine" * 100
 
 
 def test_an_empty_suite_is_named(tmp_path: Path) -> None:
@@ -117,11 +157,17 @@ def test_a_wrong_suite_line_is_named_by_number_field_and_reason(tmp_path: Path) 
         (["--config", "none.toml"], ["none.toml"]),
         (["--attach", "http://127.0.0.1:1"], ["PAIR=URL"]),
         (["--resume"], ["no store"]),
+        (["--dialect", "hermess"], ["hermess", "hermes"]),
+        (["--corpus", "none"], ["none", "no directory"]),
+        (["--backend", "attach"], ["--attach"]),
+        (["--server", "x", "--backend", "embedded"], ["llama-server"]),
+        (["--kv", "q8_0", "--server-arg=-c"], ["-c"]),
+        (["--depths", ","], ["depths"]),
     ],
 )
 def test_wrong_flags_are_named(tmp_path: Path, args: list[str], words: list[str]) -> None:
     """Each message holds the value and what was expected."""
-    refused(kvassay("run", MODEL, *args, "--out", tmp_path), *words)
+    refused(kvassay("run", "none.gguf", *args, "--out", tmp_path), *words)
 
 
 def test_an_unreachable_server_is_named(tmp_path: Path) -> None:
@@ -129,7 +175,7 @@ def test_an_unreachable_server_is_named(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    refused(kvassay("run", "--attach", f"f16/f16={url}", *QUICK, "--out", tmp_path), url)
+    refused(kvassay("run", "--attach", f"f16/f16={url}", "--out", tmp_path), url)
 
 
 def test_reports_and_exports_of_nothing_are_refused(tmp_path: Path) -> None:
@@ -138,41 +184,37 @@ def test_reports_and_exports_of_nothing_are_refused(tmp_path: Path) -> None:
         refused(kvassay(command, "--store", tmp_path / "none.sqlite"), "none.sqlite")
 
 
+@pytest.fixture
+def server() -> Iterator[Boot]:
+    """A running llama-server of somebody else's, with a context of 2048."""
+    backend = make("embedded", model_path=resolve(MODEL).path, threads=2)
+    with backend.open(Arm(KVConfig("f16", "f16")), context_tokens=2048) as boot:
+        yield boot
+
+
 @pytest.mark.real
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent to the process alone")
-@pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_keeps_every_finished_trial_and_the_run_can_be_resumed(tmp_path: Path, times: int) -> None:
-    """Once finishes the trial under way, twice stops at once; both end with 130, and --resume goes on."""
-    store = tmp_path / "s.sqlite"
-    command = [sys.executable, "-m", "kvassay", "run", MODEL, "--kv", "q8_0", "--no-isolate", *QUICK, "--probes", "8",
-               "--store", str(store), "--out", str(tmp_path)]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
-        _wait_for_trials(store, 1)
-        for _ in range(times):
-            os.kill(child.pid, signal.SIGINT)
-            time.sleep(0.2)
-        output = child.communicate(timeout=120)[0]
-    assert child.returncode == 130, output
-    assert "Traceback" not in output
-    assert "--resume" in output
-    with Store(store) as reader:
-        kept = reader.run().done()
-    again = kvassay("run", "--resume", "--store", store, "--out", tmp_path)
-    assert again.returncode == 0, again.stderr
-    with Store(store) as reader:
-        assert kept < reader.run().done()
-        assert reader.run().record.finished_at is not None
+def test_an_attached_server_is_measured_and_its_context_is_respected(tmp_path: Path, server: Boot) -> None:
+    """What fits its context runs to a report; a depth that doesn't is refused with both numbers, and nothing runs."""
+    assert isinstance(server, LlamaBoot)
+    attach = ["run", "--attach", f"f16/f16={server._client.base_url}", "--max-tokens", "16", "--out", tmp_path]
+    done = kvassay(*attach, "--suite", suite(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "as stated by you" in done.stderr
+    assert (tmp_path / "report.html").exists()
+    refused(kvassay(*attach, "--depths", "8k", "--store", tmp_path / "deep.sqlite"), "context holds 2048", "9984")
+    with Store(tmp_path / "deep.sqlite") as store:
+        assert store.runs() == ()
 
 
-def _wait_for_trials(store: Path, count: int) -> None:
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        time.sleep(0.2)
-        if store.exists():
-            try:
-                rows = sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True).execute("select count(*) from trials")
-                if rows.fetchone()[0] >= count:
-                    return
-            except sqlite3.OperationalError:
-                continue
-    pytest.fail("no trial was stored in time")
+@pytest.mark.real
+def test_a_run_on_embedded_llama_cpp_ends_with_a_verdict(tmp_path: Path) -> None:
+    """One command, two boots of a real model, every case asked of both."""
+    done = kvassay("run", MODEL, "--kv", "q8_0", "--no-isolate", "--no-repeat", "--suite", suite(tmp_path),
+                   "--max-tokens", 16, "--out", tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with Store(tmp_path / "kvassay.sqlite") as store:
+        run = store.run()
+        assert {key.arm for key in run.done()} == {"f16/f16", "q8_0/q8_0"}
+        reference, candidate = run.boots()
+    assert (reference.facts.k_bytes or 0) > (candidate.facts.k_bytes or 0) > 0
+    assert "q8_0/q8_0" in done.stdout

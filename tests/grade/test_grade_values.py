@@ -120,3 +120,12 @@ def test_many_parallel_calls_are_matched_quickly() -> None:
     outcome = judge(calls, [[EXPECT_AB] * 30], TOOLS)
     assert "read.path is 'z.py'" in outcome.detail
     assert judge([*calls[:29], B], [[EXPECT_AB] * 28 + [EXPECT_B, EXPECT_A]], TOOLS).correct
+
+
+def test_a_default_declared_at_any_level_is_as_if_absent() -> None:
+    """Saying what the schema would fill in anyway changes nothing; saying something else does."""
+    flags: JsonObject = {"type": "object", "properties": {"fast": {"type": "boolean", "default": False}}}
+    tool = Tool("run", "", {"type": "object", "properties": {"options": flags}})
+    expected = ((ExpectedCall("run", {"options": ({},)}),),)
+    assert judge([Call("run", {"options": {"fast": False}})], expected, {"run": tool}).correct
+    assert not judge([Call("run", {"options": {"fast": True}})], expected, {"run": tool}).correct

@@ -165,6 +165,30 @@ def test_a_depth_below_the_least_session_names_the_smallest() -> None:
     assert ladder(1, smallest).rungs[0].depth == smallest
 
 
+def test_depths_too_close_together_are_refused() -> None:
+    """A rung needs room for a reading after the one before it; the message says which is next possible."""
+    with pytest.raises(ConfigError, match="too close") as caught:
+        ladder(1, 4096, 4100)
+    assert "The smallest depth is 4" in caught.value.hint
+
+
+def test_a_session_without_tools_is_refused() -> None:
+    """There is no agent without tools."""
+    with pytest.raises(ConfigError, match="at least one tool"):
+        climb(seed=1, tools=(), corpus=sources(), depths=(4096,), count=count)
+
+
+def test_a_flat_repository_works(tmp_path: Path) -> None:
+    """Files beside each other in the root, with no folder at all, are searched and read like others."""
+    for name in "abcdefgh":
+        code = "".join(f"def {name}_step_{i}(source):\n    return source.advance(steps={i})\n\n" for i in range(60))
+        (tmp_path / f"module_{name}.py").write_text(code)
+    built = climb(seed=1, tools=None, corpus=directory(tmp_path), depths=(8192,), count=count)
+    searches = {call.id for m in built.messages for call in m.tool_calls if call.name == "search_text"}
+    assert searches
+    assert all(m.content for m in built.messages if m.tool_call_id in searches)
+
+
 def test_a_corpus_too_small_for_the_depth_is_refused(tmp_path: Path) -> None:
     """Rather than repeat itself, the session says that the sources are used up."""
     code = "\n".join(f"def step_{i}(x):\n    return x + {i}\n" for i in range(60))

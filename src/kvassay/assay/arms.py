@@ -17,6 +17,11 @@ def arms_of(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
     """
     if settings.attach:
         return _attached(settings, types)
+    if not (settings.pairs or settings.k_types or settings.v_types):
+        raise ConfigError(
+            "no K/V pair to judge is named",
+            hint="For example --kv q8_0/q4_0 (K alone, V alone and both are measured), or --k f16,q8_0 --v f16,q4_0.",
+        )
     reference = parse_pair(settings.reference, types)
     candidates = _distinct(_candidates(settings, reference, types), reference)
     repeat = (Arm(reference, Role.REPEAT),) if settings.repeat else ()

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TypeVar
 
 from kvassay.assay import events
 from kvassay.assay.meter import Meter
@@ -15,9 +14,8 @@ from kvassay.assay.schedule import Slot
 from kvassay.assay.store import Store, StoredRun, Usage
 from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
 from kvassay.backend.base import Boot, Listener, Sampling
+from kvassay.errors import BackendError
 from kvassay.types import Channel, Timings, Trial
-
-Answer = TypeVar("Answer")
 
 
 class Interrupted(Exception):
@@ -68,7 +66,9 @@ class Climb:
     def _prefill(self, depth: int, listener: Listener) -> None:
         prefix = self._book.prefixes.get(depth, ())
         if prefix:
-            answer = self._timed(lambda: self._boot.prefill(prefix, listener))
+            started = time.perf_counter()
+            answer = self._boot.prefill(prefix, listener)
+            self._waited(time.perf_counter() - started)
             self._count(answer.timings, bound=len(prefix) - self._climbed)
             self._meter.prompt(answer.timings)
             self._climbed = len(prefix)
@@ -77,7 +77,13 @@ class Climb:
         if self._stop():
             raise Interrupted
         prompt = self._prompts[slot.depth, slot.probe]
-        trial = self._timed(lambda: self._ask(prompt, slot.channel))
+        started = time.perf_counter()
+        try:
+            trial = self._ask(prompt, slot.channel)
+        except BackendError:
+            self._waited(time.perf_counter() - started)
+            raise
+        self._waited(trial.wall_s)
         first = (slot.depth, slot.probe) not in self._asked
         self._asked.add((slot.depth, slot.probe))
         self._count(trial.timings, bound=len(prompt.suffix) if first else 0)
@@ -102,13 +108,8 @@ class Climb:
         plain = find(Channel.PLAIN) if slot.channel is Channel.STREAM else None
         return Earlier(raw=find(Channel.RAW), plain=plain)
 
-    def _timed(self, ask: Callable[[], Answer]) -> Answer:
-        started = time.perf_counter()
-        try:
-            return ask()
-        finally:
-            spent_s = time.perf_counter() - started
-            self.usage = replace(self.usage, server_s=self.usage.server_s + spent_s)
+    def _waited(self, seconds: float) -> None:
+        self.usage = replace(self.usage, server_s=self.usage.server_s + seconds)
 
     def _count(self, timings: Timings | None, *, bound: int) -> None:
         processed = timings.processed_tokens if timings else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -22,10 +23,17 @@ from kvassay.types import (
     WireCall,
 )
 
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
 
 def dump(value: object) -> str:
-    """Compact JSON, unicode kept."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Compact JSON, unicode kept; lone surrogates, which models do write, as escapes, since no UTF-8 can hold them."""
+    return storable(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def storable(text: str) -> str:
+    """Text as UTF-8 can hold it: a lone surrogate becomes its JSON escape."""
+    return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def turn_to_json(turn: Turn) -> str:

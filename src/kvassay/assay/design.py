@@ -8,46 +8,78 @@ import hashlib
 import importlib.metadata
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvassay.assay import host
 from kvassay.assay.codec import dump
 from kvassay.assay.prepare import Questions
-from kvassay.assay.prompts import Written
+from kvassay.assay.prompts import STANDS_ALONE, Written
 from kvassay.assay.records import ArmSpec, Design, Manifest
 from kvassay.errors import ConfigError, StoreMismatch
 from kvassay.settings import RunSettings
-from kvassay.types import Arm
+from kvassay.types import Arm, Probe
 from kvassay.wire import message_to_json, tool_to_json
 
 ROOM_FOR_QUESTION = 1536  # tokens; the longest question of our own families is far shorter
+CHARS_PER_TOKEN = 2  # of suite cases, by a cautious estimate
+BESIDE_THE_DESIGN = ("depths", "tools", "corpus", "dialect", "gpu_layers", "flash_attention")
+"""Settings that decide results, but stand in no field of the design that is known before a server runs."""
 PAD = 256  # llama.cpp pads contexts to this
 
 
-def context_tokens(settings: RunSettings, *, suite_chars: int = 0) -> int:
-    """The context that each server is started with: the deepest session, a question and an answer.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The context that a run needs: its greatest prompt is ``question`` tokens after a session of ``depth``."""
 
-    ``suite_chars`` is the length of the longest stand-alone case; two characters a token is on the safe side.
-    """
-    if settings.context is not None:
-        return settings.context
-    deepest = max(settings.depths, default=0) * 102 // 100
-    need = max(deepest + ROOM_FOR_QUESTION, suite_chars // 2) + settings.max_tokens
-    return -(-need // PAD) * PAD
+    depth: int
+    question: int
+    answer: int
+
+    @property
+    def tokens(self) -> int:
+        """The whole, padded as the server pads it; sessions come within 2 % of their depth."""
+        return -(-(self.depth * 102 // 100 + self.question + self.answer) // PAD) * PAD
+
+    def greatest_depth(self, context_tokens: int) -> int:
+        """The greatest depth that leaves room for question and answer in a context; 0 or less where none does."""
+        return (context_tokens // PAD * PAD - self.question - self.answer) * 100 // 102
 
 
-def check_room(settings: RunSettings, trained_tokens: int | None, *, suite_chars: int = 0) -> None:
-    """Raise ConfigError where the deepest session doesn't fit the model's own context."""
-    need = context_tokens(settings, suite_chars=suite_chars)
-    if trained_tokens is None or need <= trained_tokens or (suite_chars and not settings.depths):
+def room_for(settings: RunSettings, questions: Questions) -> Room:
+    """What the greatest prompt of a run needs, by estimate: exact counts need a server."""
+
+    def room(depth: int, cases: Sequence[Probe]) -> Room:
+        ours = ROOM_FOR_QUESTION if questions.families and depth != STANDS_ALONE else 0
+        longest = max((len(str(case.messages)) + len(str(case.tools)) for case in cases), default=0)
+        return Room(depth, max(ours, longest // CHARS_PER_TOKEN), settings.max_tokens)
+
+    return max((room(*place) for place in questions.placed(settings.depths).items()), key=lambda room: room.tokens)
+
+
+def context_tokens(settings: RunSettings, questions: Questions) -> int:
+    """The context that each server is started with: the user's, or what the greatest prompt needs."""
+    return settings.context or room_for(settings, questions).tokens
+
+
+def check_room(settings: RunSettings, questions: Questions, trained_tokens: int | None) -> None:
+    """Raise ConfigError where the run's prompts can't fit --context, or the context that the model was trained for."""
+    room = room_for(settings, questions)
+    if settings.context is not None and room.depth + room.answer >= settings.context:
+        raise ConfigError(
+            f"depth {room.depth:,} and an answer of {room.answer:,} tokens don't fit --context {settings.context:,}",
+            hint=f"The run needs about {room.tokens:,}; leave --context out to have it chosen.",
+        )
+    need = context_tokens(settings, questions)
+    if trained_tokens is None or need <= trained_tokens:
         return
-    fits = (trained_tokens - settings.max_tokens - ROOM_FOR_QUESTION) * 100 // 102
+    if room.depth == STANDS_ALONE or settings.context is not None:
+        raise ConfigError(f"a context of {need:,} tokens is needed; the model was trained for {trained_tokens:,}")
     raise ConfigError(
-        f"depth {max(settings.depths, default=need):,} needs a context of {need:,} tokens; the model was trained for "
-        f"{trained_tokens:,}",
-        hint=f"The greatest depth that leaves room for question and answer is {max(fits, 0):,}.",
+        f"depth {room.depth:,} needs a context of {need:,} tokens; the model was trained for {trained_tokens:,}",
+        hint=f"The greatest depth that leaves room for question and answer is "
+        f"{max(room.greatest_depth(trained_tokens), 0):,}.",
     )
 
 
@@ -76,7 +108,7 @@ def stated(settings: RunSettings, sample: Sample, arms: Sequence[Arm], questions
         "hardware": host.hardware(),
         "threads": settings.threads,
         "arms": tuple(arm_spec(arm) for arm in arms),
-        "context_tokens": context_tokens(settings, suite_chars=questions.longest_case_chars),
+        "context_tokens": context_tokens(settings, questions),
         "families": questions.families,
         "probes_per_family": settings.probes_per_family,
         "suite_sha256": questions.suite.sha256 if questions.suite else None,
@@ -121,15 +153,28 @@ def manifest_of(design: Design, settings: RunSettings) -> Manifest:
     )
 
 
-def require_equal(stored: Design, now: dict[str, object]) -> None:
+def require_equal(stored: Design, now: Mapping[str, object]) -> None:
     """Raise StoreMismatch naming every field of ``now`` in which the stored design differs."""
-    before, after = stored.model_dump(), stored.model_copy(update=now).model_dump()
-    differing = [f"{name}: {before[name]!r} in the store, {after[name]!r} now" for name in before
-                 if before[name] != after[name]]  # fmt: skip
-    if differing:
+    _refuse(_differences(stored.model_dump(), stored.model_copy(update=now).model_dump()))
+
+
+def require_resumable(stored: Manifest, settings: RunSettings, known: Mapping[str, object]) -> None:
+    """Raise StoreMismatch naming every field of the ``known`` design, and every setting beside it, that differs."""
+    before = {name: value for name, value in stored.settings.items() if name in BESIDE_THE_DESIGN}
+    design = stored.design.model_dump(), stored.design.model_copy(update=known).model_dump()
+    _refuse([*_differences(before, settings.model_dump(mode="json")), *_differences(*design)])
+
+
+def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    return [f"  {name}: {before[name]!r} in the store, {now[name]!r} now" for name in before
+            if before[name] != now[name]]  # fmt: skip
+
+
+def _refuse(differences: Sequence[str]) -> None:
+    if differences:
         raise StoreMismatch(
-            "the stored run was made under another design:\n" + "\n".join(f"  {line}" for line in differing),
-            hint="Runs are never mixed. Start a new one without --resume, or set these back.",
+            "the stored run was made under another design:\n" + "\n".join(differences),
+            hint="Runs are never mixed: set these back, or start a new run (without --resume, or in another --out).",
         )
 
 

@@ -44,6 +44,11 @@ class Meter:
         self._answers += 1
         self._answer_s += wall_s - (timings.prompt_ms / 1000 if timings else 0.0)
 
+    def leave_out(self, trials: int, tokens: int) -> None:
+        """An arm won't be run, or not to its end."""
+        self.total -= trials
+        self.tokens_left = max(0, self.tokens_left - tokens)
+
     @property
     def eta_s(self) -> float:
         """Seconds that the rest will take at the mean speeds so far."""

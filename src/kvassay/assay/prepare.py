@@ -28,18 +28,11 @@ class Questions:
 
     def placed(self, depths: Sequence[int]) -> dict[int, tuple[Probe, ...]]:
         """The suite's cases by the depth at which each is asked."""
-        places: dict[int, tuple[Probe, ...]] = {}
+        places: dict[int, list[Probe]] = {depth: [] for depth in (depths if self.families else ())}
         for probe in self.suite.probes if self.suite else ():
             depth = probe.key.get("depth")
-            at = int(depth) if isinstance(depth, int | str) else STANDS_ALONE
-            places[at] = (*places.get(at, ()), probe)
-        return {**dict.fromkeys(depths if self.families else (), ()), **places}
-
-    @property
-    def longest_case_chars(self) -> int:
-        """Characters of the longest suite case, tools included."""
-        probes = self.suite.probes if self.suite else ()
-        return max((len(str(probe.messages)) + len(str(probe.tools)) for probe in probes), default=0)
+            places.setdefault(int(depth) if isinstance(depth, int | float) else STANDS_ALONE, []).append(probe)
+        return {depth: tuple(probes) for depth, probes in places.items()}
 
 
 def questions_of(settings: RunSettings) -> Questions:
@@ -47,6 +40,12 @@ def questions_of(settings: RunSettings) -> Questions:
     unknown = [name for name in settings.families if name not in FAMILIES]
     if unknown:
         raise ConfigError(f"unknown probe family {unknown[0]!r}", hint=f"Families: {', '.join(FAMILIES)}.")
+    if settings.dialect not in ("auto", *dialect.names()):
+        raise ConfigError(
+            f"unknown dialect {settings.dialect!r}", hint=f"Dialects: auto, {', '.join(dialect.names())}."
+        )
+    if settings.corpus and not settings.corpus.is_dir():
+        raise ConfigError(f"the corpus {str(settings.corpus)!r} is no directory", hint="Give a repository's root.")
     suite = load_suite(settings.suite) if settings.suite else None
     families = settings.families or (() if suite else tuple(FAMILIES))
     return Questions(families, suite, load_tools(settings.tools) if settings.tools else None)
@@ -75,8 +74,4 @@ def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Writt
 
 def native_dialect(settings: RunSettings, template: str) -> str | None:
     """The dialect in which the model is expected to write: the user's, or what the chat template shows."""
-    if settings.dialect == "auto":
-        return dialect.detect(template)
-    if settings.dialect not in dialect.names():
-        raise ConfigError(f"unknown dialect {settings.dialect!r}", hint=f"Dialects: {', '.join(dialect.names())}.")
-    return settings.dialect
+    return dialect.detect(template) if settings.dialect == "auto" else settings.dialect

@@ -81,20 +81,16 @@ def write(boot: Boot, places: Sequence[Place], tools: tuple[Tool, ...]) -> Writt
     records: list[ProbeRecord] = []
     rungs: list[RungRecord] = []
     for place in places:
-        prefix = prefix_text(boot, place.history, tools) if place.history else ""
-        prefixes[place.depth] = boot.tokenize(prefix) if prefix else ()
+        prefix = ""
         if place.history:
+            prefix = prefix_text(boot, place.history, tools)
+            prefixes[place.depth] = boot.tokenize(prefix)
             rungs.append(RungRecord(place.depth, len(place.history), len(prefixes[place.depth]), prefix))
         for probe in place.probes:
             used = probe.tools if probe.tools is not None else tools
             text = boot.render(conversation(place.history, probe), used)
-            prompt = _prompt(place, probe, used, prefixes[place.depth], boot.tokenize(text))
-            prompts.append(prompt)
-            chars = _shared(prefix, text)
-            cut = None if chars == len(prefix) else chars
-            records.append(
-                ProbeRecord(place.depth, probe, prompt.sha256, prompt.prompt_tokens, text[chars:], prefix_chars=cut)
-            )
+            prompts.append(_prompt(place, probe, used, prefixes.get(place.depth, ()), boot.tokenize(text)))
+            records.append(_record(prompts[-1], prefix, text))
     deepest = max((place.history for place in places), key=len, default=())
     return Written(PromptBook(prefixes, tuple(prompts)), SessionRecord(deepest, tools, tuple(rungs)), tuple(records))
 
@@ -136,6 +132,12 @@ def prefix_text(boot: Boot, history: Sequence[Message], tools: Sequence[Tool]) -
 def digest(tokens: Sequence[int]) -> str:
     """SHA-256 of token ids as little-endian int32."""
     return hashlib.sha256(array("i", tokens).tobytes()).hexdigest()
+
+
+def _record(prompt: Prompt, prefix: str, text: str) -> ProbeRecord:
+    chars = _shared(prefix, text)
+    cut = None if chars == len(prefix) else chars
+    return ProbeRecord(prompt.depth, prompt.probe, prompt.sha256, prompt.prompt_tokens, text[chars:], prefix_chars=cut)
 
 
 def _prompt(

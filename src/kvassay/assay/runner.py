@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvassay.assay import events
 from kvassay.assay.climb import Climb, Interrupted
-from kvassay.assay.design import Sample, design_of, manifest_of, require_equal, stated
+from kvassay.assay.design import (
+    Sample,
+    context_tokens,
+    design_of,
+    manifest_of,
+    require_equal,
+    require_resumable,
+    stated,
+)
 from kvassay.assay.meter import Meter
 from kvassay.assay.prepare import Questions, native_dialect, prompts_of
 from kvassay.assay.prompts import PromptBook, read
 from kvassay.assay.schedule import Slot, schedule
-from kvassay.assay.store import Store, StoredRun
+from kvassay.assay.store import Store, StoredRun, Usage
 from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
-from kvassay.errors import BackendError, ConfigError
+from kvassay.errors import BackendError, ConfigError, StoreMismatch
 from kvassay.settings import RunSettings
-from kvassay.types import Arm, Role
+from kvassay.types import Arm, BootFacts, Role
 
 __all__ = ["Interrupted", "Job", "Sample", "run"]
 
@@ -43,6 +52,11 @@ class Job:
         """The design as far as it is known without a server."""
         return stated(self.settings, self.sample, self.arms, self.questions)
 
+    @property
+    def context_tokens(self) -> int:
+        """The context that each server is asked for."""
+        return context_tokens(self.settings, self.questions)
+
 
 @dataclass(frozen=True, slots=True)
 class _Work:
@@ -61,7 +75,7 @@ def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
     trials are in the store.
     """
     if resume is not None:
-        require_equal(resume.record.manifest.design, job.stated)
+        require_resumable(resume.record.manifest, job.settings, job.stated)
     work: _Work | None = None
     stored = resume
     for index, arm in enumerate(job.arms):
@@ -73,6 +87,9 @@ def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
         except BackendError as error:
             if stored is None or not job.keep_going or arm.role is Role.REFERENCE:
                 raise
+            if work is not None:
+                left = _pending(job, stored, arm)
+                work.meter.leave_out(len(left), _tokens(work.book, left))
             job.observe(events.ArmFailed(arm.label, str(error)))
     assert stored is not None  # noqa: S101  the reference arm always runs
     job.store.finish(stored)
@@ -82,11 +99,15 @@ def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
 def _run_arm(job: Job, arm: Arm, index: int, work: _Work | None, stored: StoredRun | None) -> _Work:
     listener = _listener(job, arm, index)
     started = time.perf_counter()
-    with job.backend.open(arm, context_tokens=_context(job), listener=listener) as boot:
+    with _open(job, arm, stored, listener) as boot:
+        up_s = time.perf_counter() - started
         job.observe(events.BootReady(arm.label, boot.facts))
-        work = work or (_begin(job, boot) if stored is None else _go_on(job, boot, stored))
-        _same_build(work.run, boot)
-        work.meter.boot(time.perf_counter() - started)
+        if work is None:
+            listener(Progress("ready", note="writing the prompts"))
+            work = _begin(job, boot) if stored is None else _go_on(job, boot, stored)
+        _check_like_the_first(work, boot)
+        _check_fits(job, boot, work.book)
+        work.meter.boot(up_s)
         climb = Climb(
             boot,
             arm.label,
@@ -103,9 +124,20 @@ def _run_arm(job: Job, arm: Arm, index: int, work: _Work | None, stored: StoredR
     return work
 
 
+def _open(job: Job, arm: Arm, stored: StoredRun | None, listener: Listener) -> Boot:
+    """Start the arm's server. Where it fails, the store says so: reports name arms that were not run, and why."""
+    try:
+        return job.backend.open(arm, context_tokens=job.context_tokens, listener=listener)
+    except BackendError as error:
+        if stored is not None:
+            number = job.store.add_boot(stored, arm.label, BootFacts(job.backend.name))
+            job.store.end_boot(number, Usage(), str(error))
+        raise
+
+
 def _begin(job: Job, boot: Boot) -> _Work:
     written = prompts_of(job.settings, job.questions, boot)
-    _fits(job, boot, written.book)
+    _check_fits(job, boot, written.book)
     native = native_dialect(job.settings, boot.facts.chat_template)
     design = design_of(job.stated, build=boot.facts.build, native=native, written=written)
     stored = job.store.begin(manifest_of(design, job.settings), written.session, written.probes)
@@ -134,9 +166,8 @@ def _work(job: Job, stored: StoredRun, book: PromptBook, native: str | None, *, 
 
 
 def _slots(job: Job, stored: StoredRun) -> tuple[Slot, ...]:
-    asked = [(record.depth, record.probe.id) for record in stored.probes()]
     settings = job.settings
-    return schedule(asked, channels=settings.channels, parsed_share=settings.parsed_share, seed=settings.seed)
+    return schedule(stored.asked(), channels=settings.channels, parsed_share=settings.parsed_share, seed=settings.seed)
 
 
 def _pending(job: Job, stored: StoredRun, arm: Arm) -> tuple[Slot, ...]:
@@ -150,30 +181,39 @@ def _tokens(book: PromptBook, slots: Sequence[Slot]) -> int:
     return deepest + sum(len(p.suffix) for p in book.prompts if (p.depth, p.probe.id) in asked)
 
 
-def _context(job: Job) -> int:
-    context = job.stated["context_tokens"]
-    assert isinstance(context, int)  # noqa: S101  as `stated` makes it
-    return context
-
-
-def _fits(job: Job, boot: Boot, book: PromptBook) -> None:
-    room = boot.facts.context_tokens or _context(job)
+def _check_fits(job: Job, boot: Boot, book: PromptBook) -> None:
+    room = boot.facts.context_tokens or job.context_tokens
     for prompt in book.prompts:
         need = prompt.prompt_tokens + job.settings.max_tokens
         if need > room:
             raise ConfigError(
-                f"probe {prompt.probe.id!r} at depth {prompt.depth} needs {need:,} tokens of context; the server has "
-                f"{room:,}",
-                hint=f"Use --context {need} or smaller --depths.",
+                f"probe {prompt.probe.id!r} at depth {prompt.depth:,} needs {need:,} tokens of context; the server "
+                f"has {room:,}",
+                hint=f"Start it with a context of {need:,}, or ask for smaller --depths."
+                if boot.facts.stated_by_user
+                else f"Use --context {need}, or smaller --depths.",
             )
 
 
-def _same_build(stored: StoredRun, boot: Boot) -> None:
-    require_equal(stored.record.manifest.design, {"build": boot.facts.build})
+def _check_like_the_first(work: _Work, boot: Boot) -> None:
+    """Servers of other builds or models are never compared; of a user's own server its file's name must do."""
+    require_equal(work.run.record.manifest.design, {"build": boot.facts.build})
+    first = next((before.facts.model_path for before in work.run.boots() if before.facts.model_path), None)
+    if boot.facts.stated_by_user and first and boot.facts.model_path and _file(first) != _file(boot.facts.model_path):
+        raise StoreMismatch(
+            f"this server holds {boot.facts.model_path!r}, the first one of this run {first!r}",
+            hint="Attach servers of one and the same model.",
+        )
+
+
+def _file(path: str) -> str:
+    return re.split(r"[/\\]", path)[-1]
 
 
 def _listener(job: Job, arm: Arm, index: int) -> Listener:
     def listen(progress: Progress) -> None:
+        if job.stop():
+            raise Interrupted
         job.observe(events.BootProgress(arm.label, index + 1, len(job.arms), progress))
 
     return listen

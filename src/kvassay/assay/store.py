@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -85,6 +85,7 @@ class Store:
     def __init__(self, path: Path, *, write: bool = False) -> None:
         self.path = path
         self._lock = FileLock(f"{path}.lock") if write else None
+        self._writing = False
         if write:
             self._acquire()
         try:
@@ -122,7 +123,7 @@ class Store:
         (application,) = self._db.execute("pragma application_id").fetchone()
         if write and version == 0 and application == 0 and not self._db.execute("pragma schema_version").fetchone()[0]:
             self._db.executescript(
-                f"pragma journal_mode=wal; begin immediate; {SCHEMA}"
+                f"begin immediate; {SCHEMA}"
                 f"pragma user_version={FORMAT_VERSION}; pragma application_id={APPLICATION_ID}; commit;"
             )
         elif application != APPLICATION_ID:
@@ -132,10 +133,18 @@ class Store:
                 f"{str(self.path)!r} has store format {version}; this kvassay reads format {FORMAT_VERSION}",
                 hint="Use the kvassay version that wrote it, or start a new store with --store FILE.",
             )
-        self._db.execute("pragma synchronous=full")
+        if write:
+            self._db.execute("pragma journal_mode=wal")
+            # kill -9 loses nothing; only with the power may the last seconds go, and they are asked again
+            self._db.execute("pragma synchronous=normal")
+            self._writing = True
 
     def close(self) -> None:
         """Close the file and give the lock back."""
+        if self._writing:
+            with suppress(sqlite3.Error):  # somebody reads just now; the next writer's close will do it
+                self._db.execute("pragma busy_timeout=0")
+                self._db.execute("pragma journal_mode=delete")  # a store at rest is one file, readable anywhere
         if hasattr(self, "_db"):
             self._db.close()
         if self._lock is not None:
@@ -165,6 +174,11 @@ class Store:
                 return StoredRun(self._db, self.path, record)
         known = ", ".join(str(record.id) for record in records) or "none"
         raise StoreError(f"{str(self.path)!r} holds no run {run or ''}".rstrip(), hint=f"Runs: {known}.")
+
+    def unfinished(self) -> StoredRun | None:
+        """The newest run that can be resumed."""
+        opened = [record for record in self.runs() if record.finished_at is None]
+        return StoredRun(self._db, self.path, opened[-1]) if opened else None
 
     def begin(self, manifest: Manifest, session: SessionRecord, probes: Sequence[ProbeRecord]) -> StoredRun:
         """Add a run with everything that is fixed before trial 1."""
@@ -219,7 +233,7 @@ class Store:
         """Bring a boot's counters up to date and record how it ended."""
         with self._transaction():
             self._count(boot, usage)
-            self._db.execute("update boots set error = ? where id = ?", (error, boot))
+            self._db.execute("update boots set error = ? where id = ?", (error and codec.storable(error), boot))
 
     def _count(self, boot: int, usage: Usage) -> None:
         self._db.execute(
@@ -232,7 +246,7 @@ class Store:
         key, t, reply = trial.key, trial.timings, trial.reply
         row = (
             run.record.id, key.arm, key.depth, key.probe, key.channel, trial.boot, trial.outcome.kind,
-            trial.outcome.detail, trial.outcome.edit_distance, codec.turn_to_json(trial.turn),
+            codec.storable(trial.outcome.detail), trial.outcome.edit_distance, codec.turn_to_json(trial.turn),
             codec.reply_to_json(reply) if reply else None,
             *((t.cached_tokens, t.processed_tokens, t.prompt_ms, t.predicted_tokens, t.predicted_ms) if t
               else (None,) * 5),
@@ -286,15 +300,18 @@ class StoredRun:
             rungs=tuple(RungRecord(*row) for row in rungs),
         )
 
-    def probes(self) -> tuple[ProbeRecord, ...]:
+    def asked(self) -> tuple[tuple[int, str], ...]:
+        """Depth and id of every probe."""
+        return tuple(self._rows("select depth, id from probes where run = ?"))
+
+    def probes(self) -> Iterator[ProbeRecord]:
         """The probes in the order in which they were drawn."""
         rows = self._rows(
             "select depth, probe, prompt_sha256, prompt_tokens, suffix_text, prefix_chars "
             "from probes where run = ? order by position"
         )
-        return tuple(
-            ProbeRecord(depth, probe_from_json(codec.load_object(probe)), *rest) for depth, probe, *rest in rows
-        )
+        for depth, probe, *rest in rows:
+            yield ProbeRecord(depth, probe_from_json(codec.load_object(probe)), *rest)
 
     def done(self) -> frozenset[TrialKey]:
         """The keys of all stored trials."""

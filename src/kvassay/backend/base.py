@@ -15,7 +15,8 @@ Phase = Literal["starting", "loading", "ready", "prompt"]
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What a boot is doing right now. ``done`` and ``total`` are percent while loading, tokens while processing a
-    prompt; ``total`` 0 means unknown."""
+    prompt; ``total`` 0 means unknown.
+    """
 
     phase: Phase
     done: int = 0

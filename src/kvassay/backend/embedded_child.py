@@ -6,8 +6,10 @@ import json
 import sys
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import xllamacpp
+if TYPE_CHECKING:
+    import xllamacpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,12 @@ class ChildConfig:
 
 def params(config: ChildConfig) -> xllamacpp.CommonParams:
     """llama.cpp's parameters: one slot with the whole context, nothing adjusted behind our back, a full log."""
+    import xllamacpp  # noqa: PLC0415  100 MB of library that only the child needs
+
     made = xllamacpp.CommonParams()
     made.model.path = config.model_path
-    made.cache_type_k = _ggml_type(config.k_type)
-    made.cache_type_v = _ggml_type(config.v_type)
+    made.cache_type_k = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{config.k_type.upper()}")
+    made.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{config.v_type.upper()}")
     made.n_ctx = config.context_tokens
     made.flash_attn_type = xllamacpp.llama_flash_attn_type(config.flash_attention)
     made.n_parallel = 1
@@ -51,13 +55,11 @@ def params(config: ChildConfig) -> xllamacpp.CommonParams:
 
 def main(argument: str) -> None:
     """Serve until killed."""
+    import xllamacpp  # noqa: PLC0415  as above
+
     server = xllamacpp.Server(params(ChildConfig(**json.loads(argument))))
     print(f"kvassay: listening on {server.listening_address}", flush=True)  # noqa: T201 - goes to the log
     threading.Event().wait()
-
-
-def _ggml_type(name: str) -> xllamacpp.ggml_type:
-    return getattr(xllamacpp.ggml_type, f"GGML_TYPE_{name.upper()}")
 
 
 if __name__ == "__main__":

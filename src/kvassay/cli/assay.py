@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -14,10 +16,12 @@ from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import Interrupted, Job, run
 from kvassay.assay.store import Store, StoredRun
 from kvassay.backend.base import Backend
+from kvassay.backend.engaged import refuse_early
+from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.cli.models import download_progress
 from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
-from kvassay.errors import ConfigError, KvassayError
+from kvassay.errors import BackendError, ConfigError, KvassayError, StoreError
 from kvassay.model.resolve import ModelFile, resolve
 from kvassay.report import build_view, print_report, write_reports
 from kvassay.settings import RunSettings
@@ -34,23 +38,44 @@ class Stopped(KvassayError):
 def perform(
     settings: RunSettings, *, store_path: Path, out: Path, resume: bool, keep_going: bool, console: Console
 ) -> StoredRun:
-    """Check everything that can be checked without a server, then run, then report."""
+    """Check everything that can be checked without a server, the cheap first; then run, then report.
+
+    ``console`` is where the verdict goes; progress and notices go to stderr.
+    """
     questions = questions_of(settings)
-    model = _model(settings)
-    backend = _backend(settings, model, out)
-    arms = arms_of(settings, backend.cache_types)
-    sample = _sample(settings, model)
-    check_room(settings, sample.trained_tokens, suite_chars=questions.longest_case_chars)
+    arms = arms_of(settings, LLAMA_TYPES)
+    if settings.backend != "attach" and not keep_going:
+        for arm in arms:
+            refuse_early(arm.kv, settings.flash_attention)
+    _check_writable(out)
+    told = Console(stderr=True)
     with Store(store_path, write=True) as store:
-        stored = _unfinished(store, resume=resume, console=console)
-        with StopOnRequest() as stop, RunProgress(console) as progress:
+        stored = _unfinished(store, resume=resume, console=told)
+        model = _model(settings)
+        sample = _sample(settings, model)
+        check_room(settings, questions, sample.trained_tokens)
+        backend = _backend(settings, model, out)
+        with StopOnRequest() as stop, RunProgress(told) as progress:
             job = Job(settings, backend, sample, arms, questions, store, progress, stop, keep_going)
-            try:
-                finished = run(job, resume=stored)
-            except (Interrupted, KeyboardInterrupt):
-                raise Stopped(_kept(store, store_path)) from None
+            finished = _run(job, stored, out)
         report(finished, out, console)
         return finished
+
+
+def _run(job: Job, stored: StoredRun | None, out: Path) -> StoredRun:
+    runs_before = len(job.store.runs())
+
+    def kept() -> str:
+        begun = stored is not None or len(job.store.runs()) > runs_before
+        return _kept(job.store, out) if begun else ""
+
+    try:
+        return run(job, resume=stored)
+    except (Interrupted, KeyboardInterrupt):
+        raise Stopped("stopped", hint=kept() or "No trial had ended yet.") from None
+    except BackendError as error:
+        error.hint = "\n".join(filter(None, (error.hint, kept())))
+        raise
 
 
 def report(finished: StoredRun, out: Path, console: Console) -> None:
@@ -90,25 +115,36 @@ def _backend(settings: RunSettings, model: ModelFile | None, out: Path) -> Backe
 
 def _sample(settings: RunSettings, model: ModelFile | None) -> Sample:
     if model is None:
-        return Sample(settings.model or ", ".join(settings.attach))
+        return Sample(settings.model or f"the model at {settings.attach[0].partition('=')[2]}")
     return Sample(model.name, model.sha256, model.header.context_length)
 
 
+def _check_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise StoreError(
+            f"nothing can be written to {str(out)!r}: {error.strerror}", hint="Choose another place with --out DIR."
+        ) from None
+
+
 def _unfinished(store: Store, *, resume: bool, console: Console) -> StoredRun | None:
-    runs = store.runs()
-    open_run = runs[-1] if runs and runs[-1].finished_at is None else None
-    if resume:
-        if open_run is None:
-            raise ConfigError("there is no unfinished run to resume", hint="Start one without --resume.")
-        return store.run(open_run.id)
-    if open_run is not None:
-        console.print(f"Run {open_run.id} in this store is unfinished; --resume goes on with it. Starting a new one.")
+    stored = store.unfinished()
+    if stored is None or resume:
+        return stored
+    console.print(
+        f"Run {stored.record.id} in this store is unfinished; --resume goes on with it. Starting a new one.",
+        highlight=False,
+        soft_wrap=True,
+    )
     return None
 
 
-def _kept(store: Store, path: Path) -> str:
-    runs = store.runs()
-    if not runs:
-        return "stopped before the first trial"
-    done = len(store.run().done())
-    return f"stopped; {done} finished trials are kept. Go on with:\n  kvassay run --resume --store {path}"
+def _kept(store: Store, out: Path) -> str:
+    stored = store.unfinished()
+    done = len(stored.done()) if stored else 0
+    command = ["kvassay", "run", "--resume", "--out", str(out)]
+    if store.path != out / STORE_NAME:
+        command += ["--store", str(store.path)]
+    return f"{done} finished trials are kept. Go on with: {shlex.join(command)}"

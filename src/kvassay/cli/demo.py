@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from kvassay.assay.store import Store
 from kvassay.cli.assay import STORE_NAME, perform
 from kvassay.settings import check
 
@@ -47,10 +48,7 @@ def demo(*, out: Path) -> None:
 
 
 def _unfinished(store_path: Path) -> bool:
-    from kvassay.assay.store import Store  # noqa: PLC0415  only where a store exists
-
     if not store_path.is_file():
         return False
     with Store(store_path) as store:
-        runs = store.runs()
-    return bool(runs) and runs[-1].finished_at is None
+        return store.unfinished() is not None

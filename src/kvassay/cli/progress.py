@@ -73,7 +73,7 @@ class RunProgress:
         if doing.phase != "prompt":
             self._prompt = None
             percent = f" {doing.done} %" if doing.total else ""
-            return f"{doing.phase}{percent}"
+            return f"{doing.note or doing.phase}{percent}"
         now = time.monotonic()
         self._prompt = self._prompt or (now, doing.done)
         since, first = self._prompt

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from kvassay.assay.store import Store
 from kvassay.cli.assay import STORE_NAME, perform
+from kvassay.errors import ConfigError
 from kvassay.settings import RunSettings, check, read
 
 FILE = click.Path(path_type=Path)
@@ -67,14 +68,14 @@ FILE = click.Path(path_type=Path)
 def run(
     *, config: Path | None, out: Path, store_path: Path | None, resume: bool, keep_going: bool, **flags: object
 ) -> None:
-    r"""Measure how MODEL's tool calls fare under each K/V pair at each depth.
+    """Measure how MODEL's tool calls fare under each K/V pair at each depth.
 
     MODEL is a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models'.
 
     \b
     kvassay run qwen2.5-coder-1.5b --kv q4_0/q4_0 --depths 2k,8k
     kvassay run model.gguf --k f16,q8_0 --v f16,q8_0,q4_0
-    """
+    """  # noqa: D301  click's mark of a paragraph that is not to be wrapped
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     store_path = store_path or out / STORE_NAME
     settings = _settings(config, given, store_path if resume else None)
@@ -82,12 +83,15 @@ def run(
 
 
 def _settings(config: Path | None, given: dict[str, object], resumed: Path | None) -> RunSettings:
-    values: dict[str, object] = {}
-    if resumed is not None:
-        with Store(resumed) as store:
-            values |= store.run().record.manifest.settings
-    values |= read(config) if config else {}
-    if "backend" not in given:
-        implied = "llama-server" if "server_binary" in given else "attach" if "attach" in given else None
-        values |= {"backend": implied} if implied else {}
-    return check({**values, **given})
+    stored = _stored(resumed) if resumed else {}
+    return check({**stored, **(read(config) if config else {}), **given})
+
+
+def _stored(path: Path) -> dict[str, object]:
+    with Store(path) as store:
+        unfinished = store.unfinished()
+        if unfinished is None:
+            raise ConfigError(
+                f"{str(path)!r} holds no unfinished run: there is nothing to resume", hint="Start one without --resume."
+            )
+        return dict(unfinished.record.manifest.settings)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -31,4 +31,4 @@ class StopOnRequest:
         if self._asked:
             raise KeyboardInterrupt
         self._asked = True
-        sys.stderr.write("\nFinishing this trial; press Ctrl-C again to stop at once.\n")
+        os.write(2, b"\nFinishing this trial; press Ctrl-C again to stop at once.\n")  # print isn't reentrant

@@ -28,6 +28,7 @@ _NAME = re.compile(r'"name"\s{0,8}:\s{0,8}"([^"\\\n]{1,128})"')
 _ARGUMENTS = re.compile(r'"(?:arguments|parameters)"\s{0,8}:')
 _SAME_LINE = re.compile(r"[ \t]*(?=\{)")
 _HEAD_CHARS = 400  # how far into a broken object its name may stand
+_BLANK_CHARS = 64  # how far before a call a stray brace may stand
 _BEFORE_CHARS = 200  # how far before it prose is looked for
 
 
@@ -117,7 +118,13 @@ def _openai(function: dict[str, JsonValue], source: str) -> Outcome | None:
 
 
 def _with_tail(text: str, start: int, end: int, outcomes: tuple[Outcome, ...]) -> Piece:
-    """A call is well-formed only if no stray bracket, and no further object on the same line, follows it."""
+    """A call is well-formed only if no stray brace stands before it, and no stray bracket or further object on the
+    same line follows it.
+    """
+    before = text[max(0, start - _BLANK_CHARS) : start].rstrip()
+    if before.endswith("{"):
+        head = start - _BLANK_CHARS + len(before) - 1 if start > _BLANK_CHARS else len(before) - 1
+        return piece(head, end, ParseFault("json_invalid", "'{' stands before the call", text[head:end]))
     tail = skip_blank(text, end)
     if text.startswith(("}", "]"), tail):
         fault = ParseFault("stray_tail", f"{text[tail]!r} follows the call", text[start : tail + 1])

@@ -105,24 +105,24 @@ def _next_thought(text: str, position: int, breaks: re.Pattern[str] | None) -> _
 
 
 def _forced_thinking_end(text: str, tools: Declared, find: Find) -> int:
-    """Where thinking ends that the prompt began: behind the first closing tag that nothing opened and that stands in
-    no call's arguments; 0 where there is none.
+    """Where thinking ends that the prompt began: behind the first closing tag that nothing opened; 0 if none.
+
+    A closing tag inside a call is a string's text. So it is inside a broken call, if the JSON was cut or if the turn
+    begins with it; a broken call behind prose is taken for thinking about the format.
     """
-    closing = _CLOSE.search(text)
-    if closing is None:
-        return 0
+    closing, position, prose = _CLOSE.search(text), 0, False
     for segment in _walk(text, 0, tools, find, None):
-        if closing.start() < segment.start:
-            return closing.end()
+        if closing is None or closing.start() < segment.start:
+            break
         if isinstance(segment, _Thought):
             return 0
+        prose = prose or bool(text[position : segment.start].strip())
+        position = segment.end
         if closing.start() < segment.end:
-            if not segment.calls and not segment.quoted:
-                return closing.end()
+            if prose and not segment.calls and not segment.quoted:
+                break
             closing = _CLOSE.search(text, segment.end)
-            if closing is None:
-                return 0
-    return closing.end()
+    return closing.end() if closing else 0
 
 
 def _unclosed(thought: _Thought, tools: Declared, find: Find) -> Iterator[Piece]:

@@ -95,7 +95,8 @@ def _mismatches(call: Call, expected: ExpectedCall, tools: Mapping[str, Tool]) -
     wrong = []
     for name, accepted in wanted.items():
         missing = name not in effective
-        if not (name in expected.optional if missing else _among(effective[name], accepted)):
+        schema = _properties(tools.get(call.name)).get(name)
+        if not (name in expected.optional if missing else _among(effective[name], accepted, schema)):
             got = "absent" if missing else _shown(effective[name])
             wrong.append(f"{call.name}.{name} is {got}, accepted: {' or '.join(map(_shown, accepted))}")
     for name, value in call.arguments.items():
@@ -105,14 +106,32 @@ def _mismatches(call: Call, expected: ExpectedCall, tools: Mapping[str, Tool]) -
     return wrong
 
 
-def _among(value: JsonValue, accepted: Sequence[JsonValue]) -> bool:
-    return any(json_equal(value, one) for one in accepted)
+def _among(value: JsonValue, accepted: Sequence[JsonValue], schema: JsonValue = None) -> bool:
+    return any(json_equal(_filled(value, schema), _filled(one, schema)) for one in accepted)
+
+
+def _filled(value: JsonValue, schema: JsonValue) -> JsonValue:
+    """The value with the defaults that its schema declares for what is absent, at every level."""
+    if not isinstance(schema, dict):
+        return value
+    if isinstance(value, list):
+        return [_filled(item, schema.get("items")) for item in value]
+    properties = schema.get("properties")
+    if not isinstance(value, dict) or not isinstance(properties, dict):
+        return value
+    return {**_declared(properties), **{name: _filled(inner, properties.get(name)) for name, inner in value.items()}}
+
+
+def _properties(tool: Tool | None) -> JsonObject:
+    properties = tool.parameters.get("properties") if tool else None
+    return properties if isinstance(properties, dict) else {}
 
 
 def _defaults(tool: Tool | None) -> JsonObject:
-    properties = tool.parameters.get("properties") if tool else None
-    if not isinstance(properties, dict):
-        return {}
+    return _declared(_properties(tool))
+
+
+def _declared(properties: JsonObject) -> JsonObject:
     return {
         name: schema["default"]
         for name, schema in properties.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import count, islice
+from itertools import islice
 
 from kvassay.errors import ConfigError
 from kvassay.probe import argument, confusable, edit, nested, no_tool, recall
@@ -21,24 +21,34 @@ _SEEDS_PER_RUN = 10_000
 _TRIES_PER_PROBE = 12
 
 
-def draw(scene: Scene, *, families: Sequence[str], per_family: int, seed: int) -> tuple[Probe, ...]:
-    """Distinct probes about a scene, ``per_family`` of each family, levels 1, 2, 3 in turn.
+def draw(
+    scene: Scene, *, families: Sequence[str], per_family: int, seed: int, levels: Sequence[int] = LEVELS
+) -> tuple[Probe, ...]:
+    """Distinct probes about a scene, ``per_family`` of each family, the ``levels`` in turn. An id fixes the level, so
+    that runs with other levels or numbers share probes.
 
-    Fewer come back where the scene or its tools don't hold enough to ask. Raises ConfigError for an unknown family.
+    Fewer come back where the scene or its tools don't hold enough to ask. Raises ConfigError for an unknown family or
+    level.
     """
     unknown = [name for name in families if name not in FAMILIES]
     if unknown:
         raise ConfigError(f"There is no probe family {unknown[0]!r}.", hint=f"Families: {', '.join(FAMILIES)}.")
-    return tuple(
-        probe for name in families for probe in islice(_distinct(FAMILIES[name], scene, per_family, seed), per_family)
-    )
+    if not levels or not {*levels} <= {*LEVELS}:
+        raise ConfigError(f"Levels {tuple(levels)!r} can't be drawn.", hint="Levels are 1 (easy), 2 and 3.")
+    numbers = [n for n in range(seed * _SEEDS_PER_RUN, (seed + 1) * _SEEDS_PER_RUN) if _level(n) in levels]
+    tried = numbers[: per_family * _TRIES_PER_PROBE]
+    return tuple(probe for name in families for probe in islice(_distinct(FAMILIES[name], scene, tried), per_family))
 
 
-def _distinct(family: Family, scene: Scene, per_family: int, seed: int) -> Iterator[Probe]:
-    """Probes by ascending seed, no question twice. The seed alone decides the level: an id means one probe."""
+def _distinct(family: Family, scene: Scene, seeds: Sequence[int]) -> Iterator[Probe]:
+    """Probes by ascending seed, no question twice."""
     asked: set[str] = set()
-    for number in islice(count(seed * _SEEDS_PER_RUN), per_family * _TRIES_PER_PROBE):
-        probe = family.make(scene, number, LEVELS[number % len(LEVELS)])
+    for seed in seeds:
+        probe = family.make(scene, seed, _level(seed))
         if probe and probe.messages[-1].content not in asked:
             asked.add(probe.messages[-1].content)
             yield probe
+
+
+def _level(seed: int) -> int:
+    return LEVELS[seed % len(LEVELS)]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from kvassay.probe.base import Family, call_probe, dice, exactly
 from kvassay.probe.values import spoken
 from kvassay.session.acts import fill, tool_for
 from kvassay.session.scene import Fact, FactKind, Scene
-from kvassay.types import ExpectedCall, Probe
+from kvassay.types import ExpectedCall, Probe, Tool
 
 _NAME = "argument"
+_LABELS = ("urgent", "backend", "flaky", "security", "network")
 
 
 def _make(scene: Scene, seed: int, level: int) -> Probe | None:
     rng = dice(_NAME, seed)
-    asks = [_ticket, _job, _hit]
+    asks = [_last_file] if level == 1 else [_ticket, _job, _hit]
     for ask in rng.sample(asks, len(asks)):
         asked = ask(scene, rng, level)
         if asked:
@@ -29,46 +31,60 @@ _Asked = tuple[str, ExpectedCall]
 
 
 def _ticket(scene: Scene, rng: random.Random, level: int) -> _Asked | None:
-    """Level 1 shows a ticket, higher levels change it; level 3 takes one whose title has a near-identical sibling."""
-    fact = _pick(scene, "ticket", rng, level)
-    show, change = tool_for("ticket", scene.tools), tool_for("close", scene.tools)
-    if fact is None or show is None or change is None:
+    """A ticket known by its title; level 3 takes one that has a near-identical sibling."""
+    fact, change = _pick(scene, "ticket", rng, level), tool_for("close", scene.tools)
+    if fact is None or change is None:
         return None
-    which = f'the id of the ticket "{fact.key}" (TCK-…, from the list)'
-    if level == 1:
-        return f"Call {show.name} with {which}.", exactly(show.name, fill(show.parameters, {"ticket": fact.value}))
-    status = rng.choice(("blocked", "done", "in_progress"))
-    arguments = fill(change.parameters, {"ticket": fact.value, "status": status})
-    return f"Call {change.name} with {which} and status `{status}`.", exactly(change.name, arguments)
+    status, label = rng.choice(("blocked", "done", "in_progress")), rng.choice(_LABELS)
+    arguments = fill(change.parameters, {"ticket": fact.value, "status": status}) | {"labels": [label]}
+    which = f"the id of the ticket on the {fact.key}"
+    request = f"Call {change.name} with {which}, status `{status}` and one label, `{label}`."
+    return request, exactly(change.name, arguments)
 
 
 def _job(scene: Scene, rng: random.Random, level: int) -> _Asked | None:
-    """The state of a job known by its name, or (level 2) its log; level 3 takes a name with a near-identical sibling."""
-    fact = _pick(scene, "job", rng, level)
-    logs, status = tool_for("logs", scene.tools), tool_for("status", scene.tools)
-    if fact is None or logs is None or status is None:
+    """The log of a job known by its name; level 3 takes one that has a near-identical sibling."""
+    fact, logs = _pick(scene, "job", rng, level), tool_for("logs", scene.tools)
+    if fact is None or logs is None:
         return None
-    which = f'the id of the job "{fact.key}" (job-…, from the list)'
-    if level == 1:
-        return f"Call {status.name} with {which}.", exactly(status.name, fill(status.parameters, {"job": fact.value}))
     stream, count = rng.choice(("stdout", "stderr")), rng.randrange(10, 99)
     arguments = fill(logs.parameters, {"job": fact.value, "stream": stream, "count": count})
-    return f"Call {logs.name} with {which}, stream `{stream}` and tail {count}.", exactly(logs.name, arguments)
+    request = f"Call {logs.name} with the id of the {fact.key}, stream `{stream}` and tail {count}."
+    return request, exactly(logs.name, arguments)
+
+
+def _last_file(scene: Scene, rng: random.Random, _level: int) -> _Asked | None:
+    """Other lines of the file read last: only its path must be found."""
+    read = tool_for("read", scene.tools)
+    if read is None or not scene.files:
+        return None
+    last = max(scene.files, key=lambda view: view.message)
+    first = rng.randrange(2, 40)
+    return _reading(read, "the file that you read last", last.path, (first, first + rng.randrange(10, 60)))
 
 
 def _hit(scene: Scene, rng: random.Random, level: int) -> _Asked | None:
-    """The file where a symbol is defined; from level 2 on also the line of the definition."""
+    """The file where a symbol is defined; at level 3 from the line of the definition on."""
     read = tool_for("read", scene.tools)
     hits = scene.known("hit")
     if read is None or not hits:
         return None
     fact = rng.choice(hits)
-    first, last = (fact.line, fact.line + 20) if level > 1 else (rng.randrange(2, 40), rng.randrange(50, 99))
-    arguments = fill(read.parameters, {"path": fact.value, "start": first, "end": last, "count": last - first})
+    first = fact.line if level == 3 else rng.randrange(2, 40)  # noqa: PLR2004
+    where = f"the file that defines {fact.key}"
+    said = {fact.line: "the line of that definition"} if level == 3 else {}  # noqa: PLR2004
+    return _reading(read, where, fact.value, (first, first + rng.randrange(10, 60)), said)
+
+
+def _reading(
+    read: Tool, which: str, path: str, lines: tuple[int, int], said: Mapping[int, str] = MappingProxyType({})
+) -> _Asked:
+    """The reading of some lines in the tool's own terms: first and last line, or first line and number of lines."""
+    first, last = lines
+    arguments = fill(read.parameters, {"path": path, "start": first, "end": last, "count": last - first + 1})
     numbers = {spoken(name): value for name, value in arguments.items() if isinstance(value, int)}
-    lines = [f"{name} {'the line of that definition' if n == fact.line else n}" for name, n in numbers.items()]
-    where = f"the file in which `{fact.key}` is defined"
-    return f"Call {read.name} with {' and '.join([where, *lines])}.", exactly(read.name, arguments)
+    stated = " and ".join(f"{name} {said.get(number, number)}" for name, number in numbers.items())
+    return f"Call {read.name} on {which}{f' with {stated}' if stated else ''}.", exactly(read.name, arguments)
 
 
 def _pick(scene: Scene, kind: FactKind, rng: random.Random, level: int) -> Fact | None:
@@ -85,7 +101,8 @@ def _siblings(fact: Fact, facts: Sequence[Fact]) -> bool:
 
 
 def _module(fact: Fact) -> str:
-    return fact.key.partition(":")[0] if fact.kind == "ticket" else fact.key.partition("-")[2]
+    """``deadlock in calendar``, ``nightly build of calendar``: the last word."""
+    return fact.key.rpartition(" ")[2]
 
 
 FAMILY = Family(_NAME, _make)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from kvassay.probe.base import Family, call_probe, dice, exactly
+from kvassay.probe.base import LEVELS, Family, call_probe, dice, exactly
 from kvassay.session.scene import Scene
 from kvassay.session.tools import TOOLS
 from kvassay.types import JsonValue, Probe
@@ -31,15 +31,16 @@ class _Case:
 _CASES = (
     _Case(1, "Show lines {start} to {end} of the file {path}.", "read_file",
           {"file_path": "path", "start_line": "start", "end_line": "end"}),
-    _Case(1, "List the directory {folder}.", "list_dir", {"path": "folder"}),
+    _Case(1, "List the directory {folder} to a depth of {few}.", "list_dir", {"path": "folder", "depth": "few"}),
     _Case(1, "Show the ticket {ticket}.", "get_ticket", {"ticket": "ticket"}),
     _Case(1, "Stop the job {job}.", "cancel_job", {"id": "job"}),
-    _Case(1, "Search the files in {folder} for the text `{word}`.", "search_text",
-          {"pattern": "word", "path": "folder"}),
+    _Case(1, "Search the files in {folder} for the text `{word}`, at most {count} results.", "search_text",
+          {"pattern": "word", "path": "folder", "max_results": "count"}),
     _Case(1, "Create the file {new_path} with the content `{word}`.", "write_file",
           {"target_file": "new_path", "content": "word"}),
     _Case(2, "Show the state of the job {job}.", "job_status", {"job_id": "job"}),
-    _Case(2, "Show the stderr log of the job {job}.", "job_logs", {"job_id": "job"}, {"stream": "stderr"}),
+    _Case(2, "Show the stderr log of the job {job}, the last {count} lines.", "job_logs",
+          {"job_id": "job", "tail": "count"}, {"stream": "stderr"}),
     _Case(2, "Show the stdout log of the job {job}, the last {count} lines.", "job_logs",
           {"job_id": "job", "tail": "count"}, {"stream": "stdout"}),
     _Case(2, "Set the ticket {ticket} to blocked.", "update_ticket", {"ticket": "ticket"}, {"status": "blocked"}),
@@ -50,8 +51,8 @@ _CASES = (
     _Case(3, "Is the job {job} still running? Its log is not needed.", "job_status", {"job_id": "job"}),
     _Case(3, "Find where the function `{word}` is defined; uses of it don't matter.", "find_symbol",
           {"query": "word"}, {"kind": "function"}),
-    _Case(3, "Search the contents of {folder} for `{word}`: every use of it, not only its definition.", "search_text",
-          {"pattern": "word", "path": "folder"}),
+    _Case(3, "Search the contents of {folder} for `{word}`: uses of it, not its definition; {count} results will do.",
+          "search_text", {"pattern": "word", "path": "folder", "max_results": "count"}),
     _Case(3, "End the job {job} and give `{reason}` as the reason.", "cancel_job", {"id": "job", "reason": "reason"}),
     _Case(3, "Overwrite the whole file {path} with the content `{word}`.", "write_file",
           {"target_file": "path", "content": "word"}),
@@ -74,7 +75,8 @@ def _make(scene: Scene, seed: int, level: int) -> Probe | None:
     if scene.tools != TOOLS:  # the requests are written for the differences between our own tools
         return None
     rng = dice(_NAME, seed)
-    case = rng.choice([case for case in _CASES if case.level == level])
+    cases = [case for case in _CASES if case.level == level]
+    case = cases[seed // len(LEVELS) % len(cases)]  # each kind in turn: a run of few probes should see many
     values = _values(scene, rng)
     arguments: dict[str, JsonValue] = {name: values[slot] for name, slot in case.slots.items()}
     arguments |= case.fixed
@@ -92,6 +94,7 @@ def _values(scene: Scene, rng: random.Random) -> dict[str, str | int]:
         "start": start,
         "end": start + rng.randrange(10, 90),
         "count": rng.randrange(5, 200),
+        "few": rng.randrange(2, 6),
         "ticket": rng.choice(scene.known("ticket")).value,
         "job": rng.choice(scene.known("job")).value,
         "word": rng.choice(_WORDS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,36 +10,29 @@ from kvassay.grade.context import Context
 from kvassay.grade.grounding import nearest_distance
 from kvassay.probe.base import Family, call_probe, dice
 from kvassay.session.acts import properties, slot_of, tool_for
+from kvassay.session.excerpts import DEFINITION
 from kvassay.session.scene import FileView, Scene
 from kvassay.types import ExpectedCall, JsonObject, JsonValue, Outcome, OutcomeClass, Probe, Tool, Turn
 
 _NAME = "edit"
-_VERBS = ("check", "record", "reset", "flush", "notify", "refresh", "limit", "trace")
-_NOUNS = ("state", "limits", "buffer", "usage", "owner", "result", "counter", "window")
-_CHARS = {1: (16, 44), 2: (40, 70), 3: (16, 70)}  # of a line without its indentation
-_LINES = {1: 1, 2: 1, 3: 2}
-_PLAIN = re.compile(r"[^\"'\\]*")  # at level 1 nothing has to be escaped in JSON
-_CUE = re.compile(r"\w+|[^\w\s]+")
-_SHORTEST_CUE, _HIDDEN_CHARS = 5, 6
+_NEW_WORDS = ("payload", "amount", "origin", "extent", "marker", "digest", "holder", "weight")
+_CHARS = {1: (16, 60), 2: (12, 60), 3: (24, 90)}  # of a line without its indentation
+_PLAIN = re.compile(r"[^\"'\\`]*")  # needs no escape in JSON
+_QUOTED = re.compile(r"[^\"\\`]*")
+_NAMED = {
+    "assigns": re.compile(r"(?P<name>[A-Za-z_][\w.]*) = .+"),
+    "calls": re.compile(r"(?P<name>[A-Za-z_][\w.]*)\(.+\);?"),
+}
+_HIDDEN_CHARS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """Lines ``first`` to ``last`` (half-open, from 0) of a view; ``cue`` is how only the first of them starts."""
+    """Line ``index`` of a view; it is the only one there that (``verb``) defines, assigns or calls ``name``."""
 
-    first: int
-    last: int
-    cue: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """The lines of a file to be replaced, with which tool, and by what."""
-
-    tool: Tool
-    view: FileView
-    spot: _Spot
-    new: str
+    index: int
+    verb: str
+    name: str
 
 
 def _make(scene: Scene, seed: int, level: int) -> Probe | None:
@@ -49,55 +41,64 @@ def _make(scene: Scene, seed: int, level: int) -> Probe | None:
     for view in rng.sample(scene.files, len(scene.files)) if tool else ():
         spots = list(_spots(view.lines, level))
         if tool and spots:
-            return _probe(seed, level, _Task(tool, view, rng.choice(spots), _new_line(rng, level)))
+            new = f"{rng.choice(_NEW_WORDS)} = {rng.randrange(2, 10**level)}"
+            return _probe(seed, level, _Task(tool, view, rng.choice(spots), new))
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The line to be replaced, where, with which tool, and by what."""
+
+    tool: Tool
+    view: FileView
+    spot: _Spot
+    new: str
 
 
 def _probe(seed: int, level: int, task: _Task) -> Probe:
     view, spot, path = task.view, task.spot, _path_parameter(task.tool)
-    lines = list(view.lines)
-    lines[spot.first : spot.last] = [_indent(lines[spot.first]) + task.new]
-    which = "the whole line" if spot.last == spot.first + 1 else "the two whole lines from the one"
-    request = f"Use {task.tool.name} on {view.path}: replace {which} that starts with `{spot.cue}` by `{task.new}`."
+    line = view.lines[spot.index]
+    indent = line[: len(line) - len(line.lstrip())]
+    after = [*view.lines[: spot.index], indent + task.new, *view.lines[spot.index + 1 :], ""]
+    key: JsonObject = {"path": view.path, "before": f"{view.text}\n", "after": "\n".join(after)}
     texts = frozenset(properties(task.tool.parameters)) - {path}
     expected = ExpectedCall(task.tool.name, {path: (view.path,)}, optional=texts)
-    key: JsonObject = {"path": view.path, "before": f"{view.text}\n", "after": "\n".join([*lines, ""])}
-    return call_probe(_NAME, seed, level, request, expected, key=key)
+    return call_probe(_NAME, seed, level, _request(level, task, line.strip()), expected, key=key)
 
 
-def _new_line(rng: random.Random, level: int) -> str:
-    return f"{rng.choice(_VERBS)}_{rng.choice(_NOUNS)} = {rng.randrange(2, 10**level)}"
+def _request(level: int, task: _Task, line: str) -> str:
+    """Level 1 says the line. From level 2 on it must be recalled; level 3 takes longer ones, with quotes."""
+    spot = task.spot
+    old = f"`{line}`" if level == 1 else f"the whole line that {spot.verb} {spot.name}, as it stands there"
+    return f"Use {task.tool.name} on the file {task.view.path}: old string {old}, new string `{task.new}`."
 
 
 def _spots(lines: Sequence[str], level: int) -> Iterator[_Spot]:
-    """Stretches that can be named by their start alone: the line occurs once, and so does its cue."""
-    said = [line.strip() for line in lines]
-    for first in range(len(lines) - _LINES[level] + 1):
-        quoted = said[first : first + _LINES[level]]
-        cue = _cue(said, first)
-        if cue and all(_usable(line, level) and said.count(line) == 1 for line in quoted):
-            yield _Spot(first, first + _LINES[level], cue)
-
-
-def _usable(line: str, level: int) -> bool:
+    """Complete statements on one line whose start says all that is needed to find them."""
     low, high = _CHARS[level]
-    return low <= len(line) <= high and "`" not in line and (level > 1 or bool(_PLAIN.fullmatch(line)))
+    allowed = _QUOTED if level == 3 else _PLAIN  # noqa: PLR2004
+    said = [line.strip() for line in lines]
+    for index, line in enumerate(said):
+        named = _named(line)
+        fits = low <= len(line) <= high and allowed.fullmatch(line) and line.count("(") == line.count(")")
+        if fits and named and sum(line in other for other in said) == 1 and _once(named, said):
+            yield _Spot(index, *named)
 
 
-def _cue(said: Sequence[str], index: int) -> str | None:
-    """The shortest start of a line that no other line has and that leaves enough to be recalled."""
-    line = said[index]
-    for token in _CUE.finditer(line):
-        cue = line[: token.end()]
-        if len(cue) > len(line) - _HIDDEN_CHARS:
-            return None
-        if len(cue) >= _SHORTEST_CUE and sum(other.startswith(cue) for other in said) == 1:
-            return cue
-    return None
+def _named(line: str) -> tuple[str, str] | None:
+    """What a line does, to what: ``("assigns", "self.size")``; None where its name leaves too little to be recalled."""
+    defined = DEFINITION.match(line)
+    found = [("defines", defined)] if defined else [(verb, how.fullmatch(line)) for verb, how in _NAMED.items()]
+    matches = ((verb, match) for verb, match in found if match)
+    return next(((verb, m["name"]) for verb, m in matches if len(line) - m.end("name") >= _HIDDEN_CHARS), None)
 
 
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
+def _once(named: tuple[str, str], said: Sequence[str]) -> bool:
+    """Whether only one line could be meant: its name is defined, assigned and called with no other line in sight."""
+    verb, name = named
+    pattern = re.escape(name) + {"defines": r"\b", "assigns": r"\s*(?::[^=]*)?[-+*/|&]?=", "calls": r"\s*\("}[verb]
+    return sum(re.search(rf"(?<![\w.]){pattern}", line) is not None for line in said) == 1
 
 
 def _path_parameter(tool: Tool) -> str:
@@ -118,9 +119,14 @@ def _check(probe: Probe, turn: Turn, _context: Context) -> Outcome | None:
         return Outcome(OutcomeClass.VERBATIM_MISS, detail, edit_distance=distance)
     if found > 1 or not old:
         return Outcome(OutcomeClass.WRONG_VALUE, f"the old text occurs {found} times in {path}")
-    if before.replace(old, new) != after:
+    if _written(before.replace(old, new)) != _written(str(after)):
         return Outcome(OutcomeClass.WRONG_VALUE, f"the edit leaves {path} in another state than asked for")
     return None
+
+
+def _written(text: str) -> list[str]:
+    """The lines of a file but for blank ones: whether an edit ends with a line break is nobody's question."""
+    return [line for line in text.split("\n") if line.strip()]
 
 
 def _texts(arguments: JsonObject) -> Iterator[tuple[str, str]]:

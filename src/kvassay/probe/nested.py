@@ -11,6 +11,7 @@ from kvassay.session.scene import Scene
 from kvassay.types import Probe, Tool
 
 _NAME = "nested"
+_SMALL_TOOL = 5  # parameters
 
 
 def _make(scene: Scene, seed: int, level: int) -> Probe | None:
@@ -25,13 +26,14 @@ def _make(scene: Scene, seed: int, level: int) -> Probe | None:
 
 
 def _wanted(tool: Tool, rng: random.Random, level: int) -> list[str]:
-    """The required parameters and at least one that is nested; more of the optional ones at each level."""
-    needed = {*required(tool.parameters)}
-    deep = rng.sample(_deep(tool), len(_deep(tool)))
-    others = [name for name in properties(tool.parameters) if name not in needed and name not in deep]
-    chosen = needed if needed & {*deep} else needed | {deep[0]}
-    more = [name for name in [*deep, *others] if name not in chosen][: level - 1]
-    return [name for name in properties(tool.parameters) if name in chosen or name in more]
+    """Level 1: the required parameters, one of them (or one more) nested. Then all of a small tool's parameters: what
+    is left open, a model may well fill in.
+    """
+    names, needed, deep = [*properties(tool.parameters)], {*required(tool.parameters)}, _deep(tool)
+    if level > 1 and len(names) <= _SMALL_TOOL:
+        return names
+    chosen = needed if needed & {*deep} else needed | {rng.choice(deep)}
+    return [name for name in names if name in chosen]
 
 
 def _deep(tool: Tool) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
-
 from kvassay.grade.context import Context
-from kvassay.probe.base import Family, dice
+from kvassay.probe.base import LEVELS, Family
 from kvassay.session.scene import Scene
 from kvassay.types import Message, Outcome, OutcomeClass, Probe, Turn
 
@@ -41,13 +39,15 @@ _QUESTIONS = (
 )  # fmt: skip
 
 
-def _make(scene: Scene, seed: int, level: int) -> Probe | None:
-    """Level 1 says that no tool is needed, level 2 does not, level 3 asks for something the session has shown."""
-    rng = dice(_NAME, seed)
-    asked = _shown(scene, rng) if level == 3 else _known(rng, level)  # noqa: PLR2004
-    if asked is None:
-        return None
-    request, answers = asked
+_LEADS = {1: "A general question, no tool needed: ", 2: "A question by the way: ", 3: ""}
+
+
+def _make(_scene: Scene, seed: int, level: int) -> Probe | None:
+    """Level 1 says that no tool is needed, level 2 that the question is beside the work, level 3 neither."""
+    # Each question in turn, so that few probes repeat none; the levels begin at different ones.
+    turn = seed // len(LEVELS) + level * len(_QUESTIONS) // len(LEVELS)
+    question, answers = _QUESTIONS[turn % len(_QUESTIONS)]
+    request = f"{_LEADS[level]}{question} Answer in one short sentence."
     return Probe(
         id=f"{_NAME}/{seed}",
         family=_NAME,
@@ -57,21 +57,6 @@ def _make(scene: Scene, seed: int, level: int) -> Probe | None:
         level=level,
         key={"answers": list(answers)},
     )
-
-
-def _known(rng: random.Random, level: int) -> tuple[str, tuple[str, ...]]:
-    question, answers = rng.choice(_QUESTIONS)
-    how = "A general question, no tool needed: " if level == 1 else "A question by the way: "
-    return f"{how}{question} Answer in one short sentence.", answers
-
-
-def _shown(scene: Scene, rng: random.Random) -> tuple[str, tuple[str, ...]] | None:
-    facts = (*scene.known("ticket"), *scene.known("job"))
-    if not facts:
-        return None
-    fact = rng.choice(facts)
-    what = f'the {fact.kind} "{fact.key}"'
-    return f"You have seen it above, so no tool is needed: which id does {what} have? Just tell me.", (fact.value,)
 
 
 def _check(probe: Probe, turn: Turn, _context: Context) -> Outcome | None:

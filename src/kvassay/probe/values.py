@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from jsonschema import Draft202012Validator
 
-from kvassay.session.acts import properties, slot_of
+from kvassay.session.acts import plain, properties, slot_of
 from kvassay.session.scene import Scene
 from kvassay.types import JsonObject, JsonValue, Tool
 
@@ -21,6 +21,7 @@ _LABELS = (
     "slow", "network", "unit", "nightly", "smoke", "gpu",
 )  # fmt: skip
 _MAX_ITEMS = 3
+_SMALL_OBJECT = 4  # properties
 
 
 class Unsayable(Exception):
@@ -40,13 +41,24 @@ def required(schema: JsonObject) -> tuple[str, ...]:
 
 def arguments(tool: Tool, wanted: list[str], dice: random.Random, scene: Scene, level: int) -> JsonObject | None:
     """Values for the wanted parameters, or None where the schema wants what can't be stated shortly."""
-    maker = _Maker(dice, scene, level)
+    maker = _Maker(tool, dice, scene, level)
     schemas = properties(tool.parameters)
     try:
         made: JsonObject = {name: maker.value(name, schemas[name]) for name in wanted}
     except Unsayable:
         return None
+    _put_in_order(made)
     return made if Draft202012Validator(tool.parameters).is_valid(made) else None
+
+
+def _put_in_order(made: JsonObject) -> None:
+    """A first line comes before the last one."""
+    by_slot = {slot_of(name): name for name in made}
+    if "start" in by_slot and "end" in by_slot:
+        start, end = by_slot["start"], by_slot["end"]
+        first, last = made[start], made[end]
+        if isinstance(first, int) and isinstance(last, int):
+            made[start], made[end] = min(first, last), max(first, last)
 
 
 def stated(values: JsonObject) -> str:
@@ -62,15 +74,16 @@ def spoken(name: str) -> str:
 class _Maker:
     """Makes values by the parameter's name and schema; real paths and ids where the name asks for one."""
 
-    def __init__(self, dice: random.Random, scene: Scene, level: int) -> None:
+    def __init__(self, tool: Tool, dice: random.Random, scene: Scene, level: int) -> None:
         self._dice = dice
         self._scene = scene
         self._level = level
-        by_slot: dict[str, Callable[[], str]] = {
-            "path": self._path, "target": self._path, "ticket": self._ticket, "job": self._job,
-            "command": lambda: f"make {self._word()}",
+        about = plain(tool.name)
+        path = self._folder if about.startswith(("list", "ls")) else self._path
+        id_ = self._job if "job" in about else self._ticket if "ticket" in about else self._text
+        self._by_slot: dict[str, Callable[[], str]] = {
+            "path": path, "target": path, "ticket": self._ticket, "job": self._job, "id": id_, "command": self._command,
         }  # fmt: skip
-        self._by_slot = by_slot
 
     def value(self, name: str, schema: JsonObject) -> JsonValue:
         options = schema.get("enum")
@@ -99,13 +112,12 @@ class _Maker:
         return [self.value(name, items) for _ in range(count if "enum" not in items else 1)]
 
     def _object(self, schema: JsonObject) -> JsonObject:
-        found = properties(schema)
-        optional = [name for name in found if name not in required(schema)]
-        n_optional = min(len(optional), self._level if not required(schema) else self._level - 1)
-        chosen = {*required(schema), *self._dice.sample(optional, n_optional)}
+        """Every property of a small object: what is left open, a model may well fill in."""
+        found, needed = properties(schema), required(schema)
+        chosen = [*found] if len(found) <= _SMALL_OBJECT else [*needed]
         if not chosen:
             raise Unsayable
-        return {name: self.value(name, sub) for name, sub in found.items() if name in chosen}
+        return {name: self.value(name, found[name]) for name in chosen}
 
     def _integer(self, schema: JsonObject) -> int:
         low, high = schema.get("minimum", 2), schema.get("maximum", 10**self._level)
@@ -122,6 +134,12 @@ class _Maker:
     def _path(self) -> str:
         paths = [view.path for view in self._scene.files] + [fact.value for fact in self._scene.known("hit")]
         return self._dice.choice(paths)
+
+    def _folder(self) -> str:
+        return self._path().rpartition("/")[0] or "."
+
+    def _command(self) -> str:
+        return f"make {self._word()}"
 
     def _ticket(self) -> str:
         return self._dice.choice(self._scene.known("ticket")).value

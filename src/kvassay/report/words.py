@@ -19,7 +19,7 @@ OUTCOMES: dict[OutcomeClass, str] = {
     OutcomeClass.VERBATIM_MISS: "quote not verbatim",
     OutcomeClass.UNGROUNDED_ID: "invented path or id",
     OutcomeClass.DEGENERATE: "endless repetition",
-    OutcomeClass.WRONG_TOOL: "wrong tool",
+    OutcomeClass.WRONG_TOOL: "wrong tool or none",
     OutcomeClass.WRONG_VALUE: "wrong value",
     OutcomeClass.PROMPT_TRUNCATED: "prompt truncated by server",
     OutcomeClass.SCHEMA_REJECTED: "schema rejected by server",

@@ -36,6 +36,7 @@ _SLOTS: dict[str, str] = {
     "what": r"what",
     "ticket": r"ticket(id)?",
     "job": r"job(id)?",
+    "id": r"id",
     "stream": r"stream",
     "status": r"status",
     "command": r"command|cmd|script",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from kvassay.errors import ConfigError
 from kvassay.session.corpus import Corpus
@@ -14,10 +15,12 @@ _WINDOW = 5
 _SAYS_CHARS = 4  # a shorter line (a bracket, `try:`) says nothing
 _MEAN_LINE_CHARS = 55
 _DIGIT_SHARE = 0.12
-_DEFINITION = re.compile(
+DEFINITION = re.compile(
     r"^\s*(?:(?:pub|export|default|async|static|public|private|protected|final|abstract|inline|constexpr)\s+)*"
     r"(?P<keyword>def|class|func|fn|function|struct|enum|trait|interface|module|sub)\s+(?P<name>[A-Za-z_]\w{3,})"
+    r"(?=\s*(?:[(:{<;]|$|extends\b|implements\b|for\b))"
 )
+_RICH_LINES = 30  # a reading begins where this many lines define most
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +129,12 @@ class Reader:
         return sum(len(line.encode()) + 1 for line in self._by_path[path].lines)
 
     def search(self, word: str, folder: str, limit: int) -> list[tuple[str, int, str]]:
-        """(path, line, text) of the first lines that hold the word."""
+        """(path, line, text) of the first lines that hold the word; the folder ``.`` is the whole repository."""
         pattern = re.compile(rf"\b{re.escape(word)}\b")
+        inside = "" if folder == "." else f"{folder}/"
         hits: list[tuple[str, int, str]] = []
         for file in self._files:
-            if file.path.startswith(f"{folder}/"):
+            if file.path.startswith(inside):
                 hits += [(file.path, i, line) for i, line in enumerate(file.lines, 1) if pattern.search(line)]
             if len(hits) >= limit:
                 break
@@ -138,7 +142,7 @@ class Reader:
 
     def definitions(self, path: str) -> list[Definition]:
         """The symbols a file defines."""
-        found = ((i, line, _DEFINITION.match(line)) for i, line in enumerate(self._by_path[path].lines, 1))
+        found = ((i, line, DEFINITION.match(line)) for i, line in enumerate(self._by_path[path].lines, 1))
         return [Definition(m["name"], m["keyword"], path, i, line.strip()) for i, line, m in found if m]
 
     def paths(self) -> list[str]:
@@ -157,12 +161,11 @@ class Reader:
 
 
 def _start(lines: list[str], n_lines: int) -> int:
-    """Where to begin a fresh file: at the first block after its head (licence, imports), if enough follows."""
+    """Where to begin a fresh file: at the block that defines most, if enough follows."""
     latest = max(len(lines) - n_lines, 0)
-    for i in range(len(lines) // 8, latest):
-        if lines[i] and not lines[i][0].isspace() and not lines[i - 1].strip():
-            return i
-    return min(len(lines) // 8, latest)
+    blocks = [i for i in range(1, latest + 1) if lines[i][:1].strip() and not lines[i - 1].strip()]
+    defined = list(accumulate((DEFINITION.match(line) is not None for line in lines), initial=0))
+    return max(blocks, key=lambda i: defined[min(i + _RICH_LINES, len(lines))] - defined[i], default=0)
 
 
 def _readable(lines: tuple[str, ...]) -> bool:

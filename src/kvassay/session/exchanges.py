@@ -71,8 +71,8 @@ def opening(desk: Desk) -> Exchange:
     tickets = _tickets(desk, desk.rng.sample(modules, min(_OPENING_ROWS - 2, len(modules))))
     jobs = _jobs(desk, desk.rng.sample(modules, min(_OPENING_ROWS - 2, len(modules))))
     folder = desk.reader.paths()[0].rpartition("/")[0] or "."
-    rows = [f"{fact.key}  {fact.value}  {desk.rng.choice(phrases.TICKET_STATES)}" for fact in tickets]
-    lines = [f"{fact.key}  {fact.value}  {desk.rng.choice(phrases.JOB_STATES)}" for fact in jobs]
+    rows = [f"{fact.value}  {desk.rng.choice(phrases.TICKET_STATES):<11}  {fact.key}" for fact in tickets]
+    lines = [f"{fact.value}  {desk.rng.choice(phrases.JOB_STATES):<7}  {fact.key}" for fact in jobs]
     desk.facts += [*tickets, *jobs]
     return Exchange(
         (
@@ -282,7 +282,7 @@ def _stem(path: str) -> str:
 def _tickets(desk: Desk, modules: Sequence[str]) -> list[Fact]:
     """One ticket per module, and two that differ from an earlier one in the symptom only."""
     symptoms = desk.rng.sample(phrases.SYMPTOMS, len(modules) + 2)
-    titles = [f"{m}: {s}" for m, s in zip((*modules, *modules[:2]), symptoms, strict=True)]
+    titles = [f"{s} in {m}" for m, s in zip((*modules, *modules[:2]), symptoms, strict=True)]
     desk.rng.shuffle(titles)
     return [Fact("ticket", title, desk.new_id("TCK-", "0123456789", 4), 2) for title in titles]
 
@@ -290,9 +290,9 @@ def _tickets(desk: Desk, modules: Sequence[str]) -> list[Fact]:
 def _jobs(desk: Desk, modules: Sequence[str]) -> list[Fact]:
     """One job per module, and two that differ from an earlier one in the kind only."""
     kinds = desk.rng.sample(phrases.JOB_KINDS, len(modules) + 2)
-    names = [f"{k}-{m}" for m, k in zip((*modules, *modules[:2]), kinds, strict=True)]
+    names = [f"{k} of {m}" for m, k in zip((*modules, *modules[:2]), kinds, strict=True)]
     desk.rng.shuffle(names)
-    return [Fact("job", name, desk.new_id("job-", "0123456789abcdef", 6), 4) for name in names]
+    return [Fact("job", name, desk.new_id("", "0123456789abcdef", 8), 4) for name in names]
 
 
 def _fresh_definitions(desk: Desk) -> list[Definition]:

@@ -54,9 +54,11 @@ def climb(*, seed: int, tools: Sequence[Tool] | None, corpus: Corpus, depths: Se
     the prompt tokens of rendered messages and tools in the model's own tokenizer; ``tools`` None means ours.
 
     Raises ConfigError where a depth is less than system prompt, tools and one short reading need, where depths lie too
-    close together, or where the corpus is used up.
+    close together, where there is no tool, or where the corpus is used up.
     """
     used = tuple(TOOLS if tools is None else tools)
+    if not used:
+        raise ConfigError("A session needs at least one tool.", hint="Leave --tools out to use kvassay's own.")
     worker = Worker(seed=seed, tools=used, corpus=corpus)
     builder = _Builder(worker, count)
     rungs = tuple(builder.rung(depth) for depth in sorted(set(depths)))
@@ -80,7 +82,7 @@ class _Builder:
         self._worker = worker
         self._count = count
         self._rate = _CHARS_PER_TOKEN
-        self._chars = self._tokens = self._opened = 0
+        self._chars = self._tokens = self._opened = self._rungs = 0
 
     def rung(self, depth: int) -> Rung:
         if not self._opened:
@@ -95,6 +97,7 @@ class _Builder:
             raise self._missed(depth, fit)
         self._worker.close(fit.excerpt, fit.exchange)
         self._note(fit.tokens, _chars(fit.exchange.messages))
+        self._rungs += 1
         return Rung(depth, len(self._worker.messages), fit.tokens, self._worker.scene())
 
     def _grow(self, depth: int) -> None:
@@ -152,8 +155,9 @@ class _Builder:
         if fit.tokens < depth:
             return ConfigError(f"No session of {depth} tokens could be made: {fit.tokens} came nearest.")
         needed = math.ceil(fit.tokens / 50) * 50
+        why = "lies too close to the one before it" if self._rungs else "is too small for system prompt and tools"
         return ConfigError(
-            f"Depth {depth} is too small: system prompt, tools and the least history take {fit.tokens} tokens here.",
+            f"Depth {depth} {why}: with the least history that can follow, the prompt has {fit.tokens} tokens.",
             hint=f"The smallest depth is {needed}.",
         )
 

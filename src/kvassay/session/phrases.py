@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 SYMPTOMS = (
-    "wrong error position", "wrong exit code", "slow on long input", "slow on deep nesting", "leaks a handle",
-    "leaks memory on retry", "ignores the timeout", "ignores the encoding", "hangs on empty input",
-    "hangs on a closed pipe", "loses the last line", "loses trailing zeros", "accepts an empty name",
-    "accepts a negative size", "misspelt message", "misspelt option", "unclear message", "missing return value",
-    "missing type check", "race on shutdown", "race on reload", "double close", "double count", "crash on NUL bytes",
-    "crash on long paths", "wrong default port", "wrong default mode", "stale cache entry", "stale lock file",
-    "off by one at the end",
+    "wrong error position", "wrong exit code", "slow start", "slow shutdown", "leaked handle", "memory leak",
+    "ignored timeout", "ignored encoding", "endless loop", "lost last line", "lost trailing zeros", "empty name",
+    "negative size", "misspelt message", "misspelt option", "missing return value", "missing type check",
+    "race on shutdown", "race on reload", "double close", "double count", "crash on long paths", "wrong default port",
+    "wrong default mode", "stale cache entry", "stale lock file", "off-by-one error", "broken pipe", "deadlock",
+    "unclear warning",
 )  # fmt: skip
 
 JOB_KINDS = (
-    "nightly", "bench", "lint", "coverage", "package", "docs", "fuzz", "smoke", "release", "profile", "typecheck",
-    "install", "migrate", "backup",
+    "nightly build", "benchmark", "lint check", "coverage report", "package build", "docs build", "fuzz run",
+    "smoke test", "release build", "profile", "type check", "install test", "migration", "backup",
 )  # fmt: skip
 
 TICKET_STATES = ("open", "in_progress", "blocked")

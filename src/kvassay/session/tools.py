@@ -15,12 +15,13 @@ def _string(description: str = "") -> JsonObject:
     return {"type": "string", "description": description} if description else {"type": "string"}
 
 
-def _enum(*values: str) -> JsonObject:
-    return {"type": "string", "enum": list(values)}
+def _enum(*values: str, default: str = "") -> JsonObject:
+    schema: JsonObject = {"type": "string", "enum": list(values)}
+    return {**schema, "default": default} if default else schema
 
 
 def _array(items: JsonObject) -> JsonObject:
-    return {"type": "array", "items": items}
+    return {"type": "array", "items": items, "default": []}
 
 
 def _object(required: str = "", **properties: JsonObject) -> JsonObject:
@@ -31,7 +32,7 @@ def _object(required: str = "", **properties: JsonObject) -> JsonObject:
 
 
 _INTEGER: JsonObject = {"type": "integer"}
-_BOOLEAN: JsonObject = {"type": "boolean"}
+_BOOLEAN: JsonObject = {"type": "boolean", "default": False}
 
 TOOLS: tuple[Tool, ...] = (
     Tool(
@@ -67,7 +68,9 @@ TOOLS: tuple[Tool, ...] = (
             "target",
             target=_string(),
             options=_object(
-                verbosity=_enum("quiet", "normal", "verbose"), fail_fast=_BOOLEAN, markers=_array(_string())
+                verbosity=_enum("quiet", "normal", "verbose", default="normal"),
+                fail_fast=_BOOLEAN,
+                markers=_array(_string()),
             ),
         ),
     ),
@@ -97,7 +100,7 @@ TOOLS: tuple[Tool, ...] = (
             name=_string(),
             resources=_object("cpus memory_gb", cpus=_INTEGER, memory_gb=_INTEGER),
             env=_array(_object("key value", key=_string(), value=_string())),
-            priority=_enum("low", "normal", "high"),
+            priority=_enum("low", "normal", "high", default="normal"),
         ),
     ),
     Tool("cancel_job", "Stop a job.", _object("id", id=_string(), reason=_string())),
