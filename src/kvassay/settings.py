@@ -30,6 +30,7 @@ def split(value: object) -> object:
 
 Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0, le=8 * 1024 * 1024)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split)]
+Levels = Annotated[tuple[Annotated[int, Field(ge=1, le=3)], ...], BeforeValidator(split), Field(min_length=1)]
 Depths = Annotated[
     tuple[Tokens, ...],
     Field(min_length=1),
@@ -63,6 +64,7 @@ class RunSettings(BaseModel):
     depths: Depths = (2048, 8192)
     families: Names = ()
     probes_per_family: int = Field(default=8, ge=1, le=1000)
+    levels: Levels = (1, 2)
     suite: Path | None = None
     tools: Path | None = None
     corpus: Path | None = None

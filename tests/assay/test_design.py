@@ -114,7 +114,8 @@ def known(wanted: RunSettings) -> dict[str, object]:
     "change",
     [{"depths": "4k"}, {"dialect": "hermes"}, {"corpus": "."}, {"gpu_layers": 3}, {"flash_attention": "on"},
      {"seed": 1}, {"families": "recall"}, {"pairs": "q4_0"}, {"reference": "q8_0"}, {"repeat": False},
-     {"probes_per_family": 3}, {"channels": "raw"}, {"parsed_share": 0.5}, {"max_tokens": 99}, {"top_n": 1},
+     {"probes_per_family": 3}, {"levels": "1"},
+     {"channels": "raw"}, {"parsed_share": 0.5}, {"max_tokens": 99}, {"top_n": 1},
      {"context": "64k"}, {"threads": 3}, {"alpha": 0.01}, {"margin": 0.1}, {"server_args": ["-x"]}],
 )  # fmt: skip
 def test_no_setting_that_decides_results_may_change_on_resumption(change: dict[str, object]) -> None:

@@ -32,7 +32,7 @@ def design(**changes: object) -> Design:
         "model_name": "m", "model_sha256": "0" * 64, "backend": "embedded", "hardware": "cpu",
         "arms": (ArmSpec(label="f16/f16", role="reference", k="f16", v="f16", rotation=True),
                  ArmSpec(label="q4_0/f16", role="candidate", k="q4_0", v="f16", rotation=True)),
-        "depths": (100, 200), "context_tokens": 512, "families": ("recall",), "probes_per_family": 2,
+        "depths": (100, 200), "context_tokens": 512, "families": ("recall",), "probes_per_family": 2, "levels": (1, 2),
         "tools_sha256": "t", "session_sha256": "s", "prompts_sha256": "p", "seed": 0, "channels": ("raw",),
         "parsed_share": 0.0, "dialect": "hermes", "max_tokens": 64, "top_n": 2, "alpha": 0.05, "margin": 0.05,
     }  # fmt: skip

@@ -141,6 +141,7 @@ def manifest(run: SyntheticRun) -> Manifest:
         context_tokens=run.depths[-1] + 1024,
         families=run.families,
         probes_per_family=run.probes_per_family,
+        levels=(1, 2, 3),
         tools_sha256="b" * 64,
         session_sha256="c" * 64,
         prompts_sha256="d" * 64,

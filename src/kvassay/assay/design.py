@@ -111,6 +111,7 @@ def stated(settings: RunSettings, sample: Sample, arms: Sequence[Arm], questions
         "context_tokens": context_tokens(settings, questions),
         "families": questions.families,
         "probes_per_family": settings.probes_per_family,
+        "levels": settings.levels,
         "suite_sha256": questions.suite.sha256 if questions.suite else None,
         "seed": settings.seed,
         "channels": settings.channels,

@@ -67,7 +67,13 @@ def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Writt
     code = corpus.directory(settings.corpus) if settings.corpus else corpus.stdlib()
     ladder = climb(seed=settings.seed, tools=wanted, corpus=code, depths=depths, count=count)
     for rung in ladder.rungs:
-        drawn = draw(rung.scene, families=questions.families, per_family=settings.probes_per_family, seed=settings.seed)
+        drawn = draw(
+            rung.scene,
+            families=questions.families,
+            per_family=settings.probes_per_family,
+            seed=settings.seed,
+            levels=settings.levels,
+        )
         places.append(Place(rung.depth, ladder.messages[: rung.n_messages], (*drawn, *cases[rung.depth])))
     return write(boot, places, tuple(ladder.tools))
 

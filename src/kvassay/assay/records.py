@@ -43,6 +43,7 @@ class Design(BaseModel):
     context_tokens: int
     families: tuple[str, ...]
     probes_per_family: int
+    levels: tuple[int, ...]
     suite_sha256: str | None = None
     tools_sha256: str
     session_sha256: str

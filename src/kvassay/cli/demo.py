@@ -16,6 +16,7 @@ DEMO = {
     "pairs": ("q8_0/q8_0", "q4_0/f16", "f16/q4_0"),
     "depths": "2k,3k",
     "probes_per_family": 4,
+    "levels": (1,),
     "parsed_share": 0.1,
     "max_tokens": 128,
 }
