@@ -295,7 +295,7 @@ def test_a_setting_that_does_not_engage_stops_the_arm(
     source = Path(embedded_child.__file__).read_text(encoding="utf-8")
     broken = tmp_path / "child.py"
     assert "config.v_type.upper()" in source
-    broken.write_text(source.replace("config.v_type.upper()", '"F16"'), encoding="utf-8")
+    broken.write_text(source.replace("config.v_type.upper()", "'F16'"), encoding="utf-8")
     monkeypatch.setattr(embedded_child, "__file__", str(broken))
     before = descendants()
     with pytest.raises(NotEngaged, match=r"asked for q8_0/q4_0, but the server allocated q8_0/f16"):
