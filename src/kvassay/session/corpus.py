@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from kvassay.errors import ConfigError
@@ -18,14 +19,16 @@ _SUFFIXES = frozenset({
     ".exs", ".erl", ".hs", ".ml", ".mli", ".clj", ".el", ".lisp", ".sh", ".bash", ".zsh", ".fish", ".ps1", ".sql",
     ".css", ".scss", ".less", ".html", ".proto", ".cmake", ".gradle", ".groovy", ".v", ".sv", ".vhd",
 })  # fmt: skip
-_SKIPPED_DIRS = frozenset({
-    "node_modules", "__pycache__", "site-packages", "dist-packages", "venv", "build", "dist", "target", "vendor",
+# Names of files and directories: what hides, and what others wrote.
+_SKIPPED = (
+    ".*", "node_modules", "__pycache__", "site-packages", "dist-packages", "venv", "build", "dist", "target", "vendor",
     "third_party",
-})  # fmt: skip
-# Within the standard library: tests and tables say the same thing many times over.
-_SKIPPED_STDLIB = frozenset({
-    "test", "tests", "idlelib", "lib2to3", "encodings", "pydoc_data", "turtledemo", "ensurepip",
-})  # fmt: skip
+)  # fmt: skip
+# Within the standard library: tests and tables say the same thing many times over, and some is made for one machine.
+_SKIPPED_STDLIB = (
+    *_SKIPPED, "test", "tests", "idlelib", "lib2to3", "encodings", "pydoc_data", "turtledemo", "ensurepip", "config-*",
+    "_sysconfigdata*",
+)  # fmt: skip
 _MAX_FILE_BYTES = 256_000
 _MAX_LINE_CHARS = 240
 _MIN_LINES = 20
@@ -56,7 +59,7 @@ def stdlib() -> Corpus:
     """
     root = Path(sysconfig.get_path("stdlib"))
     label = f"Python {sysconfig.get_python_version()} standard library"
-    return _corpus(label, root, prefix="src/", skipped=_SKIPPED_DIRS | _SKIPPED_STDLIB, suffixes=frozenset({".py"}))
+    return _corpus(label, root, prefix="src/", skipped=_SKIPPED_STDLIB, suffixes=frozenset({".py"}))
 
 
 def directory(root: Path) -> Corpus:
@@ -68,10 +71,10 @@ def directory(root: Path) -> Corpus:
         raise ConfigError(
             f"The corpus {str(root)!r} is not a directory.", hint="Give --corpus the root of a repository."
         )
-    return _corpus(root.name, root, prefix="", skipped=_SKIPPED_DIRS, suffixes=_SUFFIXES)
+    return _corpus(root.name, root, prefix="", skipped=_SKIPPED, suffixes=_SUFFIXES)
 
 
-def _corpus(label: str, root: Path, *, prefix: str, skipped: frozenset[str], suffixes: frozenset[str]) -> Corpus:
+def _corpus(label: str, root: Path, *, prefix: str, skipped: Sequence[str], suffixes: frozenset[str]) -> Corpus:
     files: list[SourceFile] = []
     total_bytes = 0
     for path in _walk(root, skipped):
@@ -89,10 +92,14 @@ def _corpus(label: str, root: Path, *, prefix: str, skipped: frozenset[str], suf
     return Corpus(label, tuple(files), _digest(files))
 
 
-def _walk(root: Path, skipped: frozenset[str]) -> Iterator[Path]:
+def _walk(root: Path, skipped: Sequence[str]) -> Iterator[Path]:
     for folder, folders, names in os.walk(root, onerror=_unreadable):
-        folders[:] = sorted(name for name in folders if name not in skipped and not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names))
+        folders[:] = sorted(_kept(folders, skipped))
+        yield from (Path(folder, name) for name in sorted(_kept(names, skipped)))
+
+
+def _kept(names: Sequence[str], skipped: Sequence[str]) -> list[str]:
+    return [name for name in names if not any(fnmatchcase(name, pattern) for pattern in skipped)]
 
 
 def _unreadable(error: OSError) -> None:

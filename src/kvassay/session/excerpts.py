@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -20,6 +21,8 @@ DEFINITION = re.compile(
     r"(?P<keyword>def|class|func|fn|function|struct|enum|trait|interface|module|sub)\s+(?P<name>[A-Za-z_]\w{3,})"
     r"(?=\s*(?:[(:{<;]|$|extends\b|implements\b|for\b))"
 )
+_STATEMENT = re.compile(rf"{DEFINITION.pattern}|^\s*[\w.]+\s*(?::?=\s*\S|\(.*\);?$)")
+_TELLING_LINES, _TELLING_STATEMENTS = 20, 4
 _RICH_LINES = 30  # a reading begins where this many lines define most
 
 
@@ -73,28 +76,30 @@ class Reader:
         self._by_path = {file.path: file for file in self._files}
         self._order = rng.sample(self._files, len(self._files))
         self._windows: set[int] = set()
+        self._defined: Counter[str] = Counter()
         self._label = corpus.root_label
 
     def peek(
         self, n_lines: int, *, after: str | None = None, avoid: frozenset[str] = frozenset(), at_least: int = MIN_LINES
     ) -> Excerpt:
         """The next unseen stretch of at most ``n_lines`` lines: of the file ``after``, if that has one, else of a
-        fresh file, else of any; of ``at_least`` lines where there still is one. Nothing is used up yet.
+        fresh file, else of any; of ``at_least`` lines and code from its start where there still is such a one.
+        Nothing is used up yet.
 
         Raises ConfigError where the corpus is exhausted.
         """
         current = [self._by_path[after]] if after else []
         fresh = [file for file in self._order if file.fresh]
         begun = [file for file in self._order if not file.fresh]
-        longest: Excerpt | None = None
+        best: Excerpt | None = None
         for file in (*current, *fresh, *begun):
             found = self._stretch(file, n_lines) if file.path not in avoid else None
-            if found and (longest is None or len(found.lines) > len(longest.lines)):
-                longest = found
-            if longest and len(longest.lines) >= at_least:
-                break
-        if longest:
-            return longest
+            if found and len(found.lines) >= at_least and _telling(found.lines):
+                return found
+            if found and (best is None or len(found.lines) > len(best.lines)):
+                best = found
+        if best:
+            return best
         raise ConfigError(
             f"The source code of {self._label!r} is used up: no line would be left to show only once.",
             hint="Use a larger repository for --corpus, or smaller depths.",
@@ -140,6 +145,12 @@ class Reader:
                 break
         return hits[:limit]
 
+    def defined_once(self, symbol: str) -> bool:
+        """Whether a symbol names one definition in the whole corpus."""
+        if not self._defined:
+            self._defined.update(d.symbol for file in self._files for d in self.definitions(file.path))
+        return self._defined[symbol] == 1
+
     def definitions(self, path: str) -> list[Definition]:
         """The symbols a file defines."""
         found = ((i, line, DEFINITION.match(line)) for i, line in enumerate(self._by_path[path].lines, 1))
@@ -149,7 +160,7 @@ class Reader:
         return [file.path for file in self._order]
 
     def _stretch(self, file: _Open, n_lines: int) -> Excerpt | None:
-        start = file.upto if not file.fresh else _start(file.lines, n_lines)
+        start = file.upto if not file.fresh else _start(file.lines)
         end = min(start + n_lines, len(file.lines))
         while end - start >= MIN_LINES:
             lines = tuple(file.lines[start:end])
@@ -160,12 +171,17 @@ class Reader:
         return None
 
 
-def _start(lines: list[str], n_lines: int) -> int:
-    """Where to begin a fresh file: at the block that defines most, if enough follows."""
-    latest = max(len(lines) - n_lines, 0)
+def _start(lines: list[str]) -> int:
+    """Where to begin a fresh file: at the block that defines most."""
+    latest = max(len(lines) - _RICH_LINES, 0)
     blocks = [i for i in range(1, latest + 1) if lines[i][:1].strip() and not lines[i - 1].strip()]
     defined = list(accumulate((DEFINITION.match(line) is not None for line in lines), initial=0))
-    return max(blocks, key=lambda i: defined[min(i + _RICH_LINES, len(lines))] - defined[i], default=0)
+    return max(blocks, key=lambda i: defined[i + _RICH_LINES] - defined[i], default=0)
+
+
+def _telling(lines: tuple[str, ...]) -> bool:
+    """Whether the code begins soon: there should be statements to ask for, not only what is said about them."""
+    return sum(_STATEMENT.match(line) is not None for line in lines[:_TELLING_LINES]) >= _TELLING_STATEMENTS
 
 
 def _readable(lines: tuple[str, ...]) -> bool:

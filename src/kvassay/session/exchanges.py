@@ -311,10 +311,9 @@ def _fresh_definitions(desk: Desk) -> list[Definition]:
 
 
 def _plain_definitions(desk: Desk, path: str) -> list[Definition]:
-    """The definitions of a file that have a name of their own."""
+    """The definitions of a file whose names nothing else in the sources has."""
     found = desk.reader.definitions(path)
-    names = [d.symbol for d in found]
-    return [d for d in found if names.count(d.symbol) == 1 and d.symbol not in desk.used and d.symbol[:2] != "__"]
+    return [d for d in found if desk.reader.defined_once(d.symbol) and d.symbol not in desk.used]
 
 
 def _code_line(desk: Desk, path: str) -> tuple[int, str]:
