@@ -62,6 +62,7 @@ class _Open:
     lines: list[str]
     first: int = 0
     upto: int = 0
+    start: int | None = None  # where a first reading begins, once worked out
 
     @property
     def fresh(self) -> bool:
@@ -160,7 +161,9 @@ class Reader:
         return [file.path for file in self._order]
 
     def _stretch(self, file: _Open, n_lines: int) -> Excerpt | None:
-        start = file.upto if not file.fresh else _start(file.lines)
+        if file.start is None:
+            file.start = _start(file.lines)
+        start = file.start if file.fresh else file.upto
         end = min(start + n_lines, len(file.lines))
         while end - start >= MIN_LINES:
             lines = tuple(file.lines[start:end])
