@@ -58,6 +58,7 @@ class RunSettings(BaseModel):
     k_types: Names = ()
     v_types: Names = ()
     reference: str = "f16/f16"
+    control: str | None = None
     isolate: bool = True
     repeat: bool = True
 
@@ -84,6 +85,8 @@ class RunSettings(BaseModel):
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     margin: float = Field(default=0.05, gt=0, lt=1)
+    stopping: Literal["anytime", "fixed"] = "anytime"
+    evidence_probes: int = Field(default=6, ge=0, le=1000)
 
     @model_validator(mode="before")
     @classmethod

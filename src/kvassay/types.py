@@ -29,11 +29,14 @@ class KVConfig:
 
 
 class Role(StrEnum):
-    """What an arm is for: the reference, its second boot (A/A), or a candidate."""
+    """What an arm is for: the reference, its second boot (A/A), a candidate, or the positive control: a pair known to
+    be harsh, which a run that can see harm at all must call degraded.
+    """
 
     REFERENCE = "reference"
     REPEAT = "repeat"
     CANDIDATE = "candidate"
+    CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,11 @@ class OutcomeClass(StrEnum):
     @property
     def is_infrastructure(self) -> bool:
         return self.value.startswith("P")
+
+    @property
+    def right(self) -> bool | None:
+        """Right or wrong, as pairs are made of; None where infrastructure failed."""
+        return None if self.is_infrastructure else self is OutcomeClass.CORRECT
 
 
 @dataclass(frozen=True, slots=True)

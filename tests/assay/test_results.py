@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from assay import values
-from kvassay.assay.results import main_channel, verdict_of
+from kvassay.assay.results import verdict_of
+from kvassay.assay.stopping import main_channel
 from kvassay.assay.store import Store, StoredRun, Usage
 from kvassay.types import BootFacts, Channel, Outcome, OutcomeClass
 from kvassay.verdict import State
@@ -34,7 +35,8 @@ def test_the_verdict_rests_on_the_raw_channel_where_it_was_asked(
     tmp_path: Path, channels: tuple[str, ...], channel: Channel
 ) -> None:
     """Else on the whole parsed reply."""
-    assert main_channel(run(tmp_path / "s", OutcomeClass.CORRECT, *channels)) is channel
+    stored = run(tmp_path / "s", OutcomeClass.CORRECT, *channels)
+    assert main_channel(stored.record.manifest.design) is channel
 
 
 def test_a_k_that_is_always_wrong_is_degraded(tmp_path: Path) -> None:

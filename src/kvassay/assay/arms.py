@@ -24,8 +24,20 @@ def arms_of(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
         )
     reference = parse_pair(settings.reference, types)
     candidates = _distinct(_candidates(settings, reference, types), reference)
+    control = _control(settings, (reference, *candidates), types)
     repeat = (Arm(reference, Role.REPEAT),) if settings.repeat else ()
-    return (Arm(reference, Role.REFERENCE), *(Arm(kv) for kv in candidates), *repeat)
+    return (Arm(reference, Role.REFERENCE), *(Arm(kv) for kv in candidates), *control, *repeat)
+
+
+def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[str]) -> tuple[Arm, ...]:
+    if settings.control is None:
+        return ()
+    control = parse_pair(settings.control, types)
+    if control in others:
+        raise ConfigError(
+            f"the positive control {control} is itself under test", hint="Choose another, harsher pair for --control."
+        )
+    return (Arm(control, Role.CONTROL),)
 
 
 def _candidates(settings: RunSettings, reference: KVConfig, types: Sequence[str]) -> Iterator[KVConfig]:
@@ -44,8 +56,10 @@ def _distinct(pairs: Iterator[KVConfig], reference: KVConfig) -> tuple[KVConfig,
 
 
 def _attached(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
-    if settings.pairs or settings.k_types or settings.v_types:
-        raise ConfigError("--kv, --k and --v start servers; with --attach the pairs are those of the running ones.")
+    if settings.pairs or settings.k_types or settings.v_types or settings.control:
+        raise ConfigError(
+            "--kv, --k, --v and --control start servers; with --attach the pairs are those of the running ones."
+        )
     stated = [_endpoint(text, types) for text in settings.attach]
     wanted = parse_pair(settings.reference, types)
     first = next((pair for pair, _ in stated if pair == wanted), stated[0][0])

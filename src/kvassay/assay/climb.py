@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from kvassay.assay import events
+from kvassay.assay.agenda import Agenda
 from kvassay.assay.meter import Meter
 from kvassay.assay.prompts import Prompt, PromptBook
 from kvassay.assay.schedule import Slot
@@ -48,14 +49,17 @@ class Climb:
         self._number = store.add_boot(run, arm, boot.facts)
         self.usage = Usage()
 
-    def run(self, slots: Sequence[Slot], listener: Listener) -> None:
-        """Ask every slot in its order. Raises Interrupted between trials, BackendError from the server."""
+    def run(self, agenda: Agenda, listener: Listener) -> None:
+        """Ask what the agenda holds, in its order, each rung until it is decided. Raises Interrupted between trials,
+        BackendError from the server.
+        """
         error: str | None = "interrupted"
+        planned = list(agenda.pending())
         try:
-            for depth, rung in groupby(slots, key=lambda slot: slot.depth):
+            for depth, rung in groupby(agenda.pending(), key=lambda slot: slot.depth):
                 self._prefill(depth, listener)
-                for slot in rung:
-                    self._one(slot)
+                asked = {self._one(slot, agenda) for slot in rung}
+                self._spare([slot for slot in planned if slot.depth == depth and slot not in asked])
             error = None
         except Exception as fault:
             error = str(fault) or type(fault).__name__
@@ -73,7 +77,13 @@ class Climb:
             self._meter.prompt(answer.timings)
             self._climbed = len(prefix)
 
-    def _one(self, slot: Slot) -> None:
+    def _spare(self, slots: Sequence[Slot]) -> None:
+        """The rung was decided before these slots."""
+        if slots:
+            self._meter.leave_out(len(slots), self._book.suffix_tokens(slots))
+            self._observe(events.RungDecided(self._arm, slots[0].depth, spared=len(slots)))
+
+    def _one(self, slot: Slot, agenda: Agenda) -> Slot:
         if self._stop():
             raise Interrupted
         prompt = self._prompts[slot.depth, slot.probe]
@@ -91,8 +101,10 @@ class Climb:
         context = self._contexts.of(prompt)
         trial = graded(trial, prompt, context, self._earlier(slot), max_tokens=self._sampling.max_tokens)
         self._store.add_trial(self._run, trial, self.usage)
+        agenda.note(trial)
         self._meter.trial(trial.timings, trial.wall_s)
         self._observe(events.TrialEnded(trial, self._meter.done, self._meter.total, self._meter.eta_s))
+        return slot
 
     def _ask(self, prompt: Prompt, channel: Channel) -> Trial:
         if channel is Channel.RAW:

@@ -19,7 +19,7 @@ from kvassay.assay.prompts import STANDS_ALONE, Written
 from kvassay.assay.records import ArmSpec, Design, Manifest
 from kvassay.errors import ConfigError, StoreMismatch
 from kvassay.settings import RunSettings
-from kvassay.types import Arm, Probe
+from kvassay.types import Arm, KVConfig, Probe, Role
 from kvassay.wire import message_to_json, tool_to_json
 
 ROOM_FOR_QUESTION = 1536  # tokens; the longest question of our own families is far shorter
@@ -89,6 +89,11 @@ def arm_spec(arm: Arm) -> ArmSpec:
     return ArmSpec(label=arm.label, role=arm.role, k=kv.k, v=kv.v, rotation=kv.rotation, endpoint=arm.endpoint)
 
 
+def arm_of(spec: ArmSpec) -> Arm:
+    """The inverse of arm_spec."""
+    return Arm(KVConfig(spec.k, spec.v, spec.rotation), Role(spec.role), spec.endpoint)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """The model under test, as the manifest names it. ``trained_tokens`` is the context it was trained for."""
@@ -120,6 +125,8 @@ def stated(settings: RunSettings, sample: Sample, arms: Sequence[Arm], questions
         "top_n": settings.top_n,
         "alpha": settings.alpha,
         "margin": settings.margin,
+        "stopping": settings.stopping,
+        "evidence_probes": settings.evidence_probes if "raw" in settings.channels and settings.top_n else 0,
     }
 
 

@@ -49,6 +49,15 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RungDecided:
+    """An arm's verdict at a depth stands before all its trials were asked; ``spared`` are left out."""
+
+    arm: str
+    depth: int
+    spared: int
+
+
+@dataclass(frozen=True, slots=True)
 class ArmFailed:
     """An arm could not be run; the others go on (``--keep-going``)."""
 
@@ -56,7 +65,7 @@ class ArmFailed:
     error: str
 
 
-Event: TypeAlias = Prepared | BootProgress | BootReady | TrialEnded | ArmFailed
+Event: TypeAlias = Prepared | BootProgress | BootReady | TrialEnded | RungDecided | ArmFailed
 Observer = Callable[[Event], None]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kvassay.assay.records import ProbeRecord, RungRecord, SessionRecord
+from kvassay.assay.schedule import Slot
 from kvassay.backend.base import Boot
 from kvassay.errors import StoreMismatch
 from kvassay.types import Message, Probe, Tool
@@ -49,6 +50,16 @@ class PromptBook:
     def tokens(self, prompt: Prompt) -> tuple[int, ...]:
         """The whole prompt's token ids."""
         return self.prefixes.get(prompt.depth, ())[: prompt.shared] + prompt.suffix
+
+    def suffix_tokens(self, slots: Iterable[Slot]) -> int:
+        """Tokens of the questions of some slots, each question once."""
+        asked = {(slot.depth, slot.probe) for slot in slots}
+        return sum(len(prompt.suffix) for prompt in self.prompts if (prompt.depth, prompt.probe.id) in asked)
+
+    def new_tokens(self, slots: Sequence[Slot]) -> int:
+        """Prompt tokens that a boot processes for these slots: its deepest prefix, and each question."""
+        deepest = max((len(self.prefixes.get(slot.depth, ())) for slot in slots), default=0)
+        return deepest + self.suffix_tokens(slots)
 
     @property
     def sha256(self) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kvassay.types import Message, Probe, Tool
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class ArmSpec(BaseModel):
@@ -26,7 +27,9 @@ class ArmSpec(BaseModel):
 
 class Design(BaseModel):
     """What is hashed before trial 1. Two runs, or a run and its resumption, may be put together only where all of
-    this is equal. Depths and contexts are tokens of the model's own tokenizer.
+    this is equal. Depths and contexts are tokens of the model's own tokenizer. ``endpoint`` is the primary one;
+    ``stopping`` "anytime" lets a rung end as soon as it is decided (assay/stopping.py), "fixed" asks every probe;
+    fields with a default are younger than format 1, whose runs were made as the default says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +59,9 @@ class Design(BaseModel):
     top_n: int
     alpha: float
     margin: float
+    endpoint: Literal["the call is right"] = "the call is right"
+    stopping: Literal["anytime", "fixed"] = "fixed"
+    evidence_probes: int = 0
 
 
 class Manifest(BaseModel):

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+from kvassay.assay.agenda import agenda
+from kvassay.assay.design import arm_of
+from kvassay.assay.stopping import main_channel
 from kvassay.assay.store import StoredRun
-from kvassay.types import Channel, Role
-from kvassay.verdict import Verdict, judge
+from kvassay.types import Role
+from kvassay.verdict import Measurements, Outcomes, Verdict, judge
 
 
-def main_channel(run: StoredRun) -> Channel:
-    """The channel that the verdict rests on: raw where it was asked for, else the whole parsed reply."""
-    return Channel.RAW if "raw" in run.record.manifest.design.channels else Channel.PLAIN
+def outcomes_of(run: StoredRun) -> Outcomes:
+    """Right or wrong for each trial of the main channel. Raises StoreMismatch where arms were not asked the same."""
+    run.check_prompts()
+    found = run.outcomes(main_channel(run.record.manifest.design))
+    return {(key.arm, key.depth, key.probe): kind.right for key, kind in found}
 
 
 def verdict_of(run: StoredRun) -> Verdict:
     """Judge a run as far as it has come."""
     design = run.record.manifest.design
-    outcomes = {
-        (key.arm, key.depth, key.probe): None if kind.is_infrastructure else kind == "correct"
-        for key, kind in run.outcomes(main_channel(run))
-    }
-    by_role = {arm.role: arm.label for arm in design.arms}
+    by_role = {arm.role: arm for arm in design.arms}
+    repeat = by_role.get(Role.REPEAT)
     return judge(
-        outcomes,
-        reference=by_role[Role.REFERENCE],
-        repeat=by_role.get(Role.REPEAT),
+        outcomes_of(run),
+        reference=by_role[Role.REFERENCE].label,
+        repeat=repeat.label if repeat else None,
         candidates=[arm for arm in design.arms if arm.role == Role.CANDIDATE],
+        control=by_role.get(Role.CONTROL),
         depths=design.depths,
         alpha=design.alpha,
         margin=design.margin,
+        anytime=design.stopping == "anytime",
+        measured=measurements_of(run),
+    )
+
+
+def measurements_of(run: StoredRun) -> Measurements:
+    """What the store tells beside outcomes: whether arms differ from the reference at all, times, what was spared."""
+    design = run.record.manifest.design
+    channel = main_channel(design)
+    reference = next(arm.label for arm in design.arms if arm.role == Role.REFERENCE)
+    others = [arm for arm in design.arms if arm.role in (Role.CANDIDATE, Role.CONTROL)]
+    likeness = {arm.label: run.likeness(reference, arm.label) for arm in others}
+    asked = {arm for arm, _, _ in run.answer_times(channel)}
+    mean_s = {arm: seconds / count for arm, count, seconds in run.answer_times(channel)}
+    return Measurements(
+        identical={arm: seen.compared for arm, seen in likeness.items() if seen.compared == seen.identical > 0},
+        unchecked=tuple(arm for arm, seen in likeness.items() if arm in asked and not seen.compared),
+        pair_s={arm: mean_s[reference] + mean_s[arm] for arm in mean_s if arm != reference},
+        spared={arm.label: agenda(run, arm_of(arm)).spared for arm in others},
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvassay.assay import events
+from kvassay.assay.agenda import agenda
 from kvassay.assay.climb import Climb, Interrupted
 from kvassay.assay.design import (
     Sample,
@@ -21,7 +22,7 @@ from kvassay.assay.design import (
 from kvassay.assay.meter import Meter
 from kvassay.assay.prepare import Questions, native_dialect, prompts_of
 from kvassay.assay.prompts import PromptBook, read
-from kvassay.assay.schedule import Slot, schedule
+from kvassay.assay.schedule import Slot, boot_order
 from kvassay.assay.store import Store, StoredRun, Usage
 from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError, ConfigError, StoreMismatch
@@ -78,8 +79,8 @@ def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
         require_resumable(resume.record.manifest, job.settings, job.stated)
     work: _Work | None = None
     stored = resume
-    for index, arm in enumerate(job.arms):
-        if stored is not None and not _pending(job, stored, arm):
+    for index, arm in enumerate(boot_order(job.arms, seed=job.settings.seed)):
+        if stored is not None and not _pending(stored, arm):
             continue
         try:
             work = _run_arm(job, arm, index, work, stored)
@@ -88,8 +89,8 @@ def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
             if stored is None or not job.keep_going or arm.role is Role.REFERENCE:
                 raise
             if work is not None:
-                left = _pending(job, stored, arm)
-                work.meter.leave_out(len(left), _tokens(work.book, left))
+                left = _pending(stored, arm)
+                work.meter.leave_out(len(left), work.book.new_tokens(left))
             job.observe(events.ArmFailed(arm.label, str(error)))
     assert stored is not None  # noqa: S101  the reference arm always runs
     job.store.finish(stored)
@@ -120,7 +121,7 @@ def _run_arm(job: Job, arm: Arm, index: int, work: _Work | None, stored: StoredR
             observe=job.observe,
             stop=job.stop,
         )
-        climb.run(_pending(job, work.run, arm), listener)
+        climb.run(agenda(work.run, arm), listener)
     return work
 
 
@@ -152,33 +153,20 @@ def _go_on(job: Job, boot: Boot, stored: StoredRun) -> _Work:
 
 
 def _work(job: Job, stored: StoredRun, book: PromptBook, native: str | None, *, resumed: bool) -> _Work:
-    pending = [(arm, _pending(job, stored, arm)) for arm in job.arms]
-    total = len(_slots(job, stored)) * len(job.arms)
-    left = sum(len(slots) for _, slots in pending)
+    pending = [_pending(stored, arm) for arm in job.arms]
+    done, left = len(stored.done()), sum(map(len, pending))
     meter = Meter(
-        total=total,
-        done=total - left,
-        tokens_left=sum(_tokens(book, slots) for _, slots in pending),
-        boots_left=sum(bool(slots) for _, slots in pending),
+        total=done + left,
+        done=done,
+        tokens_left=sum(map(book.new_tokens, pending)),
+        boots_left=sum(map(bool, pending)),
     )
-    job.observe(events.Prepared(total, meter.done, len(job.arms), resumed=resumed))
+    job.observe(events.Prepared(meter.total, done, len(job.arms), resumed=resumed))
     return _Work(stored, book, native, meter)
 
 
-def _slots(job: Job, stored: StoredRun) -> tuple[Slot, ...]:
-    settings = job.settings
-    return schedule(stored.asked(), channels=settings.channels, parsed_share=settings.parsed_share, seed=settings.seed)
-
-
-def _pending(job: Job, stored: StoredRun, arm: Arm) -> tuple[Slot, ...]:
-    done = stored.done()
-    return tuple(slot for slot in _slots(job, stored) if slot.key(arm.label) not in done)
-
-
-def _tokens(book: PromptBook, slots: Sequence[Slot]) -> int:
-    deepest = max((len(book.prefixes.get(slot.depth, ())) for slot in slots), default=0)
-    asked = {(slot.depth, slot.probe) for slot in slots}
-    return deepest + sum(len(p.suffix) for p in book.prompts if (p.depth, p.probe.id) in asked)
+def _pending(stored: StoredRun, arm: Arm) -> tuple[Slot, ...]:
+    return tuple(agenda(stored, arm).pending())
 
 
 def _check_fits(job: Job, boot: Boot, book: PromptBook) -> None:

@@ -1,25 +1,29 @@
-"""The order in which a boot asks: depths ascending, probes shuffled within a depth, channels of a probe together."""
+"""The order in which a boot asks: depths ascending, rounds of one probe a family, channels of a probe together; and the
+order of the boots themselves.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, zip_longest
 
-from kvassay.types import Channel, TrialKey
+from kvassay.types import Arm, Channel, Role, TrialKey
 
 Asked = tuple[int, str]  # depth, probe id
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One trial to be run under every arm."""
+    """One trial to be run under every arm. A rung may end after any of its rounds (assay/stopping.py)."""
 
     depth: int
     probe: str
     channel: Channel
+    round: int = 0
 
     def key(self, arm: str) -> TrialKey:
         """The stored key of this slot under an arm."""
@@ -32,12 +36,35 @@ def schedule(asked: Iterable[Asked], *, channels: Sequence[str], parsed_share: f
     """
     slots: list[Slot] = []
     for depth, group in groupby(sorted(asked), key=lambda item: item[0]):
-        probes = [probe for _, probe in group]
-        random.Random(f"{seed}/{depth}").shuffle(probes)  # noqa: S311  an order, no secret
-        for probe in probes:
-            chosen = _fraction(f"{seed}/{depth}/{probe}") < parsed_share
-            slots += [Slot(depth, probe, channel) for channel in _channels(channels, chosen=chosen)]
+        for number, probes in enumerate(_rounds([probe for _, probe in group], _dice(f"{seed}/{depth}"))):
+            for probe in probes:
+                chosen = _fraction(f"{seed}/{depth}/{probe}") < parsed_share
+                slots += [Slot(depth, probe, channel, number) for channel in _channels(channels, chosen=chosen)]
     return tuple(slots)
+
+
+def boot_order(arms: Sequence[Arm], *, seed: int) -> tuple[Arm, ...]:
+    """The arms as they are booted: the reference first, since all others are judged against it while they run; the
+    rest shuffled, so that no candidate always meets the coldest or the warmest machine; the reference's second boot
+    last, so that the noise floor spans the whole run.
+    """
+    others = [arm for arm in arms if arm.role not in (Role.REFERENCE, Role.REPEAT)]
+    _dice(f"{seed}/arms").shuffle(others)
+    ends = {role: [arm for arm in arms if arm.role is role] for role in (Role.REFERENCE, Role.REPEAT)}
+    return (*ends[Role.REFERENCE], *others, *ends[Role.REPEAT])
+
+
+def _rounds(probes: Sequence[str], dice: random.Random) -> Iterator[list[str]]:
+    """One probe of each family a round (``family/seed``; a suite's case without a slash makes a round of its own)."""
+    families: defaultdict[str, list[str]] = defaultdict(list)
+    for probe in probes:
+        families[probe.rpartition("/")[0]].append(probe)
+    for members in families.values():
+        dice.shuffle(members)
+    for row in zip_longest(*families.values()):
+        members = [probe for probe in row if probe is not None]
+        dice.shuffle(members)
+        yield members
 
 
 def _channels(wanted: Sequence[str], *, chosen: bool) -> Iterator[Channel]:
@@ -47,6 +74,10 @@ def _channels(wanted: Sequence[str], *, chosen: bool) -> Iterator[Channel]:
         yield Channel.PLAIN
     if "parsed" in wanted and chosen:
         yield Channel.STREAM
+
+
+def _dice(text: str) -> random.Random:
+    return random.Random(text)  # noqa: S311  an order, no secret
 
 
 def _fraction(text: str) -> float:

@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
 from kvassay.assay import codec
 from kvassay.assay.records import FORMAT_VERSION, Manifest, ProbeRecord, RungRecord, RunRecord, SessionRecord
-from kvassay.errors import StoreBusy, StoreError, StoreFormat
+from kvassay.errors import StoreBusy, StoreError, StoreFormat, StoreMismatch
 from kvassay.types import (
     BootFacts,
     BootRecord,
@@ -74,6 +74,13 @@ class Usage:
     processed_tokens: int = 0
     bound_tokens: int = 0
     server_s: float = 0.0
+
+
+class Likeness(NamedTuple):
+    """Of so many answers of two arms, how many have the same log-probabilities to the last digit."""
+
+    compared: int
+    identical: int
 
 
 class Store:
@@ -317,6 +324,33 @@ class StoredRun:
         """The keys of all stored trials."""
         rows = self._rows("select arm, depth, probe, channel from trials where run = ?")
         return frozenset(TrialKey(arm, depth, probe, Channel(channel)) for arm, depth, probe, channel in rows)
+
+    def check_prompts(self) -> None:
+        """Raise StoreMismatch where a trial was asked other prompt tokens than its probe's, the same for every arm."""
+        query = (
+            "select t.arm, t.depth, t.probe from trials t join probes p "
+            "on p.run = t.run and p.depth = t.depth and p.id = t.probe "
+            "where t.run = ? and t.prompt_sha256 <> p.prompt_sha256"
+        )
+        for arm, depth, probe in self._rows(query):
+            raise StoreMismatch(
+                f"{arm} was asked other prompt tokens than the other arms in {probe!r} at {depth} tokens",
+                hint="These trials can't be compared; the file was changed by hand, or by a fault of kvassay.",
+            )
+
+    def likeness(self, reference: str, arm: str) -> Likeness:
+        """How many raw answers of two arms have log-probabilities that are equal to the last digit."""
+        query = (
+            "select count(*), coalesce(sum(a.positions = b.positions), 0) from trials a join trials b "
+            "on b.run = a.run and b.depth = a.depth and b.probe = a.probe and b.channel = a.channel "
+            "where a.run = ? and a.arm = ? and b.arm = ? and a.positions not null and b.positions not null"
+        )
+        return Likeness(*next(self._rows(query, reference, arm)))
+
+    def answer_times(self, channel: Channel) -> list[tuple[str, int, float]]:
+        """Each arm's number of trials on a channel and the seconds they took."""
+        query = "select arm, count(*), sum(wall_s) from trials where run = ? and channel = ? group by arm"
+        return list(self._rows(query, channel))
 
     def outcomes(self, channel: Channel) -> Iterator[tuple[TrialKey, OutcomeClass]]:
         """Key and outcome class of each trial of one channel."""

@@ -136,7 +136,7 @@ class ScriptedBoot:
             stop=Stop.EOS if said == whole else Stop.LIMIT,
             timings=self._process(tuple(tokens), decode(said)),
             tokens=said,
-            positions=tuple(_positions(said, sampling.top_n)) if self._backend.log_probs and sampling.top_n else (),
+            positions=tuple(self._positions(said, sampling.top_n)) if self._backend.log_probs else (),
         )
 
     def chat(
@@ -162,6 +162,14 @@ class ScriptedBoot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _positions(self, tokens: Sequence[int], top_n: int) -> Iterator[Position]:
+        """Positions with a probability that tells the pair, as real ones do: the coarser the cache, the less of it."""
+        kv = self._arm.kv
+        first = -0.05 - sum(16.0 - BITS_PER_VALUE.get(side, 16.0) for side in (kv.k, kv.v)) / 1000
+        for token in tokens if top_n else ():
+            others = ((token + n, -4.0 - n) for n in range(1, top_n))
+            yield Position(token, _piece(token), logprob=first, top=((token, first), *others))
 
     def _answer(self, prompt: str) -> str:
         self._answered += 1
@@ -203,12 +211,6 @@ def _piece(token: int) -> str:
     if token >= _WIDE:
         return chr(token - _WIDE)
     return "".join(chr(token >> shift & 127) for shift in range(0, 28, 7) if token >> shift)
-
-
-def _positions(tokens: Sequence[int], top_n: int) -> Iterator[Position]:
-    for token in tokens:
-        others = ((token + n, -4.0 - n) for n in range(1, top_n))
-        yield Position(token, _piece(token), logprob=-0.05, top=((token, -0.05), *others))
 
 
 def _calls(text: str) -> Iterator[WireCall]:

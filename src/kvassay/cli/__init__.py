@@ -12,6 +12,7 @@ from kvassay.errors import KvassayError
 COMMANDS = {
     "demo": "Measure the small demo model: no model of your own needed.",
     "run": "Measure how your model's tool calls fare under each K/V pair.",
+    "compare": "Compare two stored runs: builds, rotation, weight quants.",
     "report": "Print and write the report of a stored run.",
     "export": "Write a stored run's trials as JSONL or Parquet.",
     "models": "List, fetch, verify and remove the named small models.",

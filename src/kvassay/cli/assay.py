@@ -23,7 +23,7 @@ from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
 from kvassay.errors import BackendError, ConfigError, KvassayError, StoreError
 from kvassay.model.resolve import ModelFile, resolve
-from kvassay.report import build_view, print_report, write_reports
+from kvassay.report import View, build_view, print_report, write_reports
 from kvassay.settings import RunSettings
 
 STORE_NAME = "kvassay.sqlite"
@@ -37,7 +37,7 @@ class Stopped(KvassayError):
 
 def perform(
     settings: RunSettings, *, store_path: Path, out: Path, resume: bool, keep_going: bool, console: Console
-) -> StoredRun:
+) -> View:
     """Check everything that can be checked without a server, the cheap first; then run, then report.
 
     ``console`` is where the verdict goes; progress and notices go to stderr.
@@ -58,8 +58,7 @@ def perform(
         with StopOnRequest() as stop, RunProgress(told) as progress:
             job = Job(settings, backend, sample, arms, questions, store, progress, stop, keep_going)
             finished = _run(job, stored, out)
-        report(finished, out, console)
-        return finished
+        return report(finished, out, console)
 
 
 def _run(job: Job, stored: StoredRun | None, out: Path) -> StoredRun:
@@ -78,12 +77,13 @@ def _run(job: Job, stored: StoredRun | None, out: Path) -> StoredRun:
         raise
 
 
-def report(finished: StoredRun, out: Path, console: Console) -> None:
+def report(finished: StoredRun, out: Path, console: Console) -> View:
     """The verdict in the terminal, the reports beside the store."""
     verdict = verdict_of(finished)
     view = build_view(finished, verdict)
     paths = write_reports(finished, verdict, out, view=view)
     print_report(view, console, html=paths.html)
+    return view
 
 
 def _model(settings: RunSettings) -> ModelFile | None:

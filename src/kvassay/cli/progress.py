@@ -11,16 +11,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from kvassay.assay import events
 from kvassay.backend.base import Progress as Doing
+from kvassay.units import duration
 
 LINE_EVERY_S = 15.0
-
-
-def duration(seconds: float) -> str:
-    """``48 s``, ``3 min``, ``2 h 05 min``."""
-    minutes = round(seconds / 60)
-    if seconds < 90:  # noqa: PLR2004  below that, seconds read better
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"  # noqa: PLR2004
 
 
 class RunProgress:
@@ -56,6 +49,8 @@ class RunProgress:
                 self._say(f"{event.arm}: server up" + _read_back(event))
             case events.TrialEnded():
                 self._trial(event)
+            case events.RungDecided():
+                self._say(f"{event.arm}: decided at {event.depth:,} tokens, {event.spared} trials spared")
             case events.ArmFailed():
                 self._say(f"{event.arm}: left out. {event.error}")
 
@@ -87,7 +82,7 @@ class RunProgress:
         right[0] += event.trial.outcome.correct
         right[1] += 1
         note = f"{right[0]}/{right[1]} right, {duration(event.eta_s)} left"
-        self._bar.update(self._task, completed=event.done, note=note)
+        self._bar.update(self._task, completed=event.done, total=event.total, note=note)
         self._now_and_then(f"{event.done}/{event.total} trials; {event.trial.key.arm}: {note}")
 
     def _now_and_then(self, line: str) -> None:

@@ -9,7 +9,9 @@ from rich.console import Console
 
 from kvassay.assay.store import Store
 from kvassay.cli.assay import STORE_NAME, perform
+from kvassay.cli.gate import GATES, gate
 from kvassay.errors import ConfigError
+from kvassay.report.junit import write_junit
 from kvassay.settings import RunSettings, check, read
 
 FILE = click.Path(path_type=Path)
@@ -27,6 +29,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--k", "k_types", metavar="T,T", help="K types of a grid, with --v.")
 @click.option("--v", "v_types", metavar="T,T", help="V types of a grid, with --k.")
 @click.option("--reference", metavar="K/V", help="What candidates are compared with. [f16/f16]")
+@click.option("--control", metavar="K/V", help="Positive control: a pair known to be harsh, e.g. q4_0/q4_0:norot.")
 @click.option("--isolate/--no-isolate", default=None, help="Add K alone and V alone to a single --kv. [isolate]")
 @click.option("--repeat/--no-repeat", default=None, help="Boot the reference a second time (A/A). [repeat]")
 @click.option("--depths", metavar="N,N", help="Context depths in tokens, e.g. 2k,8k,16k. [2k,8k]")
@@ -44,6 +47,12 @@ FILE = click.Path(path_type=Path)
 @click.option("--seed", type=int, metavar="N", help="Fixes session and probes. [0]")
 @click.option("--max-tokens", type=int, metavar="N", help="Longest answer. [256]")
 @click.option("--margin", type=float, metavar="X", help="Loss that would not matter, as a proportion. [0.05]")
+@click.option(
+    "--stopping", metavar="RULE", help="anytime: end a depth once it is decided; fixed: ask every probe. [anytime]"
+)
+@click.option(
+    "--evidence", "evidence_probes", type=int, metavar="N", help="Probes an arm and depth compared token by token. [6]"
+)
 @click.option("--backend", metavar="NAME", help="embedded, llama-server or attach. [embedded]")
 @click.option(
     "--server", "server_binary", metavar="FILE", help="Your llama-server binary; implies --backend llama-server."
@@ -66,8 +75,22 @@ FILE = click.Path(path_type=Path)
 @click.option("--store", "store_path", type=FILE, metavar="FILE", help="Where trials are kept. [OUT/kvassay.sqlite]")
 @click.option("--resume", is_flag=True, help="Go on with the store's unfinished run.")
 @click.option("--keep-going", is_flag=True, help="Leave out pairs whose server fails.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([*GATES]),
+    help="Exit code 10 if a candidate is degraded, or not proven within margin; 11 if nothing can be judged.",
+)
+@click.option("--junit", type=FILE, metavar="FILE", help="Write the verdicts as JUnit XML too.")
 def run(
-    *, config: Path | None, out: Path, store_path: Path | None, resume: bool, keep_going: bool, **flags: object
+    *,
+    config: Path | None,
+    out: Path,
+    store_path: Path | None,
+    resume: bool,
+    keep_going: bool,
+    fail_on: str | None,
+    junit: Path | None,
+    **flags: object,
 ) -> None:
     """Measure how MODEL's tool calls fare under each K/V pair at each depth.
 
@@ -80,7 +103,11 @@ def run(
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     store_path = store_path or out / STORE_NAME
     settings = _settings(config, given, store_path if resume else None)
-    perform(settings, store_path=store_path, out=out, resume=resume, keep_going=keep_going, console=Console())
+    view = perform(settings, store_path=store_path, out=out, resume=resume, keep_going=keep_going, console=Console())
+    if junit:
+        write_junit(view, junit)
+    if fail_on:
+        gate(view.verdict, fail_on)
 
 
 def _settings(config: Path | None, given: dict[str, object], resumed: Path | None) -> RunSettings:

@@ -78,8 +78,9 @@ def _environment() -> Environment:
         "key": charts.key,
         "heat": _heat,
         "interval": lambda rate: words.interval(rate.low, rate.high),
-        "count": lambda n: f"{n:,}",
+        "count": lambda n: f"{n:,.0f}",
         "when": _when,
+        "e_value": words.e_value,
     }
     env.globals |= {"OUTCOMES": words.OUTCOMES, "CHANNELS": words.CHANNELS, "STATES": words.STATES}
     return env

@@ -189,5 +189,10 @@ def _run_lines(view: View) -> Iterator[str]:
             f"{economy.processed_tokens:,} prompt tokens processed, {economy.ratio:.2f} × the lower bound "
             f"({economy.bound_tokens:,})"
         )
+    if view.savings.spared:
+        yield (
+            f"Depths ended once decided: {view.savings.spared:,} of {view.savings.planned:,} planned probes of the "
+            f"candidates spared ({percent(view.savings.share)} of the fixed design)"
+        )
     if view.outside_share is not None:
         yield f"{percent(view.outside_share)} of the boots' time was spent outside the server"

@@ -26,7 +26,7 @@ from kvassay.report.tally import (
 )
 from kvassay.report.words import launch_flags
 from kvassay.types import BootFacts, BootRecord, Channel, OutcomeClass, Role
-from kvassay.verdict import State, Verdict
+from kvassay.verdict import ArmVerdict, State, Verdict
 
 SCHEMA: Literal["kvassay.report/1"] = "kvassay.report/1"
 
@@ -118,6 +118,15 @@ class BootView:
 
 
 @dataclass(frozen=True, slots=True)
+class Savings:
+    """What the stopping rule spared: so many of the candidates' planned probes. ``share`` is their quotient."""
+
+    spared: int
+    planned: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """All a report shows. ``primary`` is the channel that verdicts, families and levels are counted on: the raw one
     where it was asked. ``outside_share`` is of all ended boots together. ``finished_at``: Unix seconds, None for a
@@ -137,11 +146,18 @@ class View:
     economy: Economy
     outside_share: float | None
     flips: tuple[Flips, ...]
+    savings: Savings
     manifest: Manifest
 
     @property
     def design(self) -> Design:
         return self.manifest.design
+
+    @property
+    def judged(self) -> tuple[ArmVerdict, ...]:
+        """The candidates, then the positive control."""
+        control = self.verdict.control
+        return (*self.verdict.arms, *((control,) if control else ()))
 
 
 def build_view(run: RunSource, verdict: Verdict) -> View:
@@ -173,8 +189,15 @@ def build_view(run: RunSource, verdict: Verdict) -> View:
         economy=economy(boots),
         outside_share=_outside(boots),
         flips=_flips(manifest.design, by_arm, channels[0]),
+        savings=_savings(verdict, by_arm, channels[0]),
         manifest=manifest,
     )
+
+
+def _savings(verdict: Verdict, by_arm: dict[str, list[Row]], primary: Channel) -> Savings:
+    spared = sum(verdict.spared.values())
+    asked = sum(row.channel is primary for arm in verdict.spared for row in by_arm.get(arm, []))
+    return Savings(spared, planned=asked + spared, share=spared / (asked + spared) if spared else 0.0)
 
 
 def _channels(design: Design, rows: Iterable[Row]) -> tuple[Channel, ...]:
@@ -197,7 +220,7 @@ def _arm(
     verdict: Verdict,
     primary: Channel,
 ) -> ArmView:
-    found = next((arm for arm in verdict.arms if arm.arm == spec.label), None)
+    found = verdict.of(spec.label)
     main = [row for row in rows if row.channel is primary]
     own = [boot for boot in boots if boot.arm == spec.label]
     families = group(main, lambda row: row.family)

@@ -53,6 +53,7 @@ _ROLES: dict[str, Sign] = {
     Role.REFERENCE: Sign("◆", "reference", "plain"),
     Role.REPEAT: Sign("◇", "second boot", "plain"),
     Role.CANDIDATE: Sign("–", "no verdict", "plain"),
+    Role.CONTROL: Sign("–", "no verdict", "plain"),
 }
 
 
@@ -93,6 +94,16 @@ def signed_percent(share: float) -> str:
 def points(difference: float) -> str:
     """A difference of proportions in percentage points: ``−75.0``, ``+4.2``."""
     return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def e_value(value: float) -> str:
+    """Evidence with two digits; beyond a million nobody needs them."""
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}" if value < 1e6 else "> 10⁶"  # noqa: PLR2004
+
+
+def interval_points(low: float, high: float) -> str:
+    """Two differences in percentage points as ``−4.1 … +2.0``."""
+    return f"{points(low)} … {points(high)}"
 
 
 def mib(size_bytes: int | None) -> str:

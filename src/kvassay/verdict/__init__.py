@@ -1,6 +1,7 @@
 """Effects become a verdict in words a person understands."""
 
+from kvassay.verdict.controls import Measurements
 from kvassay.verdict.effects import Effect, Outcomes, State, effect
 from kvassay.verdict.judging import ArmVerdict, Verdict, judge
 
-__all__ = ["ArmVerdict", "Effect", "Outcomes", "State", "Verdict", "effect", "judge"]
+__all__ = ["ArmVerdict", "Effect", "Measurements", "Outcomes", "State", "Verdict", "effect", "judge"]

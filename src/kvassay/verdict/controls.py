@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
+from kvassay.assay.records import ArmSpec
 from kvassay.verdict.effects import Effect, Trials, effect, pair_up
 
 REFERENCE_FAILS_BELOW = 0.5  # of its calls right: such a depth says nothing about the cache
@@ -43,16 +45,41 @@ class Dropped(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Measurements:
+    """What a run measured beside right and wrong.
+
+    ``identical`` maps arms whose log-probabilities all equal the reference's to the last digit to the number of
+    answers compared: whatever was asked for, nothing of it reached the computation. ``unchecked`` arms gave no
+    log-probabilities to compare. ``pair_s`` is each arm's time for one more pair in seconds; ``spared`` how many probes
+    the stopping rule left out.
+    """
+
+    identical: Mapping[str, int] = field(default_factory=dict)
+    unchecked: tuple[str, ...] = ()
+    pair_s: Mapping[str, float] = field(default_factory=dict)
+    spared: Mapping[str, int] = field(default_factory=dict)
+
+
+NOT_MEASURED = Measurements()
+
+
+@dataclass(frozen=True, slots=True)
 class Controls:
     """The terms of a run (reference, alpha, margin) and what its controls showed.
 
     ``tallies`` and ``depths`` (those judged) hold only depths with trials of the reference. ``repeat`` is the A/A
-    effect, None without pairs. ``asked`` counts each arm's trials out of ``expected`` (probe, depth) places.
+    effect, ``control`` that of the positive control, None without pairs; ``control_label`` None where none was planned.
+    ``asked`` counts each arm's trials out of ``expected`` (probe, depth) places; ``claims`` is how many candidates the
+    run planned.
     """
 
     reference: str
     alpha: float
     margin: float
+    anytime: bool
+    measured: Measurements
+    control_label: str | None
+    control: Effect | None
     tallies: tuple[Tally, ...]
     depths: tuple[int, ...]
     repeat: Effect | None
@@ -60,6 +87,7 @@ class Controls:
     asked: dict[str, int]
     expected: int
     silent_depths: tuple[int, ...]
+    claims: int
 
     @property
     def reference_types(self) -> tuple[str, str]:
@@ -82,14 +110,26 @@ class Controls:
         return self.repeat is not None and self.repeat.lost + self.repeat.gained >= self.margin * self.repeat.pairs
 
     @property
-    def obstacle(self) -> str:
-        """Why no arm of this run may be called within margin; empty where nothing forbids it."""
+    def is_blind(self) -> bool:
+        """The positive control was measured and does not show."""
+        return self.control is not None and self.control.harm_p > self.alpha
+
+    @property
+    def fault(self) -> str:
+        """Why nothing of this run can be relied on; empty where it can."""
         if self.model_fails:
             return f"the model itself fails at {self.reference}"
-        if self.invalid:
-            return "too many pairs were dropped"
+        return "too many pairs were dropped" if self.invalid else ""
+
+    @property
+    def obstacle(self) -> str:
+        """Why no arm of this run may be called within margin; empty where nothing forbids it."""
+        if self.fault:
+            return self.fault
         if self.is_noisy:
             return f"a second boot of {self.reference} flips as many calls as the margin allows"
+        if self.is_blind:
+            return f"the positive control {self.control_label} does not show"
         return ""
 
 
@@ -102,6 +142,9 @@ def read_controls(
     depths: Sequence[int],
     alpha: float,
     margin: float,
+    anytime: bool = False,
+    control: ArmSpec | None = None,
+    measured: Measurements = NOT_MEASURED,
 ) -> Controls:
     """Read the controls off the trials of each arm.
 
@@ -110,20 +153,27 @@ def read_controls(
     own = trials.get(reference, {})
     tallies = tuple(_tallies(own, depths))
     judged = tuple(tally.depth for tally in tallies if not tally.fails) or tuple(tally.depth for tally in tallies)
-    others = [*candidates, *([repeat] if repeat else [])]
+    harsh = control.label if control else None
+    others = [*candidates, *filter(None, (harsh, repeat))]
+    compared = partial(_compared, trials, reference, judged, alpha=alpha, margin=margin, anytime=anytime)
     asked = {arm: [place for place in trials.get(arm, {}) if place[0] in depths] for arm in (reference, *others)}
     places = {place for of_arm in asked.values() for place in of_arm}
     return Controls(
         reference=reference,
         alpha=alpha,
         margin=margin,
+        anytime=anytime,
+        measured=measured,
+        control_label=harsh,
+        control=compared(harsh) if harsh else None,
         tallies=tallies,
         depths=judged,
-        repeat=_compared(own, trials.get(repeat, {}), repeat, judged, alpha=alpha, margin=margin) if repeat else None,
+        repeat=compared(repeat) if repeat else None,
         dropped=tuple(_dropped(own, trials.get(arm, {}), arm, depths) for arm in others),
         asked={arm: len(of_arm) for arm, of_arm in asked.items()},
         expected=len(places),
         silent_depths=tuple(depth for depth in depths if all(place[0] != depth for place in places)),
+        claims=max(1, len(candidates)),
     )
 
 
@@ -135,10 +185,19 @@ def _tallies(reference: Trials, depths: Sequence[int]) -> Iterator[Tally]:
 
 
 def _compared(
-    reference: Trials, repeat: Trials, label: str, depths: Sequence[int], *, alpha: float, margin: float
+    trials: Mapping[str, Trials],
+    reference: str,
+    depths: Sequence[int],
+    label: str,
+    *,
+    alpha: float,
+    margin: float,
+    anytime: bool,
 ) -> Effect | None:
-    pairs, dropped = pair_up(reference, repeat, depths=depths)
-    return effect(pairs, arm=label, alpha=alpha, margin=margin, dropped=dropped) if pairs else None
+    pairs, dropped = pair_up(trials.get(reference, {}), trials.get(label, {}), depths=depths)
+    if not pairs:
+        return None
+    return effect(pairs, arm=label, alpha=alpha, margin=margin, dropped=dropped, anytime=anytime)
 
 
 def _dropped(reference: Trials, candidate: Trials, label: str, depths: Sequence[int]) -> Dropped:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from kvassay.stats.eprocess import harm_e_value, within_margin_e_value
 from kvassay.stats.paired import mcnemar_harm, tango_interval
 
 Outcomes: TypeAlias = Mapping[tuple[str, int, str], bool | None]
@@ -39,8 +40,10 @@ class Effect:
     """A paired difference, candidate minus reference, as proportions (−1 … 1) over ``pairs`` probes.
 
     ``lost`` pairs are right under the reference only, ``gained`` under the candidate only. ``low``/``high`` bound the
-    difference at the run's level; ``p_value`` is the exact one-sided McNemar test for harm. ``dropped`` pairs fell to
-    infrastructure faults. ``depth`` None means all depths together.
+    difference at the run's level; ``p_value`` is the exact one-sided McNemar test for harm: both hold for a number of
+    pairs fixed beforehand. ``harm_e`` and ``within_e`` are anytime-valid e-values, against "no harm" and against "a
+    loss of the margin or more". ``harm_p`` is the p-value that the run's own rule decides by. ``dropped`` pairs fell
+    to infrastructure faults. ``depth`` None means all depths together.
     """
 
     arm: str
@@ -56,6 +59,9 @@ class Effect:
     p_value: float
     state: State
     dropped: int = 0
+    harm_e: float = 1.0
+    within_e: float = 1.0
+    harm_p: float = 1.0
 
 
 class Pairing(NamedTuple):
@@ -97,16 +103,22 @@ def effect(
     margin: float,
     depth: int | None = None,
     dropped: int = 0,
+    anytime: bool = False,
 ) -> Effect:
     """The effect over (reference right, candidate right) pairs, by two one-sided decisions, each at ``alpha``.
 
-    Worse: exact one-sided McNemar p ≤ alpha. Within margin: Tango's lower bound at one-sided alpha (the two-sided
-    interval at 1 − 2 · alpha) above −margin. Both rules hold for a number of pairs fixed beforehand.
+    ``anytime``: worse where the e-value against "no harm" reaches 1 / alpha, within margin where the one against "a
+    loss of the margin or more" does; both may be looked at after every pair. Otherwise, for a number of pairs fixed
+    beforehand: worse where the exact one-sided McNemar p ≤ alpha, within margin where Tango's lower bound at one-sided
+    alpha (the two-sided interval at 1 − 2 · alpha) lies above −margin.
     """
     cells = Counter(pairs)
     lost, gained, kept = cells[True, False], cells[False, True], cells[True, True]
     interval = tango_interval(lost, gained, len(pairs), level=1 - 2 * alpha)
-    p_value = mcnemar_harm(lost, gained)
+    p_value, harm_e = mcnemar_harm(lost, gained), harm_e_value(lost, gained)
+    within_e = within_margin_e_value(lost, gained, len(pairs), margin=margin)
+    harm_p = min(1.0, 1 / harm_e) if anytime else p_value
+    within = within_e >= 1 / alpha if anytime else interval.low > -margin
     return Effect(
         arm=arm,
         depth=depth,
@@ -119,6 +131,9 @@ def effect(
         low=interval.low,
         high=interval.high,
         p_value=p_value,
-        state=state_of(worse=p_value <= alpha, within=interval.low > -margin),
+        state=state_of(worse=harm_p <= alpha, within=within),
         dropped=dropped,
+        harm_e=harm_e,
+        within_e=within_e,
+        harm_p=harm_p,
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kvassay.assay.records import ArmSpec
 from kvassay.stats.multiplicity import holm
-from kvassay.verdict.controls import Controls, read_controls
+from kvassay.verdict.controls import NOT_MEASURED, Controls, Measurements, read_controls
 from kvassay.verdict.effects import Effect, Outcomes, State, Trials, by_arm, effect, pair_up, state_of
 from kvassay.verdict.headline import headline
 from kvassay.verdict.notes import notes
@@ -29,12 +29,22 @@ class ArmVerdict:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """``headline`` is the one sentence to read first; ``notes`` say what limits it (weak reference, A/A flips,
-    dropped pairs, arms not run); ``arms`` holds the candidates in the run's order.
+    dropped pairs, arms not run); ``arms`` holds the candidates in the run's order, ``control`` is the positive control.
+    ``fault`` says why nothing can be relied on (an invalid run, a model that fails by itself), empty where it can.
+    ``anytime`` says what the states rest on; ``spared`` how many probes of each arm the stopping rule left out.
     """
 
     headline: str
     notes: tuple[str, ...]
     arms: tuple[ArmVerdict, ...]
+    control: ArmVerdict | None = None
+    fault: str = ""
+    anytime: bool = False
+    spared: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, arm: str) -> ArmVerdict | None:
+        """The verdict on one arm; None for references."""
+        return next((found for found in (*self.arms, self.control) if found and found.arm == arm), None)
 
 
 def judge(
@@ -46,13 +56,17 @@ def judge(
     depths: Sequence[int],
     alpha: float,
     margin: float,
+    anytime: bool = False,
+    control: ArmSpec | None = None,
+    measured: Measurements = NOT_MEASURED,
 ) -> Verdict:
     """Judge the candidates of one run against its reference.
 
     ``outcomes`` maps (arm label, depth, probe id) to right or wrong, None where infrastructure failed; what is absent
-    was not asked, and arms are judged on the pairs that exist. ``repeat`` is the label of the A/A boot, if there is
-    one. Claims of harm hold together at ``alpha`` over all candidates (Holm); ``margin`` is a proportion. The rules
-    are in docs/design/statistics.md; they hold for a number of pairs fixed beforehand.
+    was not asked, and arms are judged on the pairs that exist. ``repeat`` is the label of the A/A boot, ``control``
+    the positive control, if there are any. Claims of harm hold together at ``alpha`` over all candidates (Holm);
+    ``margin`` is a proportion. ``anytime`` rests them on e-values, which may be looked at after every pair; otherwise
+    they hold for a number of pairs fixed beforehand. The rules are in docs/design/statistics.md.
     """
     trials = by_arm(outcomes)
     controls = read_controls(
@@ -63,20 +77,37 @@ def judge(
         depths=depths,
         alpha=alpha,
         margin=margin,
+        anytime=anytime,
+        control=control,
+        measured=measured,
     )
     judged = _settle_all([_measure(trials, spec.label, controls) for spec in candidates], controls)
-    findings = [
-        Finding(spec, arm.overall, tuple(e for e in arm.by_depth if e.pairs and e.depth in controls.depths))
-        for spec, arm in zip(candidates, judged, strict=True)
-    ]
+    findings = [_finding(spec, arm, controls) for spec, arm in zip(candidates, judged, strict=True)]
     return Verdict(
         headline=headline(findings, controls),
         notes=tuple(notes(findings, controls)),
-        arms=tuple(
-            ArmVerdict(finding.spec.label, arm.overall.state, sentence(finding, controls), arm.overall, arm.by_depth)
-            for finding, arm in zip(findings, judged, strict=True)
-        ),
+        arms=tuple(_verdict(finding, arm, controls) for finding, arm in zip(findings, judged, strict=True)),
+        control=_control(trials, control, controls) if control else None,
+        fault=controls.fault,
+        anytime=anytime,
+        spared=measured.spared,
     )
+
+
+def _control(trials: Mapping[str, Trials], spec: ArmSpec, controls: Controls) -> ArmVerdict:
+    """The positive control, judged by itself: it is no claim of the run."""
+    (arm,) = _settle_all([_measure(trials, spec.label, controls)], controls)
+    return _verdict(_finding(spec, arm, controls), arm, controls)
+
+
+def _finding(spec: ArmSpec, arm: Measured, controls: Controls) -> Finding:
+    counted = (found for found in arm.by_depth if found.pairs and found.depth in controls.depths)
+    return Finding(spec, arm.overall, tuple(counted))
+
+
+def _verdict(finding: Finding, arm: Measured, controls: Controls) -> ArmVerdict:
+    said = sentence(finding, controls)
+    return ArmVerdict(finding.spec.label, arm.overall.state, said, arm.overall, arm.by_depth)
 
 
 class Measured(NamedTuple):
@@ -91,13 +122,34 @@ def _measure(trials: Mapping[str, Trials], arm: str, controls: Controls) -> Meas
 
     def over(depths: Collection[int], depth: int | None) -> Effect:
         pairs, dropped = pair_up(own, other, depths=depths)
-        return effect(pairs, arm=arm, alpha=controls.alpha, margin=controls.margin, depth=depth, dropped=dropped)
+        return effect(
+            pairs,
+            arm=arm,
+            alpha=controls.alpha,
+            margin=controls.margin,
+            depth=depth,
+            dropped=dropped,
+            anytime=controls.anytime,
+        )
 
-    return Measured(over(controls.depths, None), tuple(over([t.depth], t.depth) for t in controls.tallies))
+    by_depth = tuple(over([tally.depth], tally.depth) for tally in controls.tallies)
+    overall = over(controls.depths, None)
+    return Measured(_spread(overall, by_depth, controls) if controls.anytime else overall, by_depth)
+
+
+def _spread(overall: Effect, by_depth: Sequence[Effect], controls: Controls) -> Effect:
+    """The evidence of harm over all depths: half of it looks at all pairs together, half at each depth on its own, so
+    that harm at one depth is not cancelled by luck at another. A mean of e-values is an e-value (Vovk & Wang 2021).
+    """
+    counted = [found.harm_e for found in by_depth if found.depth in controls.depths]
+    if len(counted) < 2:  # noqa: PLR2004  one depth is all depths
+        return overall
+    harm_e = (overall.harm_e + sum(counted) / len(counted)) / 2
+    return replace(overall, harm_e=harm_e, harm_p=min(1.0, 1 / harm_e))
 
 
 def _settle_all(measured: Sequence[Measured], controls: Controls) -> list[Measured]:
-    adjusted = holm([arm.overall.p_value for arm in measured])
+    adjusted = holm([arm.overall.harm_p for arm in measured])
     return [
         _settle(arm, worse=p_value <= controls.alpha, controls=controls)
         for arm, p_value in zip(measured, adjusted, strict=True)
@@ -113,7 +165,7 @@ def _settle(measured: Measured, *, worse: bool, controls: Controls) -> Measured:
     """
     overall, by_depth = measured
     counted = [found for found in by_depth if found.depth in controls.depths]
-    adjusted = dict(zip((found.depth for found in counted), holm([found.p_value for found in counted]), strict=True))
+    adjusted = dict(zip((found.depth for found in counted), holm([found.harm_p for found in counted]), strict=True))
     settled = tuple(
         replace(
             found,
@@ -124,6 +176,7 @@ def _settle(measured: Measured, *, worse: bool, controls: Controls) -> Measured:
         )
         for found in by_depth
     )
-    doubtful = any(found.p_value <= controls.alpha and not found.state.is_within for found in counted)
-    within = overall.state.is_within and not controls.obstacle and not doubtful
+    doubtful = any(found.harm_p <= controls.alpha and not found.state.is_within for found in counted)
+    barred = controls.obstacle or overall.arm in controls.measured.identical
+    within = overall.state.is_within and not barred and not doubtful
     return Measured(replace(overall, state=state_of(worse=worse, within=within)), settled)

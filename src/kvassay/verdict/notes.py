@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from kvassay.stats.paired import mcnemar_harm
 from kvassay.verdict.controls import Controls, Tally
-from kvassay.verdict.sentences import Finding, listed, places, points, subject
+from kvassay.verdict.sentences import Finding, counts, listed, places, points, subject
 
 
 def notes(findings: Sequence[Finding], controls: Controls) -> Iterator[str]:
@@ -14,6 +14,8 @@ def notes(findings: Sequence[Finding], controls: Controls) -> Iterator[str]:
     yield from _dropped(controls)
     yield from (_weak_reference(tally, controls) for tally in controls.tallies if tally.is_weak)
     yield _noise_floor(controls)
+    yield from _positive_control(controls)
+    yield from _engagement(controls)
     yield from _missing(controls)
     yield from (_gain(finding, controls) for finding in findings if _gains(finding, controls))
 
@@ -49,10 +51,36 @@ def _noise_floor(controls: Controls) -> str:
     )
 
 
+def _positive_control(controls: Controls) -> Iterator[str]:
+    if controls.control is None:
+        return
+    name, seen = controls.control_label, counts(controls.control)
+    if controls.is_blind:
+        yield (
+            f"The positive control {name} is not found worse ({seen}): this probe set could not show harm, so nothing "
+            "is called within margin."
+        )
+    else:
+        yield f"The positive control {name} shows ({seen}): this probe set can see harm."
+
+
+def _engagement(controls: Controls) -> Iterator[str]:
+    for arm, answers in controls.measured.identical.items():
+        yield (
+            f"{arm} did not engage: in all {answers} answers compared, every log-probability equals the reference's to "
+            "the last digit. Whatever its flags say, it computes the same."
+        )
+    if controls.measured.unchecked:
+        arms = listed(controls.measured.unchecked)
+        yield f"No log-probabilities to compare: whether {arms} differ from the reference at all was not checked."
+
+
 def _missing(controls: Controls) -> Iterator[str]:
     if absent := [arm for arm, asked in controls.asked.items() if not asked]:
         yield f"Not run: {listed(absent)} (0 of {controls.expected} probes asked)."
-    if partial := [(arm, asked) for arm, asked in controls.asked.items() if 0 < asked < controls.expected]:
+    spared = controls.measured.spared
+    asked_at_most = {arm: controls.expected - spared.get(arm, 0) for arm in controls.asked}
+    if partial := [(arm, asked) for arm, asked in controls.asked.items() if 0 < asked < asked_at_most[arm]]:
         arms = listed(f"{arm} {asked} of {controls.expected}" for arm, asked in partial)
         yield f"Incomplete, judged on what exists (probes asked): {arms}."
     if controls.silent_depths:

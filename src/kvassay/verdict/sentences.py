@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
+from functools import partial
 
 from kvassay.assay.records import ArmSpec
 from kvassay.stats.power import more_pairs
+from kvassay.stats.stopping import more_pairs_anytime
+from kvassay.units import duration
 from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import Effect, State
 
@@ -102,19 +105,27 @@ def verb(kind: Kind, controls: Controls) -> str:
 def undecided(finding: Finding, controls: Controls) -> str:
     """Why there is no verdict: an obstacle of the whole run, or about how many pairs are missing."""
     overall = finding.overall
+    if overall.arm in controls.measured.identical:
+        return f"no verdict, {counts(overall)}; it did not engage"
     if controls.obstacle:
         return f"no verdict, {counts(overall)}; {controls.obstacle}"
-    margin, alpha = controls.margin, controls.alpha
-    hidden = [effect for effect in finding.by_depth if effect.p_value <= alpha < overall.p_value]
+    hidden = [effect for effect in finding.by_depth if effect.harm_p <= controls.alpha < overall.harm_p]
     if hidden:  # worse at one depth, made up for at another: more of the same would not settle it
-        worst = min(hidden, key=lambda effect: effect.p_value)
-        alone = worst.pairs + more_pairs(worst.lost, worst.gained, worst.pairs, margin=margin, alpha=alpha)
+        worst = min(hidden, key=lambda effect: effect.harm_p)
+        alone = worst.pairs + _missing(worst, controls)
         return (
             f"undecided, {counts(overall)}, but it looks worse {at_each([worst])}; "
             f"about {alone} pairs at that depth alone would settle it"
         )
-    missing = more_pairs(overall.lost, overall.gained, overall.pairs, margin=margin, alpha=alpha)
-    return f"undecided, {counts(overall)}; about {missing} more pairs would settle it"
+    missing = _missing(overall, controls)
+    pair_s = controls.measured.pair_s.get(overall.arm)
+    time = f" (some {duration(missing * pair_s)})" if pair_s else ""
+    return f"undecided, {counts(overall)}; about {missing} more pairs would settle it{time}"
+
+
+def _missing(effect: Effect, controls: Controls) -> int:
+    ask = partial(more_pairs_anytime, claims=controls.claims) if controls.anytime else more_pairs
+    return ask(effect.lost, effect.gained, effect.pairs, margin=controls.margin, alpha=controls.alpha)
 
 
 def _harm_counts(finding: Finding, controls: Controls) -> str:

@@ -1,0 +1,158 @@
+"""Two stored runs side by side: the same questions under another build, model, machine or rotation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from kvassay.assay.records import ArmSpec, Design
+from kvassay.assay.results import outcomes_of
+from kvassay.assay.store import StoredRun
+from kvassay.errors import StoreMismatch
+from kvassay.stats.multiplicity import holm
+from kvassay.verdict import Effect, effect
+from kvassay.verdict.effects import by_arm, pair_up
+
+SUBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "model": ("model_name", "model_sha256"),
+        "build": ("backend", "build", "server_args"),
+        "hardware": ("hardware", "threads"),
+    }
+)
+"""What two runs may be compared for, and the fields of the design that say it."""
+
+CHECKED = (
+    "endpoint",
+    "depths",
+    "tools_sha256",
+    "session_sha256",
+    "prompts_sha256",
+    "suite_sha256",
+    "max_tokens",
+    "dialect",
+)
+"""Fields of the design that must agree: the questions, and how answers are taken."""
+
+
+class Change(StrEnum):
+    """What can be said of an arm in the second run against the first."""
+
+    WORSE = "worse"
+    BETTER = "better"
+    SAME = "no difference beyond the margin"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmChange:
+    """One arm in both runs: ``effect`` is second run minus first; ``second`` is its name there."""
+
+    first: str
+    second: str
+    effect: Effect
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``differences`` are the fields in which the runs differ, with both values; ``alone`` the arms of one run only."""
+
+    differences: tuple[tuple[str, object, object], ...]
+    arms: tuple[ArmChange, ...]
+    alone: tuple[str, ...]
+    alpha: float
+    margin: float
+
+
+def compare(first: StoredRun, second: StoredRun, *, allowed: Sequence[str] = ()) -> Comparison:
+    """Compare the arms that two runs share, pair by pair, on the probes that both asked.
+
+    Evidence is anytime-valid, both directions and all arms together at the first run's alpha (Holm). Raises
+    StoreMismatch where the questions differ, or where more than one of ``SUBJECTS`` does and is not ``allowed``: then
+    nobody could say which of them made the difference.
+    """
+    before, after = first.record.manifest.design, second.record.manifest.design
+    _require_same_questions(before, after)
+    _require_one_subject(before, after, allowed)
+    matched = list(_matched(before.arms, after.arms))
+    effects = [_effects(first, second, one, other) for one, other in matched]
+    adjusted = holm([found.harm_p for pair in effects for found in pair])
+    arms = tuple(
+        ArmChange(one.label, other.label, there, _change(there, back, adjusted[2 * at : 2 * at + 2], before.alpha))
+        for at, ((one, other), (there, back)) in enumerate(zip(matched, effects, strict=True))
+    )
+    known = {arm.first for arm in arms} | {arm.second for arm in arms}
+    alone = tuple(arm.label for arm in (*before.arms, *after.arms) if arm.label not in known)
+    return Comparison(tuple(_differences(before, after)), arms, alone, before.alpha, before.margin)
+
+
+def _require_same_questions(before: Design, after: Design) -> None:
+    wrong = [name for name in CHECKED if getattr(before, name) != getattr(after, name)]
+    if wrong:
+        raise StoreMismatch(
+            "these runs did not ask the same, so they can't be compared:\n" + _lines(before, after, wrong),
+            hint="Run the second one again with the settings of the first (same seed, depths, probes, tools, corpus).",
+        )
+
+
+def _require_one_subject(before: Design, after: Design, allowed: Sequence[str]) -> None:
+    differing = [name for name, fields in SUBJECTS.items() if any(_differs(before, after, f) for f in fields)]
+    if len([name for name in differing if name not in allowed]) > 1 or (
+        len(differing) > 1 and not {*differing} <= {*allowed}
+    ):
+        fields = [field for name in differing for field in SUBJECTS[name] if _differs(before, after, field)]
+        raise StoreMismatch(
+            f"these runs differ in {' and '.join(differing)} at once:\n" + _lines(before, after, fields),
+            hint="What made a difference could not be said. To see it all the same: "
+            + " ".join(f"--allow {name}" for name in differing),
+        )
+
+
+def _matched(before: Sequence[ArmSpec], after: Sequence[ArmSpec]) -> Iterator[tuple[ArmSpec, ArmSpec]]:
+    """Arms of the same name; else of the same types and role, where only the rotation differs."""
+    for arm in before:
+        same = [other for other in after if other.label == arm.label]
+        alike = [o for o in after if (o.k, o.v, o.role) == (arm.k, arm.v, arm.role)]
+        taken = {one.label for one in before}
+        if found := same or [other for other in alike if other.label not in taken]:
+            yield arm, found[0]
+
+
+def _effects(first: StoredRun, second: StoredRun, one: ArmSpec, other: ArmSpec) -> tuple[Effect, Effect]:
+    """Second minus first, and the other way round."""
+    design = first.record.manifest.design
+    before, after = by_arm(outcomes_of(first))[one.label], by_arm(outcomes_of(second))[other.label]
+    pairs, dropped = pair_up(before, after, depths=design.depths)
+
+    def judged(these: Sequence[tuple[bool, bool]], label: str) -> Effect:
+        return effect(these, arm=label, alpha=design.alpha, margin=design.margin, dropped=dropped, anytime=True)
+
+    return judged(pairs, other.label), judged([(b, a) for a, b in pairs], one.label)
+
+
+def _change(there: Effect, back: Effect, adjusted: Sequence[float], alpha: float) -> Change:
+    worse_p, better_p = adjusted
+    if worse_p <= alpha:
+        return Change.WORSE
+    if better_p <= alpha:
+        return Change.BETTER
+    both = there.state.is_within and back.state.is_within
+    return Change.SAME if both else Change.UNDECIDED
+
+
+def _differences(before: Design, after: Design) -> Iterator[tuple[str, object, object]]:
+    for fields in SUBJECTS.values():
+        for name in fields:
+            if _differs(before, after, name):
+                yield name, getattr(before, name), getattr(after, name)
+
+
+def _differs(before: Design, after: Design, name: str) -> bool:
+    return bool(getattr(before, name) != getattr(after, name))
+
+
+def _lines(before: Design, after: Design, fields: Sequence[str]) -> str:
+    return "\n".join(f"  {name}: {getattr(before, name)!r} and {getattr(after, name)!r}" for name in fields)

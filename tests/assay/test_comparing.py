@@ -1,0 +1,81 @@
+"""Two stored runs side by side: only where they asked the same, and saying in what they differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assay.test_runner import Told, settings, suite
+from kvassay.assay.arms import arms_of
+from kvassay.assay.comparing import Change, compare
+from kvassay.assay.design import Sample
+from kvassay.assay.prepare import questions_of
+from kvassay.assay.runner import Job, run
+from kvassay.assay.store import Store, StoredRun
+from kvassay.errors import StoreMismatch
+from kvassay.settings import RunSettings
+
+
+class Answers(Told):
+    """A server of a build whose candidate is right or not, whatever it is asked."""
+
+    def __init__(self, build: str, *, candidate_right: bool) -> None:
+        super().__init__(lambda _: {"build": build})
+        self.script = lambda prompt, arm: self._call(prompt, right=candidate_right or arm.kv.k == "f16")
+
+    def _call(self, prompt: str, *, right: bool) -> str:
+        number = prompt.rpartition("Get number ")[2].partition(".")[0] if right else "99"
+        return f'<tool_call>\n{{"name": "get", "arguments": {{"id": {number}}}}}\n</tool_call>'
+
+
+def made(store: Store, wanted: RunSettings, backend: Answers, model: str = "m") -> StoredRun:
+    arms = arms_of(wanted, backend.cache_types)
+    return run(Job(wanted, backend, Sample(model), arms, questions_of(wanted), store))
+
+
+def asked(tmp_path: Path, **changes: object) -> RunSettings:
+    return settings(suite=suite(tmp_path, depth=None), channels="raw", stopping="fixed", **changes)
+
+
+def test_a_build_that_breaks_a_pair_is_found_and_named(tmp_path: Path) -> None:
+    """The candidate that was right under b1 and is wrong under b2 is worse; the reference is not called anything."""
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        before = made(store, asked(tmp_path), Answers("b1", candidate_right=True))
+        after = made(store, asked(tmp_path), Answers("b2", candidate_right=False))
+        result = compare(before, after)
+        assert result.differences == (("build", "b1", "b2"),)
+        changes = {arm.first: arm.change for arm in result.arms}
+        assert changes["q4_0/f16"] is Change.WORSE
+        assert changes["f16/f16"] is Change.UNDECIDED
+        assert {arm.first: arm.change for arm in compare(after, before).arms}["q4_0/f16"] is Change.BETTER
+
+
+def test_other_questions_are_refused_field_by_field(tmp_path: Path) -> None:
+    """Another answer length is another question; both values are named."""
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        before = made(store, asked(tmp_path), Answers("b1", candidate_right=True))
+        after = made(store, asked(tmp_path, max_tokens=128), Answers("b1", candidate_right=True))
+        with pytest.raises(StoreMismatch, match=r"max_tokens: 256 and 128"):
+            compare(before, after)
+
+
+def test_two_differences_at_once_are_refused_unless_allowed(tmp_path: Path) -> None:
+    """Nobody could say whether the model or the build did it."""
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        before = made(store, asked(tmp_path), Answers("b1", candidate_right=True))
+        after = made(store, asked(tmp_path), Answers("b2", candidate_right=True), model="other")
+        with pytest.raises(StoreMismatch, match=r"differ in model and build at once") as caught:
+            compare(before, after)
+        assert "--allow model --allow build" in str(caught.value)
+        assert compare(before, after, allowed=("model", "build")).arms
+
+
+def test_rotation_on_and_off_are_matched_by_their_types(tmp_path: Path) -> None:
+    """q4_0/f16 and q4_0/f16 norot are the same pair with and without; what one run alone has is named."""
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        before = made(store, asked(tmp_path), Answers("b1", candidate_right=True))
+        after = made(store, asked(tmp_path, pairs="q4_0/f16 norot,q8_0/f16"), Answers("b1", candidate_right=False))
+        result = compare(before, after)
+        assert ("q4_0/f16", "q4_0/f16 norot") in {(arm.first, arm.second) for arm in result.arms}
+        assert result.alone == ("q8_0/f16",)

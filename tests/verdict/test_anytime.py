@@ -1,0 +1,123 @@
+"""Verdicts that rest on e-values, the positive control, and arms that did not engage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kvassay.stats.eprocess import harm_e_value
+from kvassay.verdict import Measurements, State, Verdict, judge
+from verdict.synthetic_outcomes import REFERENCE, REPEAT, SAME, Arms, Flips, outcomes_of, spec
+
+
+def anytime(
+    right: dict[int, int], arms: Arms, *, probes: int = 100, control: str | None = None, **measured: object
+) -> Verdict:
+    """The verdict under the anytime rule at α .05 and a margin of 5 points."""
+    return judge(
+        outcomes_of(right, probes, {**arms, REPEAT: SAME}),
+        reference=REFERENCE,
+        repeat=REPEAT,
+        candidates=[spec(label) for label in arms if label != control],
+        depths=tuple(right),
+        alpha=0.05,
+        margin=0.05,
+        anytime=True,
+        control=spec(control) if control else None,
+        measured=Measurements(**measured),  # type: ignore[arg-type]
+    )
+
+
+def test_harm_needs_evidence_for_all_planned_candidates_together() -> None:
+    """Six lost and none gained decide for one candidate; among three it takes eight."""
+    assert anytime({2048: 95}, {"q4_0/f16": Flips(lost=6)}).arms[0].state is State.DEGRADED
+    for lost, state in ((7, State.INCONCLUSIVE), (8, State.DEGRADED)):
+        arms = {"q4_0/f16": Flips(lost=lost), "f16/q4_0": SAME, "q8_0/q8_0": SAME}
+        assert anytime({2048: 95}, arms).arms[0].state is state
+
+
+def test_few_pairs_are_enough_for_a_broken_arm_and_not_for_an_intact_one() -> None:
+    """A candidate that stopped after ten pairs is judged on them; ten equal pairs prove nothing."""
+    arms = {"q4_0/f16": Flips(lost=10, asked=10), "f16/q4_0": Flips(asked=10)}
+    verdict = anytime({2048: 100}, arms, spared={"q4_0/f16": 90, "f16/q4_0": 0})
+    broken, intact = verdict.arms
+    assert broken.state is State.DEGRADED
+    assert intact.state is State.INCONCLUSIVE
+    assert "about 70 more pairs would settle it" in intact.sentence
+    assert [note for note in verdict.notes if "Incomplete" in note] == [
+        "Incomplete, judged on what exists (probes asked): f16/q4_0 10 of 100."
+    ]
+
+
+def test_the_time_that_more_pairs_take_is_said() -> None:
+    """Pairs and minutes, as far as the arm's own speed tells."""
+    verdict = anytime({2048: 20}, {"f16/q4_0": SAME}, probes=20, pair_s={"f16/q4_0": 6.0})
+    assert "about 60 more pairs would settle it (some 6 min)" in verdict.arms[0].sentence
+
+
+def test_harm_at_one_depth_is_seen_beside_gains_at_another() -> None:
+    """Half of the evidence looks at each depth alone, so that luck elsewhere cancels nothing."""
+    flips = {2048: Flips(gained=10), 8192: Flips(lost=12)}
+    (arm,) = anytime({2048: 90, 8192: 100}, {"q4_0/f16": flips}).arms
+    assert arm.overall.harm_e == pytest.approx(
+        (harm_e_value(12, 10) + (harm_e_value(0, 10) + harm_e_value(12, 0)) / 2) / 2
+    )
+    assert arm.state is State.DEGRADED
+    assert [found.state.is_worse for found in arm.by_depth] == [False, True]
+
+
+def test_the_fixed_numbers_stand_beside_the_evidence() -> None:
+    """McNemar's p is reported whatever the rule; the rule's own p is 1 / e."""
+    (arm,) = anytime({2048: 95}, {"q4_0/f16": Flips(lost=6)}).arms
+    assert arm.overall.p_value == pytest.approx(0.5**6)
+    assert arm.overall.harm_p == pytest.approx(1 / harm_e_value(6, 0))
+
+
+def test_a_positive_control_that_does_not_show_withholds_every_all_clear() -> None:
+    """A probe set that can't see a pair known to be harsh can't clear another."""
+    arms = {"f16/q4_0": SAME, "q4_0/q4_0 norot": SAME}
+    blind = anytime({2048: 100}, arms, control="q4_0/q4_0 norot")
+    assert [arm.arm for arm in blind.arms] == ["f16/q4_0"]
+    assert blind.arms[0].state is State.INCONCLUSIVE
+    assert "the positive control q4_0/q4_0 norot does not show" in blind.arms[0].sentence
+    seeing = anytime({2048: 100}, {**arms, "q4_0/q4_0 norot": Flips(lost=80)}, control="q4_0/q4_0 norot")
+    assert seeing.arms[0].state is State.WITHIN_MARGIN
+    assert seeing.control is not None
+    assert seeing.control.state is State.DEGRADED
+    assert "q4_0/q4_0" not in seeing.headline
+    assert any(note.startswith("The positive control q4_0/q4_0 norot shows (") for note in seeing.notes)
+
+
+def test_an_arm_identical_to_the_reference_did_not_engage() -> None:
+    """It is not cleared, however well it does, and the note says why; other arms are judged as ever."""
+    verdict = anytime({2048: 100}, {"q4_0/f16": SAME, "f16/q4_0": SAME}, identical={"q4_0/f16": 100})
+    assert [arm.state for arm in verdict.arms] == [State.INCONCLUSIVE, State.WITHIN_MARGIN]
+    assert "it did not engage" in verdict.arms[0].sentence
+    assert any(note.startswith("q4_0/f16 did not engage: in all 100 answers") for note in verdict.notes)
+
+
+def test_peeking_at_the_whole_verdict_raises_few_false_alarms() -> None:
+    """Two candidates that flip at random, looked at after every tenth probe: any is ever called worse in at most 5 of
+    100 runs (120 seeded runs of 100 probes; a fixed-n test would be at 10 or more).
+    """
+    rng = np.random.default_rng(20265)
+    alarms = 0
+    for _ in range(120):
+        right = rng.random((4, 100)) < 0.9
+        alarms += any(_worse_after(right, probes) for probes in range(10, 101, 10))
+    assert alarms <= 6
+
+
+def _worse_after(right: np.ndarray, probes: int) -> bool:  # type: ignore[type-arg]
+    labels = (REFERENCE, REPEAT, "q4_0/f16", "f16/q4_0")
+    verdict = judge(
+        {(label, 2048, f"p{i}"): bool(right[arm, i]) for arm, label in enumerate(labels) for i in range(probes)},
+        reference=REFERENCE,
+        repeat=REPEAT,
+        candidates=[spec(label) for label in labels[2:]],
+        depths=(2048,),
+        alpha=0.05,
+        margin=0.1,
+        anytime=True,
+    )
+    return any(arm.state.is_worse for arm in verdict.arms)
