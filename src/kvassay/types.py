@@ -295,7 +295,7 @@ class TrialKey:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One probe asked of one boot."""
+    """One probe asked of one boot. ``tokens`` are the ids generated on the raw channel; ``positions`` may be fewer."""
 
     key: TrialKey
     boot: int
@@ -307,6 +307,7 @@ class Trial:
     prompt_tokens: int
     positions: tuple[Position, ...] = ()
     reply: ChatReply | None = None
+    tokens: tuple[int, ...] = ()
 
 
 # --------------------------------------------------------------------------- what was found running

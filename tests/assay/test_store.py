@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from assay import values
+from kvassay.assay.records import FORMAT_VERSION
 from kvassay.assay.store import Store, Usage
 from kvassay.errors import StoreBusy, StoreError, StoreFormat
 from kvassay.types import BootFacts, Call, Channel, Outcome, OutcomeClass
@@ -191,3 +192,25 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
             _fill(store)
         assert "--resume" in str(caught.value)
         assert len(store.run().done()) >= 1
+
+
+def test_a_store_of_format_1_is_read_as_it_is_and_migrated_when_written(tmp_path: Path) -> None:
+    """A reader changes nothing on disk; a writer brings the file up to date; both see the same trials."""
+    path = tmp_path / "s.sqlite"
+    with filled(path) as store:
+        trials = list(store.run().trials())
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            "alter table trials drop column tokens; drop table evidence; drop table readings; pragma user_version=1;"
+        )
+    db.close()
+    before = path.read_bytes()
+    older = [replace(trial, tokens=()) for trial in trials]
+    with Store(path) as store:
+        assert list(store.run().trials()) == older
+    assert path.read_bytes() == before
+    with Store(path, write=True) as store:
+        assert list(store.run().trials()) == older
+    with sqlite3.connect(path) as db:
+        assert db.execute("pragma user_version").fetchone()[0] == FORMAT_VERSION
+    db.close()

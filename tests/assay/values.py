@@ -70,4 +70,5 @@ def trial(name: str = "recall/0", *, arm: str = "f16/f16", depth: int = 100, boo
         prompt_tokens=110,
         positions=(Position(5, "\udcff{", -0.5, ((5, -0.5), (6, -1.0))), Position(7, "", 0.0)),
         reply=ChatReply("", "", (WireCall("read_file", "{"),), "length", Timings(1, 2, 3.0, 4, 5.0), 500, "boom"),
+        tokens=(5, 151_657, 7),
     )  # fmt: skip

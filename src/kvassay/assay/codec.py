@@ -111,6 +111,16 @@ def unpack_positions(blob: bytes) -> tuple[Position, ...]:
     return tuple(positions)
 
 
+def pack_tokens(tokens: Sequence[int]) -> bytes:
+    """Token ids as little-endian int32."""
+    return struct.pack(f"<{len(tokens)}i", *tokens)
+
+
+def unpack_tokens(blob: bytes) -> tuple[int, ...]:
+    """The inverse of pack_tokens."""
+    return struct.unpack(f"<{len(blob) // 4}i", blob)
+
+
 def load_list(text: str) -> list[JsonObject]:
     """A stored JSON list of objects."""
     return list(json.loads(text))

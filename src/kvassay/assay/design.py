@@ -24,6 +24,7 @@ from kvassay.wire import message_to_json, tool_to_json
 
 ROOM_FOR_QUESTION = 1536  # tokens; the longest question of our own families is far shorter
 CHARS_PER_TOKEN = 2  # of suite cases, by a cautious estimate
+TEMPLATE_TOKENS = 512  # what a chat template says of its own, instructions on how to call included
 BESIDE_THE_DESIGN = ("depths", "tools", "corpus", "dialect", "gpu_layers", "flash_attention")
 """Settings that decide results, but stand in no field of the design that is known before a server runs."""
 PAD = 256  # llama.cpp pads contexts to this
@@ -53,7 +54,7 @@ def room_for(settings: RunSettings, questions: Questions) -> Room:
     def room(depth: int, cases: Sequence[Probe]) -> Room:
         ours = ROOM_FOR_QUESTION if questions.families and depth != STANDS_ALONE else 0
         longest = max((len(str(case.messages)) + len(str(case.tools)) for case in cases), default=0)
-        return Room(depth, max(ours, longest // CHARS_PER_TOKEN), settings.max_tokens)
+        return Room(depth, max(ours, longest // CHARS_PER_TOKEN + TEMPLATE_TOKENS), settings.max_tokens)
 
     return max((room(*place) for place in questions.placed(settings.depths).items()), key=lambda room: room.tokens)
 

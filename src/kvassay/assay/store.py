@@ -59,9 +59,19 @@ create table trials (
   prompt_sha256 text not null, prompt_tokens integer not null, positions blob,
   primary key (run, arm, depth, probe, channel)) without rowid;
 """
+SINCE_2 = """
+alter table trials add column tokens blob;
+create table evidence (
+  run integer not null references runs, arm text not null, depth integer not null, probe text not null,
+  rows blob not null, primary key (run, arm, depth, probe)) without rowid;
+create table readings (
+  boot integer primary key references boots, run integer not null references runs, reading text not null);
+"""
+MIGRATIONS = {1: SINCE_2}
+"""What turns a store of each older format into one of the next."""
 TRIAL_COLUMNS = (
     "arm, depth, probe, channel, boot, outcome, detail, edit_distance, turn, reply, cached_tokens, processed_tokens, "
-    "prompt_ms, predicted_tokens, predicted_ms, wall_s, prompt_sha256, prompt_tokens"
+    "prompt_ms, predicted_tokens, predicted_ms, wall_s, prompt_sha256, prompt_tokens, tokens"
 )
 
 
@@ -130,11 +140,13 @@ class Store:
         (application,) = self._db.execute("pragma application_id").fetchone()
         if write and version == 0 and application == 0 and not self._db.execute("pragma schema_version").fetchone()[0]:
             self._db.executescript(
-                f"begin immediate; {SCHEMA}"
+                f"begin immediate; {SCHEMA} {SINCE_2}"
                 f"pragma user_version={FORMAT_VERSION}; pragma application_id={APPLICATION_ID}; commit;"
             )
         elif application != APPLICATION_ID:
             raise StoreFormat(f"{str(self.path)!r} is an SQLite file, but not a kvassay store")
+        elif version in MIGRATIONS:
+            self._migrate(version, write=write)
         elif version != FORMAT_VERSION:
             raise StoreFormat(
                 f"{str(self.path)!r} has store format {version}; this kvassay reads format {FORMAT_VERSION}",
@@ -145,6 +157,17 @@ class Store:
             # kill -9 loses nothing; only with the power may the last seconds go, and they are asked again
             self._db.execute("pragma synchronous=normal")
             self._writing = True
+
+    def _migrate(self, version: int, *, write: bool) -> None:
+        """Bring a store of an older format up to date; for a reader, in a copy in memory."""
+        if not write:
+            older, self._db = self._db, sqlite3.connect(":memory:", isolation_level=None)
+            older.backup(self._db)
+            older.close()
+        while version != FORMAT_VERSION:
+            following = version + 1
+            self._db.executescript(f"begin immediate; {MIGRATIONS[version]} pragma user_version={following}; commit;")
+            version = following
 
     def close(self) -> None:
         """Close the file and give the lock back."""
@@ -259,6 +282,7 @@ class Store:
               else (None,) * 5),
             trial.wall_s, time.time(), trial.prompt_sha256, trial.prompt_tokens,
             codec.pack_positions(trial.positions) if trial.positions else None,
+            codec.pack_tokens(trial.tokens) if trial.tokens else None,
         )  # fmt: skip
         with self._transaction():
             self._db.execute(f"insert into trials values ({', '.join('?' * len(row))})", row)  # noqa: S608  only marks
@@ -374,8 +398,10 @@ class StoredRun:
 
 
 def _trial(row: Sequence) -> Trial:  # type: ignore[type-arg]  # an sqlite row of TRIAL_COLUMNS
-    (arm, depth, probe, channel, boot, outcome, detail, distance, turn, reply, *timings, wall_s, sha, tokens) = row[:18]
-    blob = row[18] if len(row) > 18 else None  # noqa: PLR2004  the column after TRIAL_COLUMNS
+    (arm, depth, probe, channel, boot, outcome, detail, distance, turn, reply, *timings, wall_s, sha, tokens, said) = (
+        row[:19]
+    )
+    blob = row[19] if len(row) > 19 else None  # noqa: PLR2004  the column after TRIAL_COLUMNS
     return Trial(
         key=TrialKey(arm, depth, probe, Channel(channel)),
         boot=boot,
@@ -387,6 +413,7 @@ def _trial(row: Sequence) -> Trial:  # type: ignore[type-arg]  # an sqlite row o
         prompt_tokens=tokens,
         positions=codec.unpack_positions(blob) if blob else (),
         reply=codec.reply_from_json(reply) if reply else None,
+        tokens=codec.unpack_tokens(said) if said else (),
     )
 
 

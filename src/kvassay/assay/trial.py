@@ -31,7 +31,7 @@ def ask_raw(boot: Boot, prompt: Prompt, tokens: Sequence[int], sampling: Samplin
     wall_s = time.perf_counter() - started
     turn = from_raw(answer.text, answer.stop, native=native, tools=prompt.tools)
     trial = _blank(prompt, Channel.RAW, turn, answer.timings, wall_s)
-    return replace(trial, positions=answer.positions)
+    return replace(trial, positions=answer.positions, tokens=answer.tokens)
 
 
 def ask_parsed(boot: Boot, prompt: Prompt, channel: Channel, sampling: Sampling, native: str | None) -> Trial:
