@@ -106,7 +106,7 @@ def test_what_is_decided_needs_no_more() -> None:
 
 
 def test_more_pairs_examples() -> None:
-    """Nothing seen: a clean run's 79; one lost of 60: the margin; three of 40: harm, which costs more among three arms."""
+    """Nothing seen: a clean run's 79; one lost of 60: the margin; three of 40: harm, dearer among three arms."""
     assert more_pairs_anytime(0, 0, 0, margin=0.05, alpha=0.05) == 80
     assert more_pairs_anytime(1, 0, 60, margin=0.05, alpha=0.05) == 170
     assert more_pairs_anytime(3, 0, 40, margin=0.05, alpha=0.05) == 40
