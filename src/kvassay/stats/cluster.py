@@ -1,0 +1,99 @@
+"""Paired differences that come in clusters (scenarios): claims about workloads like the suite, not only the suite.
+
+Pairs of one scenario resemble each other, so that tests which count pairs find too much. Here the scenario is the unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvassay.stats.binomial import Interval
+from kvassay.stats.robust import clustered_ols
+
+Differences: TypeAlias = Mapping[Hashable, Sequence[float]]
+"""Cluster → candidate minus reference of each of its pairs: −1 lost, +1 gained, 0 otherwise."""
+
+_ROUNDING = 1e-9  # sums nearer to 0, or totals nearer to each other (as a share of all), are equal
+_ENUMERATED = 14  # clusters that changed; beyond, the 2¹⁴ and more patterns of signs are sampled
+
+
+@dataclass(frozen=True, slots=True)
+class ClusteredDifference:
+    """The mean paired difference over all pairs, as a proportion (−1 … 1), with scenario-clustered inference.
+
+    ``low``/``high`` is the clustered t interval, ``p_harm`` its one-sided p-value for harm, ``sign_flip_p_harm`` the
+    sign-flip test's. With fewer than two clusters nothing is known beyond them: (−1, 1), p 1, df 0.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_harm: float
+    sign_flip_p_harm: float
+    df: float
+    clusters: int
+    pairs: int
+
+
+def clustered_difference(differences: Differences, *, level: float = 0.95) -> ClusteredDifference:
+    """The mean paired difference with its clustered t interval (two-sided ``level``) and both tests for harm.
+
+    Clusters may be of unequal size; each pair counts the same. Clusters without pairs are left out. The t interval is
+    that of `kvassay.stats.robust.clustered_ols` for a lone mean, the sign-flip test runs on the clusters' sums.
+    """
+    of_clusters = {cluster: pairs for cluster, pairs in differences.items() if len(pairs)}
+    response = np.array([pair for pairs in of_clusters.values() for pair in pairs], dtype=float)
+    labels = [cluster for cluster, pairs in of_clusters.items() for _ in pairs]
+    design = np.ones((len(labels), 1))
+    (mean,) = clustered_ols(design, response, labels, response_range=Interval(-1.0, 1.0), level=level)
+    return ClusteredDifference(
+        difference=float(response.mean()) if labels else 0.0,
+        low=mean.low if mean else -1.0,
+        high=mean.high if mean else 1.0,
+        p_harm=mean.p_less if mean else 1.0,
+        sign_flip_p_harm=sign_flip([sum(pairs) for pairs in of_clusters.values()], alternative="less"),
+        df=mean.df if mean else 0.0,
+        clusters=len(of_clusters),
+        pairs=len(labels),
+    )
+
+
+def sign_flip(
+    sums: Sequence[float],
+    *,
+    alternative: Literal["less", "two-sided"] = "two-sided",
+    draws: int = 19_999,
+    seed: int = 0,
+) -> float:
+    """The p-value of the total of one number per cluster, against the totals with each number's sign flipped at random.
+
+    Null: each cluster's number is as likely to be x as −x, independently of the others' signs; so it is if the arms are
+    exchangeable within every cluster, however alike a cluster's pairs are. All patterns of signs are enumerated for up
+    to 14 nonzero numbers; beyond, ``draws`` are drawn (``seed``), and the observed one counts as one more of them, so
+    that the p-value stays valid.
+    Sources: Fisher, The Design of Experiments (1935), section 21; Phipson & Smyth, SAGMB 9 (2010) article 39.
+    """
+    numbers = np.array([number for number in sums if abs(number) > _ROUNDING], dtype=float)
+    exact = len(numbers) <= _ENUMERATED
+    totals = (_all_signs(len(numbers)) if exact else _drawn_signs(len(numbers), draws, seed)) @ numbers
+    total, rounding = numbers.sum(), _ROUNDING * np.abs(numbers).sum()
+    if alternative == "less":
+        as_extreme = int((totals <= total + rounding).sum())
+    else:
+        as_extreme = int((np.abs(totals) >= abs(total) - rounding).sum())
+    return as_extreme / len(totals) if exact else (as_extreme + 1) / (draws + 1)
+
+
+def _all_signs(clusters: int) -> NDArray[np.float64]:
+    """Every pattern of signs, shape (2 ** clusters, clusters)."""
+    patterns = np.arange(2**clusters)[:, None] >> np.arange(clusters)[None, :]
+    return np.asarray(1 - 2 * (patterns & 1), dtype=float)
+
+
+def _drawn_signs(clusters: int, draws: int, seed: int) -> NDArray[np.float64]:
+    return np.asarray(1 - 2 * np.random.default_rng(seed).integers(0, 2, size=(draws, clusters)), dtype=float)
