@@ -56,6 +56,7 @@ def print_report(view: View, console: Console, *, html: Path | None = None) -> N
     write.text(_caption(view), "dim")
     for block in _blocks(view, console.width):
         write.table(block)
+    write.bullets("K, V or the context", _isolation_lines(view))
     write.bullets("How the calls failed", _failure_lines(view))
     write.bullets("What limits this", view.verdict.notes)
     write.bullets("The run", _run_lines(view))
@@ -168,6 +169,12 @@ def _blocks(view: View, width: int) -> list[list[_Column]]:
 
 def _width(columns: Sequence[_Column]) -> int:
     return sum(column.width + _GAP for column in columns) - _GAP
+
+
+def _isolation_lines(view: View) -> Iterator[str]:
+    """Every sentence of a run with one 2×2; of a grid, which has many, the report alone tells them all."""
+    if len(view.verdict.isolation) == 1:
+        yield from view.verdict.isolation[0].sentences
 
 
 def _failure_lines(view: View) -> list[str]:

@@ -19,6 +19,7 @@ Differences: TypeAlias = Mapping[Hashable, Sequence[float]]
 """Cluster → candidate minus reference of each of its pairs: −1 lost, +1 gained, 0 otherwise."""
 
 _ROUNDING = 1e-9  # sums nearer to 0, or totals nearer to each other (as a share of all), are equal
+_BLOCK = 1000  # draws at a time
 _ENUMERATED = 14  # clusters that changed; beyond, the 2¹⁴ and more patterns of signs are sampled
 
 
@@ -80,7 +81,7 @@ def sign_flip(
     """
     numbers = np.array([number for number in sums if abs(number) > _ROUNDING], dtype=float)
     exact = len(numbers) <= _ENUMERATED
-    totals = (_all_signs(len(numbers)) if exact else _drawn_signs(len(numbers), draws, seed)) @ numbers
+    totals = _all_signs(len(numbers)) @ numbers if exact else _drawn_totals(numbers, draws, seed)
     total, rounding = numbers.sum(), _ROUNDING * np.abs(numbers).sum()
     if alternative == "less":
         as_extreme = int((totals <= total + rounding).sum())
@@ -95,5 +96,9 @@ def _all_signs(clusters: int) -> NDArray[np.float64]:
     return np.asarray(1 - 2 * (patterns & 1), dtype=float)
 
 
-def _drawn_signs(clusters: int, draws: int, seed: int) -> NDArray[np.float64]:
-    return np.asarray(1 - 2 * np.random.default_rng(seed).integers(0, 2, size=(draws, clusters)), dtype=float)
+def _drawn_totals(numbers: NDArray[np.float64], draws: int, seed: int) -> NDArray[np.float64]:
+    """The totals under random signs, drawn a block at a time: memory does not grow with the draws."""
+    rng = np.random.default_rng(seed)
+    sizes = [_BLOCK] * (draws // _BLOCK) + [draws % _BLOCK]
+    blocks = (rng.integers(0, 2, size=(size, len(numbers)), dtype=np.int8) for size in sizes)
+    return np.concatenate([(1 - 2 * block) @ numbers for block in blocks])

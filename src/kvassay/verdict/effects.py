@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -79,13 +79,27 @@ def by_arm(outcomes: Outcomes) -> dict[str, dict[tuple[int, str], bool | None]]:
     return trials
 
 
+class Pair(NamedTuple):
+    """One probe at one depth, answered by both arms."""
+
+    place: tuple[int, str]
+    reference_right: bool
+    candidate_right: bool
+
+
+def paired(reference: Trials, candidate: Trials, *, depths: Collection[int]) -> Iterator[Pair]:
+    """The two arms' trials of the same probe at the same depth, infrastructure faults left out."""
+    for place, right in candidate.items():
+        under = reference.get(place)
+        if place[0] in depths and under is not None and right is not None:
+            yield Pair(place, under, right)
+
+
 def pair_up(reference: Trials, candidate: Trials, *, depths: Collection[int]) -> Pairing:
-    """Pair the two arms' trials of the same probe at the same depth."""
-    both = [
-        (reference[place], right) for place, right in candidate.items() if place[0] in depths and place in reference
-    ]
-    pairs = tuple((under, right) for under, right in both if under is not None and right is not None)
-    return Pairing(pairs, dropped=len(both) - len(pairs))
+    """The pairs as outcomes alone, with the number of those that fell to infrastructure faults."""
+    both = sum(place[0] in depths and place in reference for place in candidate)
+    pairs = tuple((pair.reference_right, pair.candidate_right) for pair in paired(reference, candidate, depths=depths))
+    return Pairing(pairs, dropped=both - len(pairs))
 
 
 def state_of(*, worse: bool, within: bool) -> State:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kvassay.assay.records import ArmSpec
+from kvassay.stats.cluster import ClusteredDifference, clustered_difference
 from kvassay.stats.multiplicity import holm
 from kvassay.verdict.controls import NOT_MEASURED, Controls, Measurements, read_controls
-from kvassay.verdict.effects import Effect, Outcomes, State, Trials, by_arm, effect, pair_up, state_of
+from kvassay.verdict.effects import Effect, Outcomes, State, Trials, by_arm, effect, pair_up, paired, state_of
 from kvassay.verdict.headline import headline
+from kvassay.verdict.isolation import Isolation, isolate
 from kvassay.verdict.notes import notes
 from kvassay.verdict.sentences import Finding, sentence
 
 
 @dataclass(frozen=True, slots=True)
 class ArmVerdict:
-    """One arm's verdict: its state over all depths, one sentence with its numbers, the effects behind it."""
+    """One arm's verdict: its state over all depths, one sentence with its numbers, the effects behind it.
+
+    The effects speak of this suite; ``beyond`` is the difference for scenarios like these, clustered by scenario (the
+    same probe at all its depths). No state rests on it.
+    """
 
     arm: str
     state: State
     sentence: str
     overall: Effect
     by_depth: tuple[Effect, ...]
+    beyond: ClusteredDifference
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,7 @@ class Verdict:
     dropped pairs, arms not run); ``arms`` holds the candidates in the run's order, ``control`` is the positive control.
     ``fault`` says why nothing can be relied on (an invalid run, a model that fails by itself), empty where it can.
     ``anytime`` says what the states rest on; ``spared`` how many probes of each arm the stopping rule left out.
+    ``isolation`` tells K, V and the context apart.
     """
 
     headline: str
@@ -41,6 +50,7 @@ class Verdict:
     fault: str = ""
     anytime: bool = False
     spared: Mapping[str, int] = field(default_factory=dict)
+    isolation: tuple[Isolation, ...] = ()
 
     def of(self, arm: str) -> ArmVerdict | None:
         """The verdict on one arm; None for references."""
@@ -86,18 +96,19 @@ def judge(
     return Verdict(
         headline=headline(findings, controls),
         notes=tuple(notes(findings, controls)),
-        arms=tuple(_verdict(finding, arm, controls) for finding, arm in zip(findings, judged, strict=True)),
+        arms=tuple(_verdict(finding, arm, trials, controls) for finding, arm in zip(findings, judged, strict=True)),
         control=_control(trials, control, controls) if control else None,
         fault=controls.fault,
         anytime=anytime,
         spared=measured.spared,
+        isolation=isolate(trials, candidates, controls),
     )
 
 
 def _control(trials: Mapping[str, Trials], spec: ArmSpec, controls: Controls) -> ArmVerdict:
     """The positive control, judged by itself: it is no claim of the run."""
     (arm,) = _settle_all([_measure(trials, spec.label, controls)], controls)
-    return _verdict(_finding(spec, arm, controls), arm, controls)
+    return _verdict(_finding(spec, arm, controls), arm, trials, controls)
 
 
 def _finding(spec: ArmSpec, arm: Measured, controls: Controls) -> Finding:
@@ -105,9 +116,14 @@ def _finding(spec: ArmSpec, arm: Measured, controls: Controls) -> Finding:
     return Finding(spec, arm.overall, tuple(counted))
 
 
-def _verdict(finding: Finding, arm: Measured, controls: Controls) -> ArmVerdict:
-    said = sentence(finding, controls)
-    return ArmVerdict(finding.spec.label, arm.overall.state, said, arm.overall, arm.by_depth)
+def _verdict(finding: Finding, arm: Measured, trials: Mapping[str, Trials], controls: Controls) -> ArmVerdict:
+    label = finding.spec.label
+    differences: defaultdict[Hashable, list[float]] = defaultdict(list)
+    own, other = trials.get(controls.reference, {}), trials.get(label, {})
+    for (_, probe), before, now in paired(own, other, depths=controls.depths):
+        differences[probe].append(now - before)
+    beyond = clustered_difference(differences, level=1 - 2 * controls.alpha)
+    return ArmVerdict(label, arm.overall.state, sentence(finding, controls), arm.overall, arm.by_depth, beyond)
 
 
 class Measured(NamedTuple):

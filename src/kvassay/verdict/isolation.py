@@ -1,0 +1,117 @@
+"""The isolation: what K costs, what V costs, what only both cost, and whether any of it grows with the context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kvassay.assay.records import ArmSpec
+from kvassay.stats.factorial import Factorial, FactorialEffect, Observation, Term, factorial
+from kvassay.verdict.controls import Controls
+from kvassay.verdict.effects import Trials
+from kvassay.verdict.sentences import listed
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """One 2×2 of arms, as far as it was run: ``k`` and ``v`` are the types against the reference's, None for a half
+    that was not varied; ``arms`` the candidates in it. ``sentences`` say in words what ``found`` holds in numbers.
+    ``stopped_early`` marks arms whose number of probes depended on their answers: their intervals are approximate.
+    """
+
+    k: str | None
+    v: str | None
+    rotation: bool
+    arms: tuple[str, ...]
+    found: Factorial
+    sentences: tuple[str, ...]
+    stopped_early: bool
+
+
+class _Square(NamedTuple):
+    k: str | None
+    v: str | None
+    rotation: bool
+    cells: tuple[tuple[ArmSpec, bool, bool], ...]  # arm, K varied, V varied
+
+
+def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], controls: Controls) -> tuple[Isolation, ...]:
+    """The isolations that a run's candidates allow: one for each pair that changes both halves, and one for what was
+    only run alone. Clusters are scenarios: the same probe at all its depths.
+    """
+    squares = _squares(candidates, controls)
+    found = ((square, factorial(list(_observations(trials, square, controls)))) for square in squares)
+    return tuple(
+        Isolation(
+            k=square.k,
+            v=square.v,
+            rotation=square.rotation,
+            arms=tuple(spec.label for spec, _, _ in square.cells),
+            found=effects,
+            sentences=tuple(_sentences(square, effects, controls)),
+            stopped_early=any(controls.measured.spared.get(spec.label) for spec, _, _ in square.cells),
+        )
+        for square, effects in found
+        if effects.effects
+    )
+
+
+def _squares(candidates: Sequence[ArmSpec], controls: Controls) -> Iterator[_Square]:
+    for rotation in dict.fromkeys(spec.rotation for spec in candidates):
+        arms = {(spec.k, spec.v): spec for spec in candidates if spec.rotation is rotation}
+        k_ref, v_ref = controls.reference_types
+        joint = [pair for pair in arms if pair[0] != k_ref and pair[1] != v_ref]
+        k_alone = [k for k, v in arms if v == v_ref and k not in {pair[0] for pair in joint}]
+        v_alone = [v for k, v in arms if k == k_ref and v not in {pair[1] for pair in joint}]
+        rest = [(k, k if k in v_alone else v_ref) for k in k_alone]
+        rest += [(k_ref, v) for v in v_alone if v not in k_alone]
+        for k, v in (*joint, *rest):
+            varied = {(k, v_ref): (True, False), (k_ref, v): (False, True), (k, v): (k != k_ref, v != v_ref)}
+            cells = tuple((arms[pair], *halves) for pair, halves in varied.items() if pair in arms)
+            yield _Square(k if k != k_ref else None, v if v != v_ref else None, rotation, cells)
+
+
+def _observations(trials: Mapping[str, Trials], square: _Square, controls: Controls) -> Iterator[Observation]:
+    """The reference's trials and the candidates', at the judged depths, infrastructure faults left out."""
+    cells = [(controls.reference, False, False), *((spec.label, k, v) for spec, k, v in square.cells)]
+    for arm, k, v in cells:
+        for (depth, probe), right in trials.get(arm, {}).items():
+            if right is not None and depth in controls.depths:
+                yield Observation(k, v, depth, probe, right)
+
+
+def _sentences(square: _Square, found: Factorial, controls: Controls) -> Iterator[str]:
+    costs = [f"{_half(term, square)} {_points(effect)}" for term in (Term.K, Term.V) if (effect := found.of(term))]
+    if costs:
+        together = found.of(Term.K_V)
+        extra = f"; both together {_points(together)} beyond the sum" if together else ""
+        yield f"{listed(costs)} points of right calls against {controls.reference}{extra}."
+    grown = [(_half(term, square), effect) for term, effect in _with_depth(found)]
+    for half, effect in grown:
+        yield f"Per doubling of the context {half} changes by {_points(effect)} points: {_growth(effect)}."
+    if alone := found.of(Term.DEPTH):
+        yield f"Length alone changes {controls.reference} by {_points(alone)} points per doubling."
+
+
+def _with_depth(found: Factorial) -> Iterator[tuple[Term, FactorialEffect]]:
+    for half, term in ((Term.K, Term.K_DEPTH), (Term.V, Term.V_DEPTH)):
+        if effect := found.of(term):
+            yield half, effect
+
+
+def _growth(effect: FactorialEffect) -> str:
+    """What the interval says of "the damage grows with the context"."""
+    if effect.high < 0:
+        return "the damage grows with the context"
+    return "it shrinks with the context" if effect.low > 0 else "that it grows with the context is not shown"
+
+
+def _half(term: Term, square: _Square) -> str:
+    name = square.k if term is Term.K else square.v
+    return f"{term} at {name}" + ("" if square.rotation else " without rotation")
+
+
+def _points(effect: FactorialEffect) -> str:
+    low, value, high = (f"{100 * number:+.1f}".replace("-", "−") for number in (effect.low, effect.effect, effect.high))
+    return f"{value} ({low} … {high})"

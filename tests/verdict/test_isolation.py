@@ -1,0 +1,80 @@
+"""The isolation in words: K, V, both, and whether the damage grows with the context."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvassay.stats.factorial import Term
+from kvassay.verdict import Verdict
+from verdict.synthetic_outcomes import REFERENCE, SAME, Arms, Flips, judged
+
+DEPTHS = {2048: 58, 8192: 58, 32768: 58}
+
+
+def of(arms: Arms, right: dict[int, int] | None = None) -> Verdict:
+    return judged(right or DEPTHS, arms)
+
+
+def test_a_break_of_k_alone_is_laid_on_k() -> None:
+    """All of the damage is K's, none V's, and nothing is left for both together."""
+    loss = Flips(lost=57)
+    (found,) = of({"q4_0/f16": loss, "f16/q4_0": SAME, "q4_0/q4_0": loss}).isolation
+    assert (found.k, found.v, found.arms) == ("q4_0", "q4_0", ("q4_0/f16", "f16/q4_0", "q4_0/q4_0"))
+    effects = {effect.term: effect.effect for effect in found.found.effects}
+    assert effects[Term.K] == pytest.approx(-0.95)
+    assert effects[Term.V] == pytest.approx(0, abs=1e-9)
+    assert effects[Term.K_V] == pytest.approx(0, abs=1e-9)
+    first, *rest = found.sentences
+    assert first.startswith("K at q4_0 −95.0 (")
+    assert "V at q4_0 +0.0 (" in first
+    assert f"points of right calls against {REFERENCE}; both together +0.0 (" in first
+    assert [line for line in rest if "grows with the context" in line and "not shown" not in line] == []
+
+
+def test_damage_that_grows_is_said_of_the_half_that_does_it() -> None:
+    """The claim under test is the interaction of K with depth; V stays out of it."""
+    growing = {2048: Flips(), 8192: Flips(lost=15), 32768: Flips(lost=40)}
+    (found,) = of({"q4_0/f16": growing, "f16/q4_0": SAME}).isolation
+    (k,) = [line for line in found.sentences if line.startswith("Per doubling of the context K at q4_0 changes by −")]
+    assert k.endswith("points: the damage grows with the context.")
+    (v,) = [line for line in found.sentences if "context V at q4_0 changes" in line]
+    assert v.endswith("that it grows with the context is not shown.")
+
+
+def test_a_depth_that_hurts_the_reference_too_is_no_damage_of_the_cache() -> None:
+    """Length alone is told apart: the reference falls with depth, the difference between the arms does not."""
+    (found,) = of({"q4_0/f16": SAME}, {2048: 58, 8192: 50, 32768: 42}).isolation
+    assert found.v is None
+    (length,) = [line for line in found.sentences if line.startswith("Length alone changes f16/f16 by −")]
+    assert "points per doubling" in length
+    (grown,) = [line for line in found.sentences if line.startswith("Per doubling")]
+    assert grown.endswith("is not shown.")
+
+
+def test_one_depth_says_nothing_of_growth() -> None:
+    """Then no sentence speaks of doublings."""
+    (found,) = judged(58, {"q4_0/f16": Flips(lost=20), "f16/q4_0": SAME}).isolation
+    assert not any("doubling" in line for line in found.sentences)
+
+
+def test_a_grid_gives_a_square_for_each_joint_pair() -> None:
+    """Every pair that changes both halves with its two halves alone; halves run alone make one of their own."""
+    grid = {f"{k}/{v}": SAME for k in ("f16", "q8_0", "q4_0") for v in ("f16", "q4_0") if (k, v) != ("f16", "f16")}
+    found = of({**grid, "q5_0/f16": SAME}).isolation
+    assert [(one.k, one.v) for one in found] == [("q8_0", "q4_0"), ("q4_0", "q4_0"), ("q5_0", None)]
+
+
+def test_rotation_is_kept_apart() -> None:
+    """A pair without rotation makes a square of its own, named so."""
+    found = of({"q4_0/f16": Flips(lost=50), "q4_0/f16 norot": Flips(lost=58)}).isolation
+    assert [one.rotation for one in found] == [True, False]
+    assert found[1].sentences[0].startswith("K at q4_0 without rotation −96.7 (")
+
+
+def test_beyond_the_suite_the_same_probe_counts_once() -> None:
+    """Three depths of 60 probes are 60 scenarios, not 180."""
+    (arm,) = of({"q4_0/f16": Flips(lost=6)}).arms
+    assert arm.beyond.clusters == 60
+    assert arm.beyond.pairs == 180
+    assert arm.beyond.difference == pytest.approx(-0.1)
+    assert arm.beyond.low < -0.1 < arm.beyond.high
