@@ -67,7 +67,7 @@ def sign_flip(
     sums: Sequence[float],
     *,
     alternative: Literal["less", "two-sided"] = "two-sided",
-    draws: int = 19_999,
+    draws: int = 9_999,
     seed: int = 0,
 ) -> float:
     """The p-value of the total of one number per cluster, against the totals with each number's sign flipped at random.
@@ -96,4 +96,6 @@ def _all_signs(clusters: int) -> NDArray[np.float64]:
 
 
 def _drawn_signs(clusters: int, draws: int, seed: int) -> NDArray[np.float64]:
-    return np.asarray(1 - 2 * np.random.default_rng(seed).integers(0, 2, size=(draws, clusters)), dtype=float)
+    return np.asarray(
+        1 - 2 * np.random.default_rng(seed).integers(0, 2, size=(draws, clusters), dtype=np.int8), dtype=float
+    )
