@@ -8,11 +8,12 @@ from math import comb, inf
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kvassay.stats.eprocess import (
+    anytime_interval,
     gain_e_value,
     harm_e_value,
     harm_log_e_values,
@@ -137,6 +138,48 @@ def test_no_data_are_no_evidence(margin: float) -> None:
     """Without pairs every e-value is 1."""
     assert harm_e_value(0, 0) == gain_e_value(0, 0) == pytest.approx(1.0, rel=1e-15)
     assert within_margin_e_value(0, 0, 0, margin=margin) == pytest.approx(1.0, rel=1e-12)
+
+
+# --------------------------------------------------------------------------- the interval
+
+
+@given(lost=st.integers(0, 60), gained=st.integers(0, 60), kept=counts, margin=margins)
+@settings(deadline=None)
+def test_the_interval_says_what_the_margin_says(lost: int, gained: int, kept: int, margin: float) -> None:
+    """Its lower end at two-sided 90 % lies above −margin exactly if the e-value reaches 20."""
+    pairs = lost + gained + kept
+    log_e = within_margin_log_e_values(lost, gained, pairs, margin=margin)
+    assume(abs(log_e - np.log(20)) > 1e-6)
+    assert (anytime_interval(lost, gained, pairs, level=0.9).low > -margin) == (log_e > np.log(20))
+
+
+@given(lost=counts, gained=counts, kept=counts, level=st.sampled_from([0.8, 0.9, 0.95, 0.99]))
+@settings(deadline=None)
+def test_the_interval_is_symmetric_and_ordered(lost: int, gained: int, kept: int, level: float) -> None:
+    """Swapping lost and gained negates it to the last digit; the estimate lies inside, all within ±1."""
+    pairs = lost + gained + kept
+    low, high = anytime_interval(lost, gained, pairs, level=level)
+    assert anytime_interval(gained, lost, pairs, level=level) == (-high, -low)
+    estimate = (gained - lost) / pairs if pairs else 0.0
+    assert -1 <= low <= estimate <= high <= 1
+
+
+def test_the_interval_of_extremes() -> None:
+    """Nothing seen says nothing; all lost begins at −1; 79 clean pairs exclude a loss of 5 points, 78 do not."""
+    assert anytime_interval(0, 0, 0) == (-1.0, 1.0)
+    assert anytime_interval(30, 0, 30).low == -1.0
+    assert anytime_interval(30, 0, 30).high < 0
+    assert anytime_interval(0, 0, 79, level=0.9).low > -0.05 > anytime_interval(0, 0, 78, level=0.9).low
+
+
+@pytest.mark.parametrize(("lost_rate", "gained_rate"), [(0.08, 0.02), (0.3, 0.25), (0.01, 0.0)])
+def test_the_interval_seldom_ever_leaves_the_truth_out(lost_rate: float, gained_rate: float) -> None:
+    """Looked at after each of 150 pairs, at most 5 % of 1,500 seeded runs ever have the truth outside at 95 %."""
+    lost, gained = running_counts(np.tile([lost_rate, gained_rate], (1_500, 150, 1)))
+    pairs, loss = np.arange(1, 151), lost_rate - gained_rate
+    above = within_margin_log_e_values(lost, gained, pairs, margin=loss)
+    below = within_margin_log_e_values(gained, lost, pairs, margin=-loss)
+    assert (np.maximum(above, below).max(axis=1) >= np.log(40)).mean() <= 0.05
 
 
 # --------------------------------------------------------------------------- type I, looked at after every pair

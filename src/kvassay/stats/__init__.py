@@ -1,1 +1,1 @@
-"""Pure statistics of pairs: intervals, exact tests, multiplicity, power. Nothing here knows arms or depths."""
+"""Pure statistics: pairs, e-processes, clusters, the 2×2 by depth, multiplicity, power. Nothing here knows a run."""

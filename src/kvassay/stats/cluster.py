@@ -68,7 +68,7 @@ def sign_flip(
     sums: Sequence[float],
     *,
     alternative: Literal["less", "two-sided"] = "two-sided",
-    draws: int = 19_999,
+    draws: int = 9_999,
     seed: int = 0,
 ) -> float:
     """The p-value of the total of one number per cluster, against the totals with each number's sign flipped at random.

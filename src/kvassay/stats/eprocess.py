@@ -1,4 +1,4 @@
-"""Anytime-valid evidence on pairs: e-processes for harm, for gain, and for a loss within the margin.
+"""Anytime-valid evidence on pairs: e-processes for harm, for gain, for a loss within the margin, and their interval.
 
 An e-value of 20 is evidence at α = .05, and may be looked at after every pair: under the null the chance that an
 e-process *ever* reaches 1/α is at most α (Ville, Étude critique de la notion de collectif, 1939). Counts are as in
@@ -28,7 +28,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 from scipy.special import betaincc, betaln, roots_jacobi
+
+from kvassay.stats.binomial import Interval
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +72,34 @@ def within_margin_e_value(lost: int, gained: int, pairs: int, *, margin: float) 
     return _as_e_value(within_margin_log_e_values(lost, gained, pairs, margin=margin))
 
 
+def anytime_interval(lost: int, gained: int, pairs: int, *, level: float = 0.95) -> Interval:
+    """Two-sided confidence sequence for the paired difference (candidate minus reference); no pairs give (−1, 1).
+
+    The chance that it *ever* leaves out the true difference, looked at after every pair, is at most 1 − ``level``. Its
+    ends are the differences that `within_margin_e_value` and its mirror image don't refute, so that the lower end
+    at level 1 − 2α lies above −margin exactly if that e-value is above 1/α.
+    Source: Waudby-Smith & Ramdas, JRSS B 86 (2024) 1-27, section 4: confidence sequences by inverting bets.
+    """
+    # The upper end is the lower end of the mirrored table, so that symmetry holds to the last digit.
+    needed = log(2 / (1 - level))
+    return Interval(_anytime_low(lost, gained, pairs, needed), -_anytime_low(gained, lost, pairs, needed))
+
+
+def _anytime_low(lost: int, gained: int, pairs: int, needed: float) -> float:
+    """The e-value rises with the margin, through the whole of (−1, 1), unless every pair was lost."""
+    if lost == pairs:
+        return -1.0
+    lowest, highest = -1 + 1e-12, 1 - 1e-12
+    return -float(
+        brentq(
+            lambda margin: float(within_margin_log_e_values(lost, gained, pairs, margin=margin)) - needed,
+            lowest,
+            highest,
+            xtol=1e-12,
+        )
+    )
+
+
 def _as_e_value(log_e: Floats) -> float:
     return exp(min(float(log_e), _LARGEST_LOG))
 
@@ -100,7 +131,10 @@ def _sum_of_terms(lost: Floats, gained: Floats) -> Floats:
 
 
 def within_margin_log_e_values(lost: ArrayLike, gained: ArrayLike, pairs: ArrayLike, *, margin: float) -> Floats:
-    """The logarithm of `within_margin_e_value`, over arrays; the counts may be expected ones (fractions)."""
+    """The logarithm of `within_margin_e_value`, over arrays; the counts may be expected ones (fractions).
+
+    Valid for every margin strictly between −1 and 1; a negative one asks for a gain of at least that much.
+    """
     lost, gained, pairs = (np.asarray(counts, dtype=float)[..., None] for counts in (lost, gained, pairs))
     bets = _margin_bets(margin)
     growth = lost * bets.log_if_lost + gained * bets.log_if_gained + (pairs - lost - gained) * bets.log_if_kept
@@ -120,9 +154,13 @@ class _Bets(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _margin_bets(margin: float) -> _Bets:
-    node, weight = roots_jacobi(64, 0.5, 2.0)  # on (−1, 1), weight (1 − x)^½ (1 + x)²: Beta(3, 3/2)
-    share = (1 + node) / 2
+    share, log_weight = _beta_points()
     stake = share / (1 - margin)
-    return _Bets(
-        np.log(weight / weight.sum()), np.log1p(-share), np.log1p(stake * margin), np.log1p(stake * (1 + margin))
-    )
+    return _Bets(log_weight, np.log1p(-share), np.log1p(stake * margin), np.log1p(stake * (1 + margin)))
+
+
+@lru_cache(maxsize=1)
+def _beta_points() -> tuple[Floats, Floats]:
+    """64 points of (0, 1) and the logarithms of their weights, which add up to 1: Beta(3, 3/2)."""
+    node, weight = roots_jacobi(64, 0.5, 2.0)  # on (−1, 1), weight (1 − x)^½ (1 + x)²
+    return (1 + node) / 2, np.log(weight / weight.sum())

@@ -15,6 +15,7 @@ from kvassay.stats.binomial import Interval
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-9  # what is smaller, on the scale of the responses, is zero that rounding has missed
+_ALIASED = 1e-6  # how far a column may be from identified by rounding alone; truly aliased ones are off by some tenths
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,12 @@ def clustered_ols(
     Where no cluster departs from the fit a t interval would be a point. Then, from n clusters that agree, a share s of
     deviating ones is excluded if (1 − s)ⁿ < (1 − level) / 2, and at worst those lie at the end of ``response_range``.
     """
-    bread = np.asarray(np.linalg.pinv(design.T @ design, hermitian=True), dtype=float)
+    bread = np.asarray(np.linalg.pinv(design.T @ design, rcond=1e-10, hermitian=True), dtype=float)
     weights = bread @ design.T
     coefficients = weights @ response
     residuals = response - design @ coefficients
     parts = [_part(design[rows], residuals[rows], bread) for rows in _groups(clusters)]
-    aliased = np.abs(np.eye(design.shape[1]) - weights @ design).max(axis=1, initial=0.0) > _ROUNDING
+    aliased = np.abs(np.eye(design.shape[1]) - weights @ design).max(axis=1, initial=0.0) > _ALIASED
     estimates: list[Estimate | None] = []
     for column, value in enumerate(coefficients.tolist()):
         variance = None if aliased[column] else _variance(column, parts, bread, plain=(weights[column] ** 2).sum())

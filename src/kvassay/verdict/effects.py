@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from kvassay.stats.eprocess import harm_e_value, within_margin_e_value
+from kvassay.stats.eprocess import anytime_interval, harm_e_value, within_margin_e_value
 from kvassay.stats.paired import mcnemar_harm, tango_interval
 
 Outcomes: TypeAlias = Mapping[tuple[str, int, str], bool | None]
@@ -40,8 +40,8 @@ class Effect:
     """A paired difference, candidate minus reference, as proportions (−1 … 1) over ``pairs`` probes.
 
     ``lost`` pairs are right under the reference only, ``gained`` under the candidate only. ``low``/``high`` bound the
-    difference at the run's level; ``p_value`` is the exact one-sided McNemar test for harm: both hold for a number of
-    pairs fixed beforehand. ``harm_e`` and ``within_e`` are anytime-valid e-values, against "no harm" and against "a
+    difference at the run's level, at any time or for a number of pairs fixed beforehand, as the run's rule has it;
+    ``p_value`` is the exact one-sided McNemar test for harm, for a fixed number. ``harm_e`` and ``within_e`` are anytime-valid e-values, against "no harm" and against "a
     loss of the margin or more". ``harm_p`` is the p-value that the run's own rule decides by. ``dropped`` pairs fell
     to infrastructure faults. ``depth`` None means all depths together.
     """
@@ -128,7 +128,7 @@ def effect(
     """
     cells = Counter(pairs)
     lost, gained, kept = cells[True, False], cells[False, True], cells[True, True]
-    interval = tango_interval(lost, gained, len(pairs), level=1 - 2 * alpha)
+    interval = (anytime_interval if anytime else tango_interval)(lost, gained, len(pairs), level=1 - 2 * alpha)
     p_value, harm_e = mcnemar_harm(lost, gained), harm_e_value(lost, gained)
     within_e = within_margin_e_value(lost, gained, len(pairs), margin=margin)
     harm_p = min(1.0, 1 / harm_e) if anytime else p_value
