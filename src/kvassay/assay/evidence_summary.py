@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from statistics import median_low
 from typing import NamedTuple
 
@@ -31,7 +32,8 @@ ENOUGH = 20
 class RoleCell:
     """An arm's compared positions of one role (None: all roles) at one depth (None: all depths).
 
-    ``kl_low`` and ``kl_high`` are means per position, in nats; ``median_rank`` is that of the reference's token under
+    ``kl_low`` and ``kl_high`` are means per position, in nats, ``kl_high`` None where nothing bounds it (no floor was
+    measured); ``median_rank`` is that of the reference's token under
     the arm, None where it lies beyond the top N. ``flip_low`` and ``flip_high`` are the Wilson interval of the share
     of flips at 95 %; positions of one answer are not independent, so that it is too narrow rather than too wide.
     """
@@ -43,7 +45,7 @@ class RoleCell:
     flip_low: float
     flip_high: float
     kl_low: float
-    kl_high: float
+    kl_high: float | None
     median_rank: int | None
 
     @property
@@ -109,7 +111,7 @@ class _Tally:
         self.flips += row.flip
         self.kl_low += row.kl_low
         self.kl_high += row.kl_high
-        self.ranks[float("inf") if row.rank is None else row.rank] += 1
+        self.ranks[inf if row.rank is None else row.rank] += 1
 
 
 @dataclass(slots=True)
@@ -176,8 +178,8 @@ def _cell(place: _Place, tally: _Tally) -> RoleCell:
         flip_low=interval.low,
         flip_high=interval.high,
         kl_low=tally.kl_low / tally.positions,
-        kl_high=tally.kl_high / tally.positions,
-        median_rank=None if rank == float("inf") else int(rank),
+        kl_high=tally.kl_high / tally.positions if isfinite(tally.kl_high) else None,
+        median_rank=None if rank == inf else int(rank),
     )
 
 
@@ -203,7 +205,7 @@ def _what_breaks_first(arm: str, cells: Sequence[RoleCell], firsts: Sequence[Fir
     if not whole.flips:
         return (
             f"{arm} would have said every one of the reference's {whole.positions:,} tokens "
-            f"(mean KL {_nats(whole)} nats)."
+            f"(mean KL {nats(whole)} nats)."
         )
     told = [cell for cell in by_role if cell.positions >= ENOUGH]
     if not told:
@@ -265,5 +267,6 @@ def _of(flips: int, positions: int) -> str:
     return f"{flips:,} of {positions:,} positions ({100 * flips / positions:.1f} %)"
 
 
-def _nats(cell: RoleCell) -> str:
-    return f"{cell.kl_low:.2g} to {cell.kl_high:.2g}"
+def nats(cell: RoleCell) -> str:
+    """A cell's mean divergence: ``0.0012 to 0.0031``, or ``at least 0.0012`` where nothing bounds it above."""
+    return f"at least {cell.kl_low:.2g}" if cell.kl_high is None else f"{cell.kl_low:.2g} to {cell.kl_high:.2g}"
