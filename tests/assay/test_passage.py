@@ -10,7 +10,6 @@ from kvassay.assay.follow import NO_WORK
 from kvassay.assay.passage import (
     PASSAGE,
     PassageScore,
-    measure_floor,
     perplexity,
     perplexity_ratio,
     score_passage,
@@ -60,20 +59,10 @@ def test_a_model_that_knows_nothing_is_bounded_by_what_its_lists_leave() -> None
     assert exp(29) < bounds.high <= exp(30)  # a quote is listed beside "!"
 
 
-def test_without_log_probabilities_there_is_neither_score_nor_floor() -> None:
+def test_without_log_probabilities_there_is_no_score() -> None:
     with boot(PASSAGE, log_probs=False) as silent:
         assert set(score_passage(silent, floor_logprob=-30, top_n=3).tokens) == {None}
-        assert measure_floor(silent) is None
     assert perplexity([None]) == (1.0, inf)
-
-
-def test_the_floor_lies_below_everything_seen() -> None:
-    with Scripted(["ab"]).open(Arm(KVConfig("f16", "f16")), context_tokens=4000) as small:
-        floor = measure_floor(small, top_n=5)
-    assert floor is not None
-    assert floor.positions == 2
-    assert floor.logprob < -4 - 4
-    assert floor.excess == pytest.approx(max(0, exp(-0.05) + sum(exp(-4 - n) for n in range(1, 5)) - 1))
 
 
 def test_the_ratio_compares_what_both_list_and_bounds_the_rest() -> None:

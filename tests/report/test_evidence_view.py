@@ -9,8 +9,9 @@ from math import inf
 from pydantic import TypeAdapter
 
 from kvassay.assay.evidence import Row, TrialEvidence
+from kvassay.assay.floor import Floor
 from kvassay.assay.follow import NO_WORK
-from kvassay.assay.passage import Floor, PassageScore
+from kvassay.assay.passage import PassageScore
 from kvassay.dialect.canvas import TokenRole
 from kvassay.report.evidence_view import Calls, EvidenceView, build_evidence, evidence_columns, evidence_lines
 from kvassay.report.html import _environment

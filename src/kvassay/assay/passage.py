@@ -1,4 +1,4 @@
-"""The perplexity of a short text of ours under each arm, and how rare a token can be under it."""
+"""The perplexity of a short text of ours under each arm: what tool calls are set beside."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from math import exp
 
-from kvassay.assay.follow import NO_WORK, add, follow
-from kvassay.backend.base import Boot, Sampling
+from kvassay.assay.follow import follow
+from kvassay.backend.base import Boot
 from kvassay.stats.divergence import Bounds, logprob_bounds
 from kvassay.types import Timings
 
@@ -18,24 +18,7 @@ PASSAGE = files("kvassay.assay").joinpath("passage.txt").read_text("utf-8")
 TOP_N = 512
 """Of the alternatives that are asked for at each token: text is far less certain than a call."""
 
-WHOLE_VOCABULARY = 1 << 24
-"""More tokens than any vocabulary has: llama.cpp then lists them all."""
-
 _LEAD = 16  # tokens in front of the first scored one
-_ROOM = 25.0
-
-
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """How rare a token can be under an arm: the least log-probability (nats) seen over whole vocabularies, less some
-    room. ``excess`` is by how much those vocabularies' probabilities add up to more than 1: llama.cpp sums them in
-    32-bit floats, so that no divergence below it means anything. ``timings`` are of the requests made.
-    """
-
-    logprob: float
-    excess: float
-    positions: int
-    timings: Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +46,8 @@ class PerplexityRatio:
 
 
 def score_passage(boot: Boot, *, floor_logprob: float, top_n: int = TOP_N, text: str = PASSAGE) -> PassageScore:
-    """Score a text token by token. It takes the place of what stands in the server's prompt cache: ask before the
-    climb, or after it. Raises what the boot raises.
+    """Score a text token by token. It takes the place of what stands in the server's prompt cache: ask after the climb.
+    Raises what the boot raises.
     """
     tokens = boot.tokenize(text)
     path = tokens[_LEAD:]
@@ -74,24 +57,6 @@ def score_passage(boot: Boot, *, floor_logprob: float, top_n: int = TOP_N, text:
         for token, position in zip(path, followed.positions, strict=True)
     )
     return PassageScore(scored, followed.requests, followed.timings)
-
-
-def measure_floor(boot: Boot, *, top_n: int = WHOLE_VOCABULARY, text: str = PASSAGE) -> Floor | None:
-    """Read the whole vocabulary's log-probabilities behind half of a text and behind all of it; None where the back
-    end shows none. Like ``score_passage``, it takes the place of the prompt cache.
-
-    The least of them varies by some 25 nats with the position (docs/design/evidence.md): that much room is left.
-    """
-    tokens = boot.tokenize(text)
-    least, excess, timings, positions = 0.0, 0.0, NO_WORK, 0
-    for end in (len(tokens) // 2, len(tokens)):
-        answer = boot.complete(tokens[:end], Sampling(max_tokens=1, top_n=top_n))
-        timings = add(timings, answer.timings)
-        for position in answer.positions[:1]:
-            logprobs = [logprob for _, logprob in position.top]
-            least, excess = min(least, *logprobs), max(excess, sum(map(exp, logprobs)) - 1)
-            positions += 1
-    return Floor(least - _ROOM, excess, positions, timings) if positions else None
 
 
 def perplexity(scores: Sequence[Bounds | None]) -> Bounds:

@@ -16,7 +16,8 @@ from kvassay.assay.evidence_summary import (
     perplexity_sentence,
     summarise,
 )
-from kvassay.assay.passage import Floor, PassageScore, PerplexityRatio, perplexity_ratio
+from kvassay.assay.floor import Floor
+from kvassay.assay.passage import PassageScore, PerplexityRatio, perplexity_ratio
 from kvassay.dialect.canvas import TokenRole
 
 
