@@ -132,6 +132,18 @@ def test_probabilities_that_underflow_do_no_harm() -> None:
     assert 0 < low <= high
 
 
+lists = st.dictionaries(st.integers(0, 6), st.floats(-3.5e38, 0.001), max_size=5).map(lambda found: list(found.items()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(lists, lists, st.floats(-200, 0) | st.just(-inf))
+def test_whatever_a_server_reports_has_bounds(
+    p: list[tuple[int, float]], q: list[tuple[int, float]], floor: float
+) -> None:
+    low, high = kl_bounds(p, q, floor_logprob=floor)
+    assert 0 <= low <= high
+
+
 @settings(max_examples=100, deadline=None)
 @given(seeds, st.integers(2, 50), st.floats(0, 5), st.floats(0, 5))
 def test_exact_kl_agrees_with_scipy_whatever_the_logits_offset(

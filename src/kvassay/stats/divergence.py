@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log
+from sys import float_info
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ def kl_bounds(reference: Top, candidate: Top, *, floor_logprob: float) -> Bounds
     log-probability of any token; P's unlisted mass may all lie on such tokens, each with P's cap:
     Σ_common p ln(p/q) + Σ_only-P p (ln p − floor) + rest_P (ln cap_P − floor).
 
-    Two empty lists bound nothing: (0, ∞).
+    An empty list bounds nothing: (0, ∞).
     """
     if not reference or not candidate:
         return Bounds(0.0, inf)
@@ -100,8 +101,8 @@ def _unlisted(top: Top) -> float:
 
 
 def _cap(top: Top) -> float:
-    """What an unlisted token can have at most."""
-    return exp(min(logprob for _, logprob in top))
+    """What an unlisted token can have at most; never 0, which llama.cpp's list may say of what underflows."""
+    return max(exp(min(logprob for _, logprob in top)), float_info.min)
 
 
 @dataclass(frozen=True, slots=True)
