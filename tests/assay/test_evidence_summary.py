@@ -7,13 +7,17 @@ from math import exp
 
 import pytest
 
-from kvassay.assay.evidence import Row, TrialEvidence
+from assay.test_follow import ANSWER, PROMPT, boot_of
+from kvassay.assay.evidence import Row, TrialEvidence, compare, roles_in
 from kvassay.assay.evidence_summary import ArmEvidence, did_not_engage, perplexity_sentence, summarise
+from kvassay.assay.follow import follow, said
 from kvassay.assay.passage import PerplexityRatio
+from kvassay.backend.base import Sampling
 from kvassay.dialect.canvas import TokenRole
 from kvassay.types import Channel, TrialKey
 
 ARM = "q4_0/f16"
+SAMPLING = Sampling(max_tokens=99, top_n=3)
 
 
 def row(
@@ -81,6 +85,28 @@ def test_the_first_flip_of_an_answer_has_its_token_and_its_role() -> None:
     assert (first.answers, first.flipped, first.median_index) == (3, 2, 2)
     assert first.roles == {TokenRole.TOOL: 1, TokenRole.STRING: 1}
     assert arm.first(8192) is None
+
+
+def test_a_boot_that_spoils_the_tools_name_is_found_out_from_its_answers() -> None:
+    """The whole way: the reference's answer, the candidate followed along it, rows, table, sentence."""
+    call = f"<tool_call>{ANSWER}</tool_call>"
+    with boot_of(call) as reference:
+        prompt, path = reference.tokenize(PROMPT), said(reference.complete(reference.tokenize(PROMPT), SAMPLING))
+    name = next(n for n, position in enumerate(path.positions) if position.text == "read")
+    with boot_of(call, range(name, name + 3)) as boot:
+        known = said(boot.complete(prompt, SAMPLING))
+        followed = follow(boot, prompt, path.tokens, top_n=3, known=known)
+    roles = roles_in(path, {"read_file": {}})
+    evidence = [
+        compare(path, followed, key=TrialKey(ARM, 2048, str(n), Channel.RAW), roles=roles, floor_logprob=-30)
+        for n in range(10)
+    ]
+    arm = told(*evidence)
+    tool, rest = arm.cell(2048, TokenRole.TOOL), arm.cell(2048, TokenRole.STRING)
+    assert tool
+    assert rest
+    assert (tool.flips, tool.positions, rest.flips) == (30, 30, 0)
+    assert arm.sentence.startswith("With q4_0/f16 the tool name breaks first: it flips at 30 of 30 positions")
 
 
 def test_arms_come_in_order_and_one_without_evidence_says_so() -> None:
