@@ -18,7 +18,7 @@ MARKERS = ("<think>", "</think>", "[THINK]", "[/THINK]")
 _OPEN = re.compile(r"<think>|\[THINK\]")
 _CLOSE = re.compile(r"</think>|\[/THINK\]")
 _CLOSE_OF = {"<think>": "</think>", "[THINK]": "[/THINK]"}
-_END_OF_TURN = (
+END_OF_TURN = (
     "<|im_end|>",
     "<|endoftext|>",
     "<|eot_id|>",
@@ -72,7 +72,7 @@ def without_end_of_turn(text: str) -> str:
     while True:
         while end and text[end - 1].isspace():
             end -= 1
-        tail = next((token for token in _END_OF_TURN if text.endswith(token, 0, end)), None)
+        tail = next((token for token in END_OF_TURN if text.endswith(token, 0, end)), None)
         if tail is None:
             return text[:end]
         end -= len(tail)

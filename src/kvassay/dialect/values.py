@@ -75,10 +75,11 @@ def _types(schema: JsonValue, root: JsonObject, hops: int) -> Iterator[str]:
         for value in [*(values if isinstance(values, list) else ()), *([schema["const"]] if "const" in schema else ())]:
             yield from _names(value)
     if isinstance(schema.get("$ref"), str):
-        yield from _types(_resolve(str(schema["$ref"]), root), root, hops - 1)
+        yield from _types(resolve(str(schema["$ref"]), root), root, hops - 1)
 
 
-def _resolve(reference: str, root: JsonObject) -> JsonValue:
+def resolve(reference: str, root: JsonObject) -> JsonValue:
+    """What a local ``$ref`` points to; None where there is nothing."""
     node: JsonValue = root
     for step in reference.removeprefix("#/").split("/"):
         node = node.get(step) if isinstance(node, dict) else None

@@ -1,0 +1,272 @@
+"""From rows of evidence to tables and sentences: which positions carry the damage, and what breaks first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from statistics import median_low
+from typing import NamedTuple
+
+from kvassay.assay.evidence import Row, TrialEvidence
+from kvassay.assay.passage import PerplexityRatio
+from kvassay.dialect.canvas import TokenRole
+from kvassay.stats.binomial import wilson_interval
+
+ROLE_WORDS: dict[TokenRole, str] = {
+    TokenRole.TOOL: "tool name",
+    TokenRole.PARAMETER: "parameter name",
+    TokenRole.STRING: "string value",
+    TokenRole.NUMBER: "number",
+    TokenRole.ENUM: "enum value",
+    TokenRole.PUNCTUATION: "punctuation",
+    TokenRole.PROSE: "prose",
+}
+
+ENOUGH = 20
+"""Positions of a role below which nothing is said about how often it flips."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleCell:
+    """An arm's compared positions of one role (None: all roles) at one depth (None: all depths).
+
+    ``kl_low`` and ``kl_high`` are means per position, in nats, ``kl_high`` None where nothing bounds it (no floor was
+    measured); ``median_rank`` is that of the reference's token under
+    the arm, None where it lies beyond the top N. ``flip_low`` and ``flip_high`` are the Wilson interval of the share
+    of flips at 95 %; positions of one answer are not independent, so that it is too narrow rather than too wide.
+    """
+
+    depth: int | None
+    role: TokenRole | None
+    positions: int
+    flips: int
+    flip_low: float
+    flip_high: float
+    kl_low: float
+    kl_high: float | None
+    median_rank: int | None
+
+    @property
+    def flip_share(self) -> float:
+        """Share of positions at which the arm would say another token."""
+        return self.flips / self.positions
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFlips:
+    """Where the answers of an arm first leave the reference's, at one depth (None: all depths).
+
+    ``answers`` were compared, ``flipped`` of them leave it; ``median_index`` is the token (from 0) of these at which
+    they do, None where none does; ``roles`` counts the roles there.
+    """
+
+    depth: int | None
+    answers: int
+    flipped: int
+    median_index: int | None
+    roles: dict[TokenRole, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmEvidence:
+    """All of an arm's evidence. ``cells`` are in the order of depths (all first) and roles (all first);
+    ``identical`` says that every compared list equals the reference's to the last digit.
+    """
+
+    arm: str
+    positions: int
+    identical: bool
+    hidden: int
+    unreached: int
+    cells: tuple[RoleCell, ...]
+    first_flips: tuple[FirstFlips, ...]
+    sentence: str
+
+    def cell(self, depth: int | None, role: TokenRole | None) -> RoleCell | None:
+        """One cell, or None where nothing was compared."""
+        return next((cell for cell in self.cells if (cell.depth, cell.role) == (depth, role)), None)
+
+    def first(self, depth: int | None) -> FirstFlips | None:
+        """Where answers at a depth first leave the reference's."""
+        return next((first for first in self.first_flips if first.depth == depth), None)
+
+
+class _Place(NamedTuple):
+    depth: int | None
+    role: TokenRole | None
+
+
+@dataclass(slots=True)
+class _Tally:
+    positions: int = 0
+    flips: int = 0
+    kl_low: float = 0.0
+    kl_high: float = 0.0
+    ranks: Counter[float] = field(default_factory=Counter)
+
+    def add(self, row: Row) -> None:
+        self.positions += 1
+        self.flips += row.flip
+        self.kl_low += row.kl_low
+        self.kl_high += row.kl_high
+        self.ranks[inf if row.rank is None else row.rank] += 1
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What one pass over an arm's trials keeps: counts, not rows."""
+
+    same: int = 0
+    hidden: int = 0
+    unreached: int = 0
+    tallies: dict[_Place, _Tally] = field(default_factory=dict)
+    firsts: dict[int | None, list[Row | None]] = field(default_factory=dict)
+
+    def add(self, trial: TrialEvidence) -> None:
+        self.hidden += trial.hidden
+        self.unreached += trial.unreached
+        depths = (None, trial.key.depth)
+        for row in trial.rows:
+            self.same += row.same
+            for place in (_Place(depth, role) for depth in depths for role in (None, row.role)):
+                self.tallies.setdefault(place, _Tally()).add(row)
+        if trial.rows:
+            first = next((row for row in trial.rows if row.flip), None)
+            for depth in depths:
+                self.firsts.setdefault(depth, []).append(first)
+
+
+def summarise(trials: Iterable[TrialEvidence], *, arms: Sequence[str]) -> tuple[ArmEvidence, ...]:
+    """The evidence of a run by arm, in the order of ``arms``; arms without any have no positions."""
+    gathered = {arm: _Gathered() for arm in arms}
+    for trial in trials:
+        gathered.setdefault(trial.key.arm, _Gathered()).add(trial)
+    return tuple(_arm(arm, found) for arm, found in gathered.items())
+
+
+def _arm(arm: str, found: _Gathered) -> ArmEvidence:
+    cells = tuple(_cell(place, found.tallies[place]) for place in sorted(found.tallies, key=_order))
+    positions = cells[0].positions if cells else 0
+    firsts = tuple(_first(depth, found.firsts[depth]) for depth in sorted(found.firsts, key=lambda d: d or -1))
+    return ArmEvidence(
+        arm=arm,
+        positions=positions,
+        identical=0 < positions == found.same,
+        hidden=found.hidden,
+        unreached=found.unreached,
+        cells=cells,
+        first_flips=firsts,
+        sentence=_what_breaks_first(arm, [cell for cell in cells if cell.depth is None], firsts[:1]),
+    )
+
+
+def _order(place: _Place) -> tuple[int, int]:
+    roles: list[TokenRole | None] = [None, *TokenRole]
+    return (-1 if place.depth is None else place.depth, roles.index(place.role))
+
+
+def _cell(place: _Place, tally: _Tally) -> RoleCell:
+    interval = wilson_interval(tally.flips, tally.positions)
+    rank = median_low(tally.ranks.elements())
+    return RoleCell(
+        depth=place.depth,
+        role=place.role,
+        positions=tally.positions,
+        flips=tally.flips,
+        flip_low=interval.low,
+        flip_high=interval.high,
+        kl_low=tally.kl_low / tally.positions,
+        kl_high=tally.kl_high / tally.positions if isfinite(tally.kl_high) else None,
+        median_rank=None if rank == inf else int(rank),
+    )
+
+
+def _first(depth: int | None, firsts: Sequence[Row | None]) -> FirstFlips:
+    rows = [row for row in firsts if row is not None]
+    return FirstFlips(
+        depth=depth,
+        answers=len(firsts),
+        flipped=len(rows),
+        median_index=median_low(row.index for row in rows) if rows else None,
+        roles=dict(Counter(row.role for row in rows).most_common()),
+    )
+
+
+# --------------------------------------------------------------------------- sentences
+
+
+def _what_breaks_first(arm: str, cells: Sequence[RoleCell], firsts: Sequence[FirstFlips]) -> str:
+    """One sentence with its numbers; a role is named only where its flips stand out from all others'."""
+    if not cells:
+        return f"Nothing is known about {arm} token by token: no position could be compared."
+    whole, *by_role = cells
+    if not whole.flips:
+        return (
+            f"{arm} would have said every one of the reference's {whole.positions:,} tokens "
+            f"(mean KL {nats(whole)} nats)."
+        )
+    told = [cell for cell in by_role if cell.positions >= ENOUGH]
+    if not told:
+        most = max(by_role, key=lambda cell: cell.positions)
+        return (
+            f"{arm} flips {_share(whole)}; what breaks first can't be told: the most frequent role, "
+            f"{_words(most)}, has {most.positions} positions of the {ENOUGH} that it takes."
+        )
+    worst = max(told, key=lambda cell: (cell.flip_share, cell.positions))
+    flips, positions = whole.flips - worst.flips, whole.positions - worst.positions
+    if not positions or worst.flip_low <= flips / positions:
+        return f"{arm} flips {_share(whole)}, and no role stands out (most often {_words(worst)}: {_share(worst)})."
+    return (
+        f"With {arm} the {_words(worst)} breaks first: it flips at {_share(worst)}, everything else at "
+        f"{_of(flips, positions)}.{_start(firsts)}"
+    )
+
+
+def _start(firsts: Sequence[FirstFlips]) -> str:
+    """Where the answers leave the reference's, if any do."""
+    if not firsts or firsts[0].median_index is None:
+        return ""
+    first, token = firsts[0], firsts[0].median_index + 1
+    return f" {first.flipped} of {first.answers} answers leave the reference's, half of these by token {token}."
+
+
+def did_not_engage(evidence: ArmEvidence) -> str | None:
+    """The finding that an arm is the reference in disguise; None where it differs, or where nothing was compared."""
+    if not evidence.identical:
+        return None
+    return (
+        f"{evidence.arm} equals the reference to the last digit at all {evidence.positions:,} compared positions: "
+        "its cache types did not engage."
+    )
+
+
+def perplexity_sentence(ratio: PerplexityRatio, *, correct: int, asked: int) -> str:
+    """A text's perplexity beside the calls: ``Perplexity 1.02× the reference's (n = 330 tokens), tool calls 0 of 60.``
+
+    ``correct`` of ``asked`` are the candidate's right calls, over the trials that the report counts.
+    """
+    calls = f"tool calls {correct} of {asked}"
+    if ratio.ratio is None:
+        return f"Perplexity unknown (no token of the text was listed under both), {calls}."
+    outside = ratio.tokens - ratio.listed
+    beyond = f"; {ratio.low:.2f}× to {ratio.high:.2f}× with the {outside} outside the lists" if outside else ""
+    return f"Perplexity {ratio.ratio:.2f}× the reference's (n = {ratio.listed} tokens{beyond}), {calls}."
+
+
+def _words(cell: RoleCell) -> str:
+    return ROLE_WORDS[cell.role] if cell.role else "any role"
+
+
+def _share(cell: RoleCell) -> str:
+    return f"{_of(cell.flips, cell.positions)}, interval {100 * cell.flip_low:.1f}–{100 * cell.flip_high:.1f} %"
+
+
+def _of(flips: int, positions: int) -> str:
+    return f"{flips:,} of {positions:,} positions ({100 * flips / positions:.1f} %)"
+
+
+def nats(cell: RoleCell) -> str:
+    """A cell's mean divergence: ``0.0012 to 0.0031``, or ``at least 0.0012`` where nothing bounds it above."""
+    return f"at least {cell.kl_low:.2g}" if cell.kl_high is None else f"{cell.kl_low:.2g} to {cell.kl_high:.2g}"

@@ -1,0 +1,82 @@
+"""The perplexity of a short text of ours under each arm: what tool calls are set beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from math import exp
+
+from kvassay.assay.follow import follow
+from kvassay.backend.base import Boot
+from kvassay.stats.divergence import Bounds, logprob_bounds
+from kvassay.types import Timings
+
+PASSAGE = files("kvassay.assay").joinpath("passage.txt").read_text("utf-8")
+"""Plain English and a little code, written for this project and printed nowhere else."""
+
+TOP_N = 512
+"""Of the alternatives that are asked for at each token: text is far less certain than a call."""
+
+_LEAD = 16  # tokens in front of the first scored one
+
+
+@dataclass(frozen=True, slots=True)
+class PassageScore:
+    """Bounds of each scored token's log-probability (nats) under an arm, None where the server hid it."""
+
+    tokens: tuple[Bounds | None, ...]
+    requests: int
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class PerplexityRatio:
+    """A candidate's perplexity over the reference's, on one text.
+
+    ``tokens`` were scored under both. ``ratio`` is over the ``listed`` ones among them, which stand in both arms' lists
+    (None if there are none); ``low`` and ``high`` bound the ratio over all of them.
+    """
+
+    tokens: int
+    listed: int
+    ratio: float | None
+    low: float
+    high: float
+
+
+def score_passage(boot: Boot, *, floor_logprob: float, top_n: int = TOP_N, text: str = PASSAGE) -> PassageScore:
+    """Score a text token by token. It takes the place of what stands in the server's prompt cache: ask after the climb.
+    Raises what the boot raises.
+    """
+    tokens = boot.tokenize(text)
+    path = tokens[_LEAD:]
+    followed = follow(boot, tokens[:_LEAD], path, top_n=top_n, max_requests=len(path))
+    scored = tuple(
+        logprob_bounds(token, position.top, floor_logprob=floor_logprob) if position and position.top else None
+        for token, position in zip(path, followed.positions, strict=True)
+    )
+    return PassageScore(scored, followed.requests, followed.timings)
+
+
+def perplexity(scores: Sequence[Bounds | None]) -> Bounds:
+    """Bounds of exp(−mean log-probability); (1, ∞) would say nothing, and nothing scored says it: (1, inf)."""
+    told = [score for score in scores if score is not None]
+    if not told:
+        return Bounds(1.0, float("inf"))
+    return Bounds(*(exp(-sum(values) / len(told)) for values in ([s.high for s in told], [s.low for s in told])))
+
+
+def perplexity_ratio(reference: PassageScore, candidate: PassageScore) -> PerplexityRatio:
+    """The candidate's perplexity as a multiple of the reference's, over the tokens that both show."""
+    both = [(r, c) for r, c in zip(reference.tokens, candidate.tokens, strict=True) if r is not None and c is not None]
+    listed = [r.low - c.low for r, c in both if r.low == r.high and c.low == c.high]
+    low, high = sum(r.low - c.high for r, c in both), sum(r.high - c.low for r, c in both)
+    count = max(1, len(both))
+    return PerplexityRatio(
+        tokens=len(both),
+        listed=len(listed),
+        ratio=exp(sum(listed) / len(listed)) if listed else None,
+        low=exp(low / count),
+        high=exp(high / count),
+    )
