@@ -360,3 +360,4 @@ class BootRecord:
     bound_tokens: int = 0
     server_s: float = 0.0
     error: str | None = None
+    evidence_s: float = 0.0

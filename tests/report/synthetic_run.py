@@ -80,6 +80,12 @@ class SyntheticRun:
                 for seed in range(self.probes_per_family):
                     yield _probe(depth, family, seed, self.hostile)
 
+    def evidence(self) -> Sequence[tuple[TrialKey, bytes]]:
+        return ()
+
+    def readings(self) -> Sequence[tuple[str, str]]:
+        return ()
+
     def trials(self) -> Iterator[Trial]:
         for boot, arm in enumerate(self.arms, 1):
             for record in self.probes():

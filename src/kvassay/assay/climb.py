@@ -9,12 +9,14 @@ from itertools import groupby
 
 from kvassay.assay import events
 from kvassay.assay.agenda import Agenda
+from kvassay.assay.evidence import pack
 from kvassay.assay.meter import Meter
 from kvassay.assay.prompts import Prompt, PromptBook
 from kvassay.assay.schedule import Slot
 from kvassay.assay.store import Store, StoredRun, Usage
 from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
-from kvassay.backend.base import Boot, Listener, Sampling
+from kvassay.assay.witness import Witness, reading_to_json
+from kvassay.backend.base import Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError
 from kvassay.types import Channel, Timings, Trial
 
@@ -36,12 +38,14 @@ class Climb:
         sampling: Sampling,
         store: Store,
         run: StoredRun,
+        witness: Witness,
         meter: Meter,
         observe: events.Observer,
         stop: Callable[[], bool],
     ) -> None:
         self._boot, self._arm, self._book, self._native, self._sampling = boot, arm, book, native, sampling
         self._store, self._run, self._meter, self._observe, self._stop = store, run, meter, observe, stop
+        self._witness = witness
         self._prompts = {(prompt.depth, prompt.probe.id): prompt for prompt in book.prompts}
         self._asked: set[tuple[int, str]] = set()
         self._climbed = 0
@@ -60,6 +64,7 @@ class Climb:
                 self._prefill(depth, listener)
                 asked = {self._one(slot, agenda) for slot in rung}
                 self._spare([slot for slot in planned if slot.depth == depth and slot not in asked])
+            self._read(listener)
             error = None
         except Exception as fault:
             error = str(fault) or type(fault).__name__
@@ -83,6 +88,14 @@ class Climb:
             self._meter.leave_out(len(slots), self._book.suffix_tokens(slots))
             self._observe(events.RungDecided(self._arm, slots[0].depth, spared=len(slots)))
 
+    def _read(self, listener: Listener) -> None:
+        """The short text, once everything has been asked."""
+        if self._witness.chosen:
+            listener(Progress("ready", note="scoring a short text"))
+            reading = self._witness.read()
+            self.usage = replace(self.usage, evidence_s=self._witness.evidence_s)
+            self._store.add_reading(self._run, self._number, reading_to_json(reading))
+
     def _one(self, slot: Slot, agenda: Agenda) -> Slot:
         if self._stop():
             raise Interrupted
@@ -100,9 +113,12 @@ class Climb:
         trial = replace(trial, key=slot.key(self._arm), boot=self._number)
         context = self._contexts.of(prompt)
         trial = graded(trial, prompt, context, self._earlier(slot), max_tokens=self._sampling.max_tokens)
-        self._store.add_trial(self._run, trial, self.usage)
+        evidence = self._witness.testify(trial, prompt, self._book.tokens(prompt))
+        evidence_s = self._witness.evidence_s - self.usage.evidence_s
+        self.usage = replace(self.usage, evidence_s=self._witness.evidence_s)
+        self._store.add_trial(self._run, trial, self.usage, pack(evidence) if evidence else None)
         agenda.note(trial)
-        self._meter.trial(trial.timings, trial.wall_s)
+        self._meter.trial(trial.timings, trial.wall_s + evidence_s)
         self._observe(events.TrialEnded(trial, self._meter.done, self._meter.total, self._meter.eta_s))
         return slot
 

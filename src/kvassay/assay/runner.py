@@ -24,6 +24,7 @@ from kvassay.assay.prepare import Questions, native_dialect, prompts_of
 from kvassay.assay.prompts import PromptBook, read
 from kvassay.assay.schedule import Slot, boot_order
 from kvassay.assay.store import Store, StoredRun, Usage
+from kvassay.assay.witness import witness
 from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError, ConfigError, StoreMismatch
 from kvassay.settings import RunSettings
@@ -109,6 +110,7 @@ def _run_arm(job: Job, arm: Arm, index: int, work: _Work | None, stored: StoredR
         _check_like_the_first(work, boot)
         _check_fits(job, boot, work.book)
         work.meter.boot(up_s)
+        own = agenda(work.run, arm)
         climb = Climb(
             boot,
             arm.label,
@@ -117,11 +119,12 @@ def _run_arm(job: Job, arm: Arm, index: int, work: _Work | None, stored: StoredR
             sampling=Sampling(max_tokens=job.settings.max_tokens, seed=job.settings.seed, top_n=job.settings.top_n),
             store=job.store,
             run=work.run,
+            witness=witness(boot, work.run, arm, own),
             meter=work.meter,
             observe=job.observe,
             stop=job.stop,
         )
-        climb.run(agenda(work.run, arm), listener)
+        climb.run(own, listener)
     return work
 
 

@@ -61,6 +61,7 @@ create table trials (
 """
 SINCE_2 = """
 alter table trials add column tokens blob;
+alter table boots add column evidence_s real not null default 0;
 create table evidence (
   run integer not null references runs, arm text not null, depth integer not null, probe text not null,
   rows blob not null, primary key (run, arm, depth, probe)) without rowid;
@@ -78,12 +79,13 @@ TRIAL_COLUMNS = (
 @dataclass(frozen=True, slots=True)
 class Usage:
     """A boot's work so far: prompt tokens as counted by the server, the ladder's lower bound for them, and the
-    seconds spent waiting for the server.
+    seconds spent waiting for the server, those for token-level evidence apart (their tokens are not the ladder's).
     """
 
     processed_tokens: int = 0
     bound_tokens: int = 0
     server_s: float = 0.0
+    evidence_s: float = 0.0
 
 
 class Likeness(NamedTuple):
@@ -267,12 +269,12 @@ class Store:
 
     def _count(self, boot: int, usage: Usage) -> None:
         self._db.execute(
-            "update boots set ended_at=?, processed_tokens=?, bound_tokens=?, server_s=? where id=?",
-            (time.time(), usage.processed_tokens, usage.bound_tokens, usage.server_s, boot),
+            "update boots set ended_at=?, processed_tokens=?, bound_tokens=?, server_s=?, evidence_s=? where id=?",
+            (time.time(), usage.processed_tokens, usage.bound_tokens, usage.server_s, usage.evidence_s, boot),
         )
 
-    def add_trial(self, run: StoredRun, trial: Trial, usage: Usage) -> None:
-        """Commit one trial together with its boot's counters. The same key twice is refused by the store."""
+    def add_trial(self, run: StoredRun, trial: Trial, usage: Usage, evidence: bytes | None = None) -> None:
+        """Commit one trial, its packed evidence and its boot's counters together. The same key twice is refused."""
         key, t, reply = trial.key, trial.timings, trial.reply
         row = (
             run.record.id, key.arm, key.depth, key.probe, key.channel, trial.boot, trial.outcome.kind,
@@ -286,7 +288,15 @@ class Store:
         )  # fmt: skip
         with self._transaction():
             self._db.execute(f"insert into trials values ({', '.join('?' * len(row))})", row)  # noqa: S608  only marks
+            if evidence:
+                place = (run.record.id, key.arm, key.depth, key.probe, evidence)
+                self._db.execute("insert into evidence values (?, ?, ?, ?, ?)", place)
             self._count(trial.boot, usage)
+
+    def add_reading(self, run: StoredRun, boot: int, reading: str) -> None:
+        """Keep what a boot told beside its trials, as JSON."""
+        with self._transaction():
+            self._db.execute("insert into readings values (?, ?, ?)", (boot, run.record.id, reading))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -314,7 +324,7 @@ class StoredRun:
     def boots(self) -> tuple[BootRecord, ...]:
         """Every boot, in the order of their start."""
         rows = self._rows(
-            "select id, arm, facts, started_at, ended_at, processed_tokens, bound_tokens, server_s, error "
+            "select id, arm, facts, started_at, ended_at, processed_tokens, bound_tokens, server_s, error, evidence_s "
             "from boots where run = ? order by id"
         )
         return tuple(BootRecord(boot, arm, codec.facts_from_json(facts), *rest) for boot, arm, facts, *rest in rows)
@@ -348,6 +358,19 @@ class StoredRun:
         """The keys of all stored trials."""
         rows = self._rows("select arm, depth, probe, channel from trials where run = ?")
         return frozenset(TrialKey(arm, depth, probe, Channel(channel)) for arm, depth, probe, channel in rows)
+
+    def evidence(self) -> Iterator[tuple[TrialKey, bytes]]:
+        """The packed token-level evidence of each trial that has any."""
+        for arm, depth, probe, rows in self._rows("select arm, depth, probe, rows from evidence where run = ?"):
+            yield TrialKey(arm, depth, probe, Channel.RAW), rows
+
+    def readings(self) -> list[tuple[str, str]]:
+        """Each boot's arm and what it told beside its trials, as JSON, in the order of their start."""
+        query = (
+            "select boots.arm, reading from readings join boots on boots.id = boot "
+            "where readings.run = ? order by boots.id"
+        )
+        return list(self._rows(query))
 
     def check_prompts(self) -> None:
         """Raise StoreMismatch where a trial was asked other prompt tokens than its probe's, the same for every arm."""

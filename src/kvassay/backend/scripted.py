@@ -45,6 +45,7 @@ Script = Callable[[str, Arm], str]
 _LAYERS, _VALUES = 8, 256
 _PIECE = re.compile(r"[A-Za-z0-9_]{1,4}|[ \t]{1,4}|[\s\S]")
 _WIDE = 1 << 28
+_VOCABULARY = 200  # as many alternatives as there are, however many are asked for
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 _PROMPT_TOKENS_PER_MS, _MS_PER_TOKEN = 10.0, 1.0
 
@@ -168,7 +169,7 @@ class ScriptedBoot:
         kv = self._arm.kv
         first = -0.05 - sum(16.0 - BITS_PER_VALUE.get(side, 16.0) for side in (kv.k, kv.v)) / 1000
         for token in tokens if top_n else ():
-            others = ((token + n, -4.0 - n) for n in range(1, top_n))
+            others = ((token + n, -4.0 - n) for n in range(1, min(top_n, _VOCABULARY)))
             yield Position(token, _piece(token), logprob=first, top=((token, first), *others))
 
     def _answer(self, prompt: str) -> str:

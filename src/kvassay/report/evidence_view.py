@@ -66,11 +66,13 @@ def build_evidence(
     floors: Sequence[Floor] = (),
     passages: Mapping[str, PassageScore] | None = None,
     calls: Mapping[str, Calls] | None = None,
+    repeat: str | None = None,
 ) -> EvidenceView | None:
     """Sum up a run's evidence in one pass; None where there is none at all.
 
     ``arms`` are the labels of all arms but the reference, in the run's order; ``passages`` the scores of the short
-    text by label, the reference's among them; ``calls`` the right calls by label.
+    text by label, the reference's among them; ``calls`` the right calls by label. ``repeat`` is the second boot, which
+    may well equal the reference to the last digit.
     """
     told = tuple(arm for arm in summarise(trials, arms=arms) if arm.positions)
     beside = tuple(_passages(passages or {}, calls or {}, arms=arms, reference=reference))
@@ -80,7 +82,7 @@ def build_evidence(
         arms=told,
         roles=tuple(role for role in TokenRole if any(arm.cell(None, role) for arm in told)),
         passages=beside,
-        findings=tuple(finding for arm in told if (finding := did_not_engage(arm))),
+        findings=tuple(finding for arm in told if arm.arm != repeat and (finding := did_not_engage(arm))),
         top_n=top_n,
         resolution=max((floor.excess for floor in floors), default=None),
     )

@@ -41,6 +41,7 @@ def render_html(run: RunSource, view: View) -> Iterator[str]:
         .get_template("template.html.j2")
         .generate(
             view=view,
+            evidence=view.evidence,
             headline=first + "." * bool(rest),
             lead=" ".join(rest),
             style=Markup(style),  # noqa: S704 - our own file

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from kvassay.assay.records import ProbeRecord, RunRecord, SessionRecord
-from kvassay.types import BootRecord, Trial
+from kvassay.types import BootRecord, Trial, TrialKey
 
 
 class RunSource(Protocol):
@@ -25,3 +25,11 @@ class RunSource(Protocol):
     def probes(self) -> Iterable[ProbeRecord]: ...
 
     def trials(self) -> Iterator[Trial]: ...
+
+    def evidence(self) -> Iterable[tuple[TrialKey, bytes]]:
+        """The packed rows of assay/evidence.py by candidate trial."""
+        ...
+
+    def readings(self) -> Sequence[tuple[str, str]]:
+        """Each boot's arm with its reading (assay/witness.py) as JSON."""
+        ...

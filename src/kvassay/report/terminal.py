@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from kvassay.report.evidence_view import evidence_lines
 from kvassay.report.tally import Rate
 from kvassay.report.view import ArmView, View
 from kvassay.report.words import (
@@ -57,6 +58,7 @@ def print_report(view: View, console: Console, *, html: Path | None = None) -> N
     for block in _blocks(view, console.width):
         write.table(block)
     write.bullets("K, V or the context", _isolation_lines(view))
+    write.bullets("Which tokens break", evidence_lines(view.evidence) if view.evidence else ())
     write.bullets("How the calls failed", _failure_lines(view))
     write.bullets("What limits this", view.verdict.notes)
     write.bullets("The run", _run_lines(view))

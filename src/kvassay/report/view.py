@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kvassay.assay.evidence import unpack
 from kvassay.assay.records import ArmSpec, Design, Manifest
+from kvassay.assay.witness import reading_from_json
+from kvassay.report.evidence_view import Calls, EvidenceView, build_evidence
 from kvassay.report.source import RunSource
 from kvassay.report.tally import (
     ChannelCheck,
@@ -147,6 +150,7 @@ class View:
     outside_share: float | None
     flips: tuple[Flips, ...]
     savings: Savings
+    evidence: EvidenceView | None
     manifest: Manifest
 
     @property
@@ -190,7 +194,26 @@ def build_view(run: RunSource, verdict: Verdict) -> View:
         outside_share=_outside(boots),
         flips=_flips(manifest.design, by_arm, channels[0]),
         savings=_savings(verdict, by_arm, channels[0]),
+        evidence=_evidence(run, manifest.design, by_arm, channels[0]),
         manifest=manifest,
+    )
+
+
+def _evidence(run: RunSource, design: Design, by_arm: dict[str, list[Row]], primary: Channel) -> EvidenceView | None:
+    readings = {arm: reading_from_json(text) for arm, text in run.readings()}
+    graded = {
+        arm: [row for row in rows if row.channel is primary and not row.kind.is_infrastructure]
+        for arm, rows in by_arm.items()
+    }
+    return build_evidence(
+        (unpack(key, blob) for key, blob in run.evidence()),
+        arms=[arm.label for arm in design.arms if arm.role != Role.REFERENCE],
+        reference=_labelled(design.arms, Role.REFERENCE) or "",
+        top_n=design.top_n,
+        floors=[reading.floor for reading in readings.values() if reading.floor],
+        passages={arm: reading.passage for arm, reading in readings.items() if reading.passage},
+        repeat=_labelled(design.arms, Role.REPEAT),
+        calls={arm: Calls(sum(row.correct for row in rows), len(rows)) for arm, rows in graded.items()},
     )
 
 
@@ -287,7 +310,11 @@ def _boot(boot: BootRecord) -> BootView:
 
 def _outside(boots: Iterable[BootRecord]) -> float | None:
     """Share of wall time not spent waiting for the server, over boots that ended and answered."""
-    ended = [(boot.ended_at - boot.started_at, boot.server_s) for boot in boots if boot.ended_at and boot.server_s]
+    ended = [
+        (boot.ended_at - boot.started_at, boot.server_s + boot.evidence_s)
+        for boot in boots
+        if boot.ended_at and boot.server_s
+    ]
     wall_s = sum(wall for wall, _ in ended)
     return max(0.0, 1 - sum(server for _, server in ended) / wall_s) if wall_s > 0 else None
 

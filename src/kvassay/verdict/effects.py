@@ -41,9 +41,10 @@ class Effect:
 
     ``lost`` pairs are right under the reference only, ``gained`` under the candidate only. ``low``/``high`` bound the
     difference at the run's level, at any time or for a number of pairs fixed beforehand, as the run's rule has it;
-    ``p_value`` is the exact one-sided McNemar test for harm, for a fixed number. ``harm_e`` and ``within_e`` are anytime-valid e-values, against "no harm" and against "a
-    loss of the margin or more". ``harm_p`` is the p-value that the run's own rule decides by. ``dropped`` pairs fell
-    to infrastructure faults. ``depth`` None means all depths together.
+    ``p_value`` is the exact one-sided McNemar test for harm, for a fixed number. ``harm_e`` and ``within_e`` are
+    anytime-valid e-values, against "no harm" and against "a loss of the margin or more". ``harm_p`` is the p-value that
+    the run's own rule decides by. ``dropped`` pairs fell to infrastructure faults. ``depth`` None means all depths
+    together.
     """
 
     arm: str

@@ -1,0 +1,126 @@
+"""Token-level evidence while an arm climbs: what it would have said along the reference's answers, and how it reads a
+short text.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from math import inf
+
+from kvassay.assay.agenda import Agenda
+from kvassay.assay.evidence import TrialEvidence, compare, roles_in
+from kvassay.assay.floor import Floor, measure_floor, surest
+from kvassay.assay.follow import NO_WORK, Said, follow
+from kvassay.assay.passage import PassageScore, score_passage
+from kvassay.assay.prompts import Prompt
+from kvassay.assay.store import StoredRun
+from kvassay.backend.base import Boot
+from kvassay.stats.divergence import Bounds
+from kvassay.types import Arm, Channel, Role, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one boot told beside its trials: how rare tokens get, and the short text's score."""
+
+    floor: Floor | None
+    passage: PassageScore | None
+
+
+@dataclass(slots=True)
+class Witness:
+    """One boot's evidence. ``chosen`` are the probes compared token by token, as (depth, probe id), where the reference
+    was right: what breaks in an answer that is no call says nothing of calls. ``reference`` is the reference's label,
+    None for the reference itself. ``evidence_s`` are the seconds that all this took.
+    """
+
+    boot: Boot
+    run: StoredRun
+    reference: str | None
+    chosen: frozenset[tuple[int, str]]
+    top_n: int
+    floor: Floor | None = None
+    evidence_s: float = 0.0
+
+    def testify(self, trial: Trial, prompt: Prompt, tokens: tuple[int, ...]) -> TrialEvidence | None:
+        """The evidence of a trial that has just ended, with its prompt still in the server's cache; None where it is
+        not among the chosen, or where either answer has no log-probabilities.
+        """
+        key = trial.key
+        if key.channel is not Channel.RAW or (key.depth, key.probe) not in self.chosen or not trial.positions:
+            return None
+        started = time.perf_counter()
+        try:
+            return self._compared(trial, prompt, tokens)
+        finally:
+            self.evidence_s += time.perf_counter() - started
+
+    def _compared(self, trial: Trial, prompt: Prompt, tokens: tuple[int, ...]) -> TrialEvidence | None:
+        own = Said(trial.tokens, trial.positions)
+        theirs = self._reference_said(trial)
+        followed = follow(self.boot, tokens, theirs.tokens, top_n=self.top_n, known=own) if theirs else None
+        self.floor = self.floor or measure_floor(self.boot, [surest(tokens, own)])
+        if theirs is None or followed is None:
+            return None
+        roles = roles_in(theirs, {tool.name: tool.parameters for tool in prompt.tools})
+        floor_logprob = self.floor.logprob if self.floor else -inf
+        return compare(theirs, followed, key=trial.key, roles=roles, floor_logprob=floor_logprob)
+
+    def _reference_said(self, trial: Trial) -> Said | None:
+        if self.reference is None:
+            return None
+        theirs = self.run.trial(replace(trial.key, arm=self.reference))
+        return Said(theirs.tokens, theirs.positions) if theirs and theirs.outcome.correct and theirs.positions else None
+
+    def read(self) -> Reading:
+        """Score the short text, and sum up. Takes the prompt's place in the server's cache: for the end of a climb."""
+        started = time.perf_counter()
+        try:
+            floor_logprob = self.floor.logprob if self.floor else -inf
+            passage = score_passage(self.boot, floor_logprob=floor_logprob) if self.chosen else None
+            return Reading(self.floor, passage)
+        finally:
+            self.evidence_s += time.perf_counter() - started
+
+
+def witness(boot: Boot, run: StoredRun, arm: Arm, agenda: Agenda) -> Witness:
+    """The witness of one boot of an arm. Chosen are the first raw probes of each depth in the order of asking, so that
+    an arm that ends early has them too.
+    """
+    design = run.record.manifest.design
+    reference = next(spec.label for spec in design.arms if spec.role == Role.REFERENCE)
+    asked: dict[int, list[str]] = {}
+    for slot in agenda.slots:
+        if slot.channel is Channel.RAW:
+            asked.setdefault(slot.depth, []).append(slot.probe)
+    chosen = {(depth, probe) for depth, probes in asked.items() for probe in probes[: design.evidence_probes]}
+    return Witness(boot, run, None if arm.role is Role.REFERENCE else reference, frozenset(chosen), design.top_n)
+
+
+def reading_to_json(reading: Reading) -> str:
+    """A reading as JSON; numbers that are infinite, as no JSON has them, as null."""
+    floor, passage = reading.floor, reading.passage
+    return json.dumps(
+        {
+            "floor": floor and [floor.logprob, floor.excess, floor.positions],
+            "passage": passage and [token and [_finite(token.low), token.high] for token in passage.tokens],
+            "requests": passage.requests if passage else 0,
+        }
+    )
+
+
+def reading_from_json(text: str) -> Reading:
+    """The inverse of reading_to_json; times and counts of the requests are not kept."""
+    data = json.loads(text)
+    logprob, excess, positions = data["floor"] or (0.0, 0.0, 0)
+    floor = Floor(logprob, excess, positions, NO_WORK) if positions else None
+    if data["passage"] is None:
+        return Reading(floor, None)
+    tokens = tuple(pair and Bounds(-inf if pair[0] is None else pair[0], pair[1]) for pair in data["passage"])
+    return Reading(floor, PassageScore(tokens, data["requests"], NO_WORK))
+
+
+def _finite(number: float) -> float | None:
+    return None if number == -inf else number
