@@ -1,0 +1,36 @@
+"""Foreign JSON and YAML read safely: plain values only, hostile nesting refused."""
+
+from __future__ import annotations
+
+import json
+from typing import TypeAlias
+
+import yaml
+
+from kvassay.errors import ConfigError
+
+Document: TypeAlias = "dict[object, object]"
+
+
+def json_document(text: str) -> Document | None:
+    """The object in a JSON text, None where it is none. Raises ConfigError where it is nested too deeply."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    except RecursionError as error:
+        raise ConfigError("the JSON is nested too deeply to be a configuration") from error
+    return found if isinstance(found, dict) else None
+
+
+def yaml_document(text: str) -> Document | None:
+    """The mapping in a YAML text, None where it is none. Raises ConfigError where it is nested too deeply."""
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return None
+    except RecursionError as error:
+        raise ConfigError("the YAML is nested too deeply to be a configuration") from error
+    return found if isinstance(found, dict) else None
