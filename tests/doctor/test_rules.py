@@ -64,7 +64,7 @@ CASES = (
         "tensor-split-quantised", P, command(f"{LLAMA} -ctk q8_0 -sm tensor", build="b9352"),
         command(f"{LLAMA} -ctk q8_0 -sm tensor", build="b9528"), "-sm layer",
     ),
-    Case("joined-flags", P, command(f"{LLAMA} --ctx-size=8192"), command(f"{LLAMA} --ctx-size 8192"), "--ctx-size 8192"),
+    Case("joined-flags", P, command(f"{LLAMA} --ctx-size=8192"), command(f"{LLAMA} --ctx-size 8192"), "--ctx-size 8192"),  # noqa: E501
     Case(
         "env-overridden", W, command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctk q4_0"),
         command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctv q4_0"), "unset LLAMA_ARG_CACHE_TYPE_K",
@@ -108,7 +108,7 @@ CASES = (
         "-c 262144",
     ),
     Case(
-        "log-hides-cache", N, command(f"{LLAMA} -ctk q8_0", build="b9246"), command(f"{LLAMA} -ctk q8_0", build="b9113"),
+        "log-hides-cache", N, command(f"{LLAMA} -ctk q8_0", build="b9246"), command(f"{LLAMA} -ctk q8_0", build="b9113"),  # noqa: E501
         "-lv 4",
     ),
     Case("log-without-cache", N, log("print_info: arch = llama\n"), log(CACHE_LINE), "LLAMA_ARG_LOG_VERBOSITY=4"),

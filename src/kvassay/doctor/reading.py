@@ -111,7 +111,7 @@ def changed(setup: Setup, settings: Mapping[str, str]) -> str:
             at = setup.passed[fact]
             name, joined, _ = words[at].partition("=")
             words[at] = f"{name}={value}" if joined else value
-        elif flag and flag.names:
+        elif flag and flag.names and setup.style == "command":
             added += [flag.names[0], value]
         else:
             lines.append(_entry(setup, fact, value, flag.env if flag else None))

@@ -44,9 +44,9 @@ class Overridden:
 class Setup:
     """One back end as far as it is known. ``engine`` is the capability table's name, None where it wasn't recognised.
 
-    ``words`` is the command as it was found, secrets replaced; ``passed`` maps a fact's name to
-    the place in ``words`` where its value stands. ``style`` says how a changed setting is written down where there is no command: ``env``, ``yaml``
-    or ``json``.
+    ``words`` is the command as it was found, secrets replaced; ``passed`` maps a fact's name to the place in ``words``
+    where its value stands. ``style`` says how a changed setting is written down where there is no command: ``env``,
+    ``yaml`` or ``json``.
     """
 
     label: str
