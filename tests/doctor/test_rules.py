@@ -67,7 +67,7 @@ CASES = (
     Case("joined-flags", P, command(f"{LLAMA} --ctx-size=8192"), command(f"{LLAMA} --ctx-size 8192"), "--ctx-size 8192"),  # noqa: E501
     Case(
         "env-overridden", W, command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctk q4_0"),
-        command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctv q4_0"), "unset LLAMA_ARG_CACHE_TYPE_K",
+        command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctv q4_0"), f"{LLAMA} -ctk q4_0",
     ),
     Case("repeated-flags", W, command(f"{LLAMA} -c 4096 -c 8192"), command(f"{LLAMA} -c 4096")),
     Case("context-zero", W, command(f"{LLAMA} -c 0"), command(f"{LLAMA} -c 0 --fit off"), LLAMA),
@@ -127,7 +127,7 @@ CASES = (
     Case("low-precision-k", W, command(f"{LLAMA} -ctk q5_1"), command(f"{LLAMA} -ctv q4_0"), "-ctk q8_0"),
     Case(
         "rotation-disabled", W, command(f"LLAMA_ATTN_ROT_DISABLE=1 {LLAMA} -ctk q8_0"),
-        command(f"LLAMA_ATTN_ROT_DISABLE=1 {LLAMA}"), "unset LLAMA_ATTN_ROT_DISABLE",
+        command(f"LLAMA_ATTN_ROT_DISABLE=1 {LLAMA}"), f"{LLAMA} -ctk q8_0",
     ),
     Case(
         "rotation-off-in-log", W, log(f"{CACHE_LINE}llama_kv_cache: n_rot_k = 0, n_embd_head_k_all = 128\n"),

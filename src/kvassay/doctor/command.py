@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath, PureWindowsPath
 from types import MappingProxyType
 from typing import NamedTuple
@@ -53,7 +53,11 @@ _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash"})
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A recognised command: the engine, its variables, the words from the program on, and what an image's name says."""
+    """A recognised command: the engine, its variables, the words from the program on, and what an image's name says.
+
+    ``before`` are the words in front of the program (assignments, ``docker run …``); with ``implied`` the program
+    itself does not stand in the text, because an image starts it.
+    """
 
     engine: str
     env: Mapping[str, str]
@@ -61,6 +65,8 @@ class Command:
     image: str | None = None
     device: str | None = None
     build: str | None = None
+    before: tuple[str, ...] = ()
+    implied: bool = False
 
 
 class _Image(NamedTuple):
@@ -96,9 +102,10 @@ def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Com
         if name in _SHELLS and (inner := _shell_text(words[at + 1 :])) is not None:
             return recognise(split(inner), variables)
         if name in {"docker", "podman"} and "run" in words[at + 1 : at + 3]:
-            return _docker(list(words[words.index("run", at) + 1 :]), variables)
+            return _docker(list(words), words.index("run", at) + 1, variables)
         if engine := _engine(words[at:]):
-            return Command(_refined(engine, words[at:]), MappingProxyType(variables), tuple(words[at:]))
+            known = MappingProxyType(variables)
+            return Command(_refined(engine, words[at:]), known, tuple(words[at:]), before=tuple(words[:at]))
     return None
 
 
@@ -109,11 +116,11 @@ def in_image(image: str, entrypoint: Sequence[str], arguments: Sequence[str], en
     if command is None and found.engine is not None:
         program = {"llama.cpp": "llama-server", "ik_llama.cpp": "llama-server", "exllamav3": "main.py"}
         words = (program.get(found.engine, found.engine), *arguments)
-        command = Command(found.engine, MappingProxyType(dict(env)), words)
+        command = Command(found.engine, MappingProxyType(dict(env)), words, implied=True)
     if command is None:
         return None
     engine = "ik_llama.cpp" if found.engine == "ik_llama.cpp" else command.engine
-    return Command(engine, command.env, command.words, image, found.device, found.build)
+    return replace(command, engine=engine, image=image, device=found.device, build=found.build)
 
 
 def base(word: str) -> str:
@@ -155,10 +162,10 @@ def _shell_text(rest: Sequence[str]) -> str | None:
     return None
 
 
-def _docker(words: list[str], env: dict[str, str]) -> Command | None:
+def _docker(words: list[str], start: int, env: dict[str, str]) -> Command | None:
     inner: dict[str, str] = {}
     entrypoint: list[str] = []
-    at = 0
+    at = start
     while at < len(words) and words[at].startswith("-"):
         name, joined, value = words[at].partition("=")
         if not joined and not (name in _DOCKER_SWITCHES or _DOCKER_SHORT.match(name)):
@@ -170,7 +177,13 @@ def _docker(words: list[str], env: dict[str, str]) -> Command | None:
         elif name == "--entrypoint":
             entrypoint = split(value)
         at += 1
-    return in_image(words[at], entrypoint, words[at + 1 :], inner) if at < len(words) else None
+    if at >= len(words):
+        return None
+    found = in_image(words[at], entrypoint, words[at + 1 :], inner)
+    if found is None:
+        return None
+    own = len(found.words) - (1 if found.implied or entrypoint else 0)
+    return replace(found, before=tuple(words[: len(words) - own]), implied=found.implied or bool(entrypoint))
 
 
 def _image(name: str) -> _Image:

@@ -12,6 +12,7 @@ from kvassay.doctor.flags import FLAGS, Flag
 from kvassay.doctor.setup import SECRET, Fact, Overridden, Setup
 
 _SECRET_FLAG = re.compile(r"-.*(?:api[-_]?key|token|password|secret)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"(?:\w*_)?(?:KEY|TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
 _FALSE = frozenset({"", "0", "false", "off", "no", "disabled"})
 _FLASH = {"1": "on", "true": "on", "enabled": "on", "0": "off", "false": "off", "disabled": "off", "-1": "auto"}
 _DEVICE_NAMES = (
@@ -31,7 +32,9 @@ class _Passed(NamedTuple):
     joined: bool
 
 
-def setup_of(command: Command, *, label: str, via: str = "argument", has_env: bool = True) -> Setup:
+def setup_of(
+    command: Command, *, label: str, via: str = "argument", has_env: bool = True, style: str = "command"
+) -> Setup:
     """The facts of a command. ``via`` names where its words were read; without ``has_env`` nothing is known about
     variables, and defaults that a variable could replace are marked so.
     """
@@ -51,6 +54,9 @@ def setup_of(command: Command, *, label: str, via: str = "argument", has_env: bo
         engine=command.engine,
         facts=MappingProxyType(facts),
         words=_redacted(command.words, passed),
+        style=style,
+        before=_redacted(command.before, []),
+        implied=command.implied,
         passed=MappingProxyType({name: one.at for name, one in last.items()}),
         overridden=tuple(
             Overridden(flag.env or "", command.env[flag.env or ""], last[name].name, last[name].value)
@@ -128,7 +134,7 @@ def _redacted(words: tuple[str, ...], passed: list[_Passed]) -> tuple[str, ...]:
     shown = []
     for at, word in enumerate(words):
         name, joined, _ = word.partition("=")
-        if joined and _SECRET_FLAG.match(name):
+        if joined and (_SECRET_FLAG.match(name) or _SECRET_NAME.match(name)):
             shown.append(f"{name}={SECRET}")
         elif at in hidden or (at and _SECRET_FLAG.match(words[at - 1])):
             shown.append(SECRET)

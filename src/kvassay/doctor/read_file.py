@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from kvassay.doctor.command import Command, in_image, recognise, split
-from kvassay.doctor.documents import Document, json_document, yaml_document
+from kvassay.doctor.documents import MAX_CHARS, Document, json_document, yaml_document
 from kvassay.doctor.read_command import setup_of
 from kvassay.doctor.read_config import koboldcpp, llama_cpp_python, lm_studio, tabby, vllm
 from kvassay.doctor.read_log import MARKS, setup_of_log
@@ -71,7 +71,7 @@ def _compose(text: str, _name: str) -> list[Setup] | None:
     if not isinstance(services, dict):
         return None
     found = [(name, _service(body)) for name, body in services.items() if isinstance(body, dict)]
-    return [setup_of(command, label=str(name)) for name, command in found if command]
+    return [setup_of(command, label=str(name), style="compose") for name, command in found if command]
 
 
 def _service(body: Document) -> Command | None:
@@ -115,7 +115,7 @@ def _llama_swap(text: str, _name: str) -> list[Setup] | None:
             env = _environment(body.get("env"))
             words = split(_filled(_filled(str(body["cmd"]), known), known))
             found.append((str(name), recognise(words, env)))
-    return [setup_of(command, label=name) for name, command in found if command]
+    return [setup_of(command, label=name, style="llama-swap") for name, command in found if command]
 
 
 def _systemd(text: str, name: str) -> list[Setup] | None:
@@ -127,8 +127,8 @@ def _systemd(text: str, name: str) -> list[Setup] | None:
     starts = [value.strip().lstrip("-@:+!") for key, _, value in settings if key.strip() == "ExecStart"]
     command = recognise(split(starts[-1]), env) if starts and starts[-1] else None
     if command is not None:
-        return [setup_of(command, label=name)]
-    return [] if starts and starts[-1] else _of_variables(env, name)
+        return [setup_of(command, label=name, style="systemd")]
+    return [] if starts and starts[-1] else _of_variables(env, name, style="systemd")
 
 
 def _assigned(text: str) -> tuple[str, str]:
@@ -137,6 +137,8 @@ def _assigned(text: str) -> tuple[str, str]:
 
 
 def _script(text: str, name: str) -> list[Setup] | None:
+    if len(text) > MAX_CHARS:
+        return None
     env: dict[str, str] = {}
     found: list[Command] = []
     for line in re.sub(r"\\[ \t]*\r?\n", " ", text).splitlines():
@@ -161,14 +163,14 @@ def _variables(text: str, name: str) -> list[Setup] | None:
     return _of_variables(env, name)
 
 
-def _of_variables(env: Mapping[str, str], name: str) -> list[Setup]:
+def _of_variables(env: Mapping[str, str], name: str, *, style: str = "env") -> list[Setup]:
     """Variables alone: only what they say is known, and no default, because the command was not seen."""
     engine = next((engine for prefix, engine in _ENV_ENGINES if any(key.startswith(prefix) for key in env)), None)
     if engine is None:
         return []
     setup = setup_of(Command(engine, MappingProxyType(dict(env)), ()), label=name)
     facts = {key: fact for key, fact in setup.facts.items() if fact.stated}
-    return [replace(setup, facts=MappingProxyType(facts), style="env")]
+    return [replace(setup, facts=MappingProxyType(facts), style=style)]
 
 
 def _log(text: str, name: str) -> list[Setup] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
 from kvassay.doctor.flags import flag_of
@@ -20,11 +20,15 @@ KOBOLD_TYPES = {"0": "f16", "1": "q8_0", "2": "q4_0"}
 _LLAMA_FAMILY = frozenset({"llama.cpp", "ollama", "koboldcpp", "lmstudio", "llama-cpp-python"})
 _BUILD = re.compile(r"b?(\d{3,6})\b")
 _TRUE = frozenset({"1", "true", "on", "yes"})
-_LM_KEYS = {
+_JSON_KEYS = {
     "k_type": "llamaKCacheQuantizationType",
     "v_type": "llamaVCacheQuantizationType",
     "flash_attention": "flashAttention",
+    "k_number": "type_k",
+    "v_number": "type_v",
 }
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_PLACEHOLDER = re.compile(r"[\w./:-]*\$\{\w+\}[\w./:-]*")
 
 
 def is_llama(setup: Setup) -> bool:
@@ -102,36 +106,87 @@ def changed(setup: Setup, settings: Mapping[str, str]) -> str:
     entries by themselves.
     """
     lines: list[str] = []
-    words, added = list(setup.words), list[str]()
+    words, before, added = list(setup.words), list(setup.before), list[str]()
     for fact, value in settings.items():
         known, flag = setup.facts.get(fact), flag_of(setup.engine, fact)
         if known and known.how.startswith("environment") and flag and flag.env:
-            lines.append(f"{flag.env}={value}")
+            at = _assigned_at(before, flag.env)
+            if at is None:
+                lines.append(_variable(setup, flag.env, value))
+            else:
+                before[at] = f"{flag.env}={value}"
         elif setup.words and fact in setup.passed:
             at = setup.passed[fact]
             name, joined, _ = words[at].partition("=")
             words[at] = f"{name}={value}" if joined else value
-        elif flag and flag.names and setup.style == "command":
+        elif setup.words and flag and flag.names:
             added += [flag.names[0], value]
         else:
-            lines.append(_entry(setup, fact, value, flag.env if flag else None))
-    if added or words != list(setup.words):
-        lines.append(shlex.join([*words, *added]))
+            lines.append(_entry(setup, fact, value))
+    if added or words != list(setup.words) or before != list(setup.before):
+        lines.append(written(setup, [*words, *added], before))
     return "\n".join(lines)
 
 
 def without(setup: Setup, fact: str) -> str:
-    """The command without a setting: its flag and value are left out."""
-    at, words = setup.passed[fact], list(setup.words)
+    """The command without a setting: its flag and value are left out; a variable is taken away."""
     flag = flag_of(setup.engine, fact)
-    alone = "=" in words[at] or (flag is not None and words[at] in (*flag.names, *flag.off))
-    return shlex.join([word for n, word in enumerate(words) if n not in ({at} if alone else {at - 1, at})])
+    if fact not in setup.passed:
+        return unset(setup, (flag.env if flag else None) or fact)
+    at, words = setup.passed[fact], list(setup.words)
+    alone = "=" in words[at] or (flag is not None and words[at].replace("_", "-") in (*flag.names, *flag.off))
+    return written(setup, [word for n, word in enumerate(words) if n not in ({at} if alone else {at - 1, at})])
 
 
-def _entry(setup: Setup, fact: str, value: str, env: str | None) -> str:
+def unset(setup: Setup, env: str) -> str:
+    """How a variable is taken away where the set-up has it from."""
+    at = _assigned_at(list(setup.before), env)
+    if at is not None:
+        option = at > 0 and setup.before[at - 1] in {"-e", "--env"}
+        gone = {at - 1, at} if option else {at}
+        return written(setup, setup.words, [word for n, word in enumerate(setup.before) if n not in gone])
+    return f"unset {env}" if setup.style == "command" else f"# remove {env}"
+
+
+def written(setup: Setup, words: Sequence[str], before: Sequence[str] | None = None) -> str:
+    """A command as it stands where it was found: in a shell, in a compose file, in a unit."""
+    shown = [*(setup.before if before is None else before), *(words[1:] if setup.implied else words)]
+    line = " ".join(_quoted(word) for word in shown)
+    return {"compose": "command: ", "systemd": "ExecStart=", "llama-swap": "cmd: "}.get(setup.style, "") + line
+
+
+def _quoted(word: str) -> str:
+    assigned = _ASSIGNMENT.match(word)
+    if assigned:
+        return assigned[0] + (shlex.quote(word[assigned.end() :]) if word[assigned.end() :] else "")
+    return word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word)
+
+
+def _assigned_at(words: Sequence[str], env: str) -> int | None:
+    return next((at for at, word in enumerate(words) if word.startswith(f"{env}=")), None)
+
+
+def _variable(setup: Setup, env: str, value: str) -> str:
+    match setup.style:
+        case "systemd":
+            return f'Environment="{env}={value}"'
+        case "compose":
+            return f"{env}: {value}"
+        case "llama-swap":
+            return f"- {env}={value}"
+        case _:
+            return f"{env}={value}"
+
+
+def _entry(setup: Setup, fact: str, value: str) -> str:
+    """A setting by itself: a file's entry, a variable where only variables were seen, else the flag."""
+    flag = flag_of(setup.engine, fact)
     if setup.style == "yaml":
-        return f"{fact}: {value}"
+        key = flag.names[0].removeprefix("--") if flag and flag.names and setup.engine == "vllm" else fact
+        return f"{key}: {value}"
     if setup.style == "json":
         shown = value if value in {"true", "false"} or value.isdecimal() else f'"{value}"'
-        return f'"{_LM_KEYS.get(fact, fact)}": {shown}'
-    return f"{env}={value}" if env else f"{fact} {value}"
+        return f'"{_JSON_KEYS.get(fact, fact)}": {shown}'
+    if flag and flag.env and (setup.style != "command" or not flag.names):
+        return _variable(setup, flag.env, value)
+    return f"{flag.names[0]} {value}" if flag and flag.names else f"{fact} {value}"

@@ -46,7 +46,8 @@ class Setup:
 
     ``words`` is the command as it was found, secrets replaced; ``passed`` maps a fact's name to the place in ``words``
     where its value stands. ``style`` says how a changed setting is written down where there is no command: ``env``,
-    ``yaml`` or ``json``.
+    ``yaml`` or ``json``, and which file the command stands in: ``compose``, ``systemd``, ``llama-swap``. ``before`` and
+    ``implied`` are the Command's.
     """
 
     label: str
@@ -55,6 +56,8 @@ class Setup:
     words: tuple[str, ...] = ()
     passed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     style: str = "command"
+    before: tuple[str, ...] = ()
+    implied: bool = False
     overridden: tuple[Overridden, ...] = ()
     repeated: tuple[str, ...] = ()
     joined: tuple[str, ...] = ()

@@ -76,11 +76,13 @@ def _finding(console: Console, finding: Finding) -> None:
 
 
 def folded(command: str, width: int = _COMMAND_WIDTH) -> Iterator[str]:
-    """A long command on several lines, each but the last ended by a backslash; quoted words are not broken."""
-    line = ""
+    """A long command on several lines, each but the last ended by a backslash (in YAML, which joins lines itself, by
+    nothing); quoted words are not broken.
+    """
+    line, mark = "", "" if command.startswith(("command: ", "cmd: ")) else " \\"
     for word in re.findall(r"(?:'[^']*'|\"[^\"]*\"|\S)+", command):
         if line and len(line) + len(word) + 3 > width:
-            yield line + " \\"
+            yield line + mark
             line = "  " + word
         else:
             line = f"{line} {word}" if line else word

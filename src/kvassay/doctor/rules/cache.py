@@ -22,7 +22,7 @@ def draft_cache(setup: Setup) -> Iterator[Finding]:
     unset = [side for side in "kv" if not setup.stated(f"draft_{side}_type")]
     if setup.engine != "llama.cpp" or not drafts or not unset or kv is None or not quantises(setup):
         return
-    types = {"k": kv.k, "v": kv.v}
+    types = {"k": kv.k if kv.k in {"f16", "bf16", "f32"} else "q8_0", "v": kv.v}
     yield Finding(
         Severity.NOTE,
         "The draft's cache is separate and stays f16.",
@@ -114,7 +114,7 @@ def http_hides_types(setup: Setup) -> Iterator[Finding]:
 
 
 def build_unnamed(setup: Setup) -> Iterator[Finding]:
-    """Xllamacpp and own builds without git say b0-unknown."""
+    """The build says b0-unknown, as xllamacpp's and own builds without git do."""
     if is_llama(setup) and (setup.value("build") or "").startswith(("b0", "0 ")):
         yield Finding(
             Severity.NOTE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvassay.backend.kv import is_quantized
-from kvassay.doctor.reading import build_number, changed, is_llama, pair, quantises
+from kvassay.doctor.reading import build_number, changed, is_llama, pair, quantises, unset, written
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.types import KVConfig
 
@@ -60,7 +60,7 @@ def rotation_disabled(setup: Setup) -> Iterator[Finding]:
         "instead of "
         "61.7 at q5_1, 22.3 instead of 212 at q4_1 (published there).",
         setup.evidence("rotation_off"),
-        "unset LLAMA_ATTN_ROT_DISABLE",
+        unset(setup, "LLAMA_ATTN_ROT_DISABLE"),
         "llama.cpp b11434 src/llama-kv-cache.cpp:313-361; PR 21038",
     )
 
@@ -117,7 +117,7 @@ def ik_rotation(setup: Setup) -> Iterator[Finding]:
                 f"ik_llama.cpp does not rotate {side.upper()} unless {flag} is given.",
                 "llama.cpp has rotated quantised sides by default since April 2026; here it is off by default.",
                 setup.evidence(f"{side}_type"),
-                " ".join([*setup.words, flag]),
+                written(setup, [*setup.words, flag]),
                 "ik_llama.cpp 8337e4cd common/common.h:460",
             )
         if wanted and not quantised:

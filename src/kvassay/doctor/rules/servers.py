@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvassay.doctor.reading import changed
+from kvassay.doctor.reading import changed, without
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.capability_file import engines
 
@@ -64,7 +64,7 @@ def vllm_calculate_scales(setup: Setup) -> Iterator[Finding]:
             "there. Scales "
             "now come from a calibrated checkpoint.",
             setup.evidence("calculate_kv_scales"),
-            " ".join(word for word in setup.words if not word.startswith("--calculate")),
+            without(setup, "calculate_kv_scales") if setup.words else "# remove calculate-kv-scales",
             f"{_VLLM}, no occurrence",
         )
 
@@ -78,17 +78,9 @@ def vllm_backend(setup: Setup) -> Iterator[Finding]:
             f"The attention back end {named} does not take {dtype}.",
             "vLLM ends with 'No valid attention backend found'; leave the choice to it.",
             setup.evidence("attention_backend", "kv_dtype"),
-            _without_backend(setup),
+            without(setup, "attention_backend"),
             f"{_VLLM} flash_attn.py:290, flashinfer.py:573, platforms/cuda.py:473",
         )
-
-
-def _without_backend(setup: Setup) -> str:
-    if "attention_backend" not in setup.passed:
-        return "unset VLLM_ATTENTION_BACKEND"
-    at, words = setup.passed["attention_backend"], list(setup.words)
-    drop = {at} if words[at].startswith("--") else {at - 1, at}
-    return " ".join(word for n, word in enumerate(words) if n not in drop)
 
 
 def vllm_turboquant(setup: Setup) -> Iterator[Finding]:

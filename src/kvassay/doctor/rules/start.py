@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
-from kvassay.doctor.reading import build_number, changed, is_llama, pair, quantises, without
+from kvassay.doctor.reading import build_number, changed, is_llama, pair, quantises, unset, without, written
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.capability import since
 from kvassay.plan.capability_file import engines
@@ -141,7 +141,7 @@ def joined_flags(setup: Setup) -> Iterator[Finding]:
         f"llama-server does not read {setup.joined[0]}=…: flag and value are two words.",
         "It ends with 'error: invalid argument' (read at b11434; other builds were not checked).",
         tuple(f"{name}=…" for name in setup.joined),
-        " ".join(apart),
+        written(setup, apart),
         "llama.cpp b11434 common/arg.cpp:806-818",
     )
 
@@ -160,7 +160,7 @@ def env_overridden(setup: Setup) -> Iterator[Finding]:
                 f"{one.env}={one.env_value} has no effect: {one.flag} {one.flag_value} overrides it.",
                 "The command line beats the environment; the server says so on stderr only.",
                 (f"environment: {one.env}={one.env_value}", f"argument: {one.flag} {one.flag_value}"),
-                f"unset {one.env}",
+                unset(setup, one.env),
                 "llama.cpp b11434 common/arg.cpp:787-843",
             )
 
@@ -188,7 +188,7 @@ def context_zero(setup: Setup) -> Iterator[Finding]:
             "Leave -c away to let --fit shrink the context to your memory, or name the length you need; "
             "with -c 0 layers are moved to the CPU instead.",
             setup.evidence("context", "fit"),
-            without(setup, "context") if "context" in setup.passed else "unset LLAMA_ARG_CTX_SIZE",
+            without(setup, "context"),
             "llama.cpp b11434 common/arg.cpp:1644-1649",
         )
 
@@ -202,7 +202,7 @@ def fit_without_effect(setup: Setup) -> Iterator[Finding]:
             "--fit gives up where the layers' places are already set.",
             "Once the context can't be shrunk any further, it would move layers; with -ngl, -ts or -ot set it aborts.",
             setup.evidence("fit", *fixed),
-            without(setup, fixed[0]) if fixed[0] in setup.passed else None,
+            without(setup, fixed[0]),
             "llama.cpp b11434 common/fit.cpp",
         )
 

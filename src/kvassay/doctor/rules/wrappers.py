@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
-from kvassay.doctor.reading import KOBOLD_TYPES, changed, is_true, pair
+from kvassay.doctor.reading import KOBOLD_TYPES, changed, is_true, pair, unset, written
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.cache_types import ggml_id, ggml_name
 
@@ -107,7 +107,7 @@ def ollama_inherited(setup: Setup) -> Iterator[Finding]:
         if beaten
         else "It works as long as OLLAMA_KV_CACHE_TYPE is unset, and may stop with any version.",
         setup.evidence(*given, "kv_type"),
-        "unset OLLAMA_KV_CACHE_TYPE" if beaten else None,
+        unset(setup, "OLLAMA_KV_CACHE_TYPE") if beaten else None,
         f"{_OLLAMA} SetupLlamaServerCommandEnv",
     )
 
@@ -156,7 +156,7 @@ def koboldcpp_quantkv(setup: Setup) -> Iterator[Finding]:
 
 
 def _with_flash(setup: Setup) -> str:
-    return " ".join([*setup.words, "--flashattention"]) if setup.words else '"flashattention": true'
+    return written(setup, [*setup.words, "--flashattention"]) if setup.words else '"flashattention": true'
 
 
 def lmstudio_flash_attention(setup: Setup) -> Iterator[Finding]:
