@@ -34,6 +34,8 @@ def gather(words: Sequence[str], *, pid: int | None = None) -> tuple[Setup, ...]
         raise ConfigError("no running back end was found on this machine", hint=_FORMS)
     if len(words) == 1 and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", words[0]):
         return setups_of_url(words[0])
+    if len(words) == 1 and re.fullmatch(r"[\w.-]+:\d+(/\S*)?", words[0]):
+        return setups_of_url(f"http://{words[0]}")
     if len(words) == 1 and Path(words[0]).is_file() and recognise(words) is None:
         folder = Path(words[0]).parent
         return tuple(with_model(setup, folder) for setup in read_file(Path(words[0])).setups)
