@@ -96,6 +96,21 @@ def test_a_script_is_read_with_its_exports() -> None:
     assert str(pair(file(SCRIPT, "run.sh"))) == "q4_0/q8_0"
 
 
+def test_a_scripts_own_variables_are_filled_in_and_only_exported_ones_reach_the_server() -> None:
+    """A variable that holds several flags is several words; one that is not known leaves the defaults open."""
+    text = 'ARGS="-ctk q8_0 -c 4096"\nLLAMA_ARG_CACHE_TYPE_V=q4_0\nllama-server -m $DIR/m.gguf $ARGS\n'
+    assert str(pair(file(text))) == "q8_0/f16"
+    unknown = file("llama-server -m m.gguf $ARGS\n")
+    assert "unless a variable" in unknown.facts["k_type"].how
+    assert "parallel-auto" not in findings(unknown)
+
+
+def test_a_batch_file_is_read() -> None:
+    """Carets continue a line, and backslashes are parts of paths."""
+    setup = file("@echo off\r\nC:\\ai\\llama-server.exe -m C:\\m\\x.gguf ^\r\n -ctk q8_0\r\n", "run.bat")
+    assert (setup.value("model"), str(pair(setup))) == ("C:\\m\\x.gguf", "q8_0/f16")
+
+
 def test_variables_alone_are_read() -> None:
     """An .env file."""
     setup = file("# x\nOLLAMA_KV_CACHE_TYPE=q4\nOLLAMA_NUM_PARALLEL='2'\n", ".env")
@@ -145,7 +160,9 @@ def test_ollamas_log_holds_the_command_of_its_child() -> None:
     )
     setup = file(text, "ollama.log")
     assert str(pair(setup)) == "q8_0/q8_0"
-    assert setup.words[0].endswith("llama-server")
+    assert (setup.engine, setup.value("kv_type")) == ("ollama", "q8_0")
+    low = findings(file(text.replace("q8_0", "q4_0"), "ollama.log"))["low-precision-k"]
+    assert low.fix == "OLLAMA_KV_CACHE_TYPE=q8_0"
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,18 @@ def test_old_ollama_pins_a_build_whose_pairs_are_known() -> None:
     assert "attention-on-cpu" in findings(command("OLLAMA_KV_CACHE_TYPE=q5_1 ollama serve", device="cuda"))
 
 
+def test_ik_llama_cpp_knows_types_of_its_own() -> None:
+    """And refuses them for V without flash attention."""
+    found = findings(command("ik_llama.cpp/llama-server -ctk q6_0 -ctv q8_KV -fa off"))
+    assert "v-needs-flash-attention" in found
+    assert "unknown-type" not in found
+
+
+def test_flash_attention_on_is_not_a_question_either() -> None:
+    """No device is asked."""
+    assert "-fa on" in findings(command(f"{LLAMA} -ctk q8_0 -fa on"))["probe-skipped"].what
+
+
 def test_a_missing_draft_of_ik_or_ngram_speculation_has_no_cache() -> None:
     """Speculation without a model of its own has no second cache."""
     assert "draft-cache" not in findings(command(f"{LLAMA} -ctk q8_0 --spec-type ngram-simple"))

@@ -12,6 +12,10 @@ from typing import NamedTuple
 
 from kvassay.errors import ConfigError
 
+CONTINUED = re.compile(r"[\\^`][ \t]*\r?\n")
+"""A line that goes on in the next one: in sh, in cmd, in PowerShell."""
+
+_DRIVE = re.compile(r"(?:^|[\s\"'])[A-Za-z]:\\")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROGRAMS = {
     "llama-server": "llama.cpp",
@@ -80,7 +84,9 @@ def split(text: str) -> list[str]:
 
     Raises ConfigError where a quote is never closed.
     """
-    joined = re.sub(r"[\\^`][ \t]*\r?\n", " ", text)
+    joined = CONTINUED.sub(" ", text)
+    if _DRIVE.search(joined):  # Windows: backslashes are parts of paths, not escapes
+        joined = joined.replace("\\", "\\\\")
     try:
         return shlex.split(joined, comments=True)
     except ValueError as error:

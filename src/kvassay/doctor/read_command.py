@@ -13,6 +13,7 @@ from kvassay.doctor.setup import SECRET, Fact, Overridden, Setup
 
 _SECRET_FLAG = re.compile(r"-.*(?:api[-_]?key|token|password|secret)$", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"(?:\w*_)?(?:KEY|TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
+_UNRESOLVED = re.compile(r"\$(?:\w+|\{\w+\}|[@*])")
 _FALSE = frozenset({"", "0", "false", "off", "no", "disabled"})
 _FLASH = {"1": "on", "true": "on", "enabled": "on", "0": "off", "false": "off", "disabled": "off", "-1": "auto"}
 _DEVICE_NAMES = (
@@ -44,7 +45,7 @@ def setup_of(
     variables = {flag.fact: flag for flag in table if flag.env and flag.env in command.env}
     facts: dict[str, Fact] = {}
     for flag in table:
-        if fact := _fact(flag, last.get(flag.fact), command.env, via=via, has_env=has_env):
+        if fact := _fact(flag, last.get(flag.fact), command, via=via, has_env=has_env):
             facts[flag.fact] = fact
     facts |= _of_image(command)
     facts |= _subcommand(command)
@@ -65,6 +66,7 @@ def setup_of(
         ),
         repeated=tuple(dict.fromkeys(last[name].name for name in names if names.count(name) > 1)),
         joined=tuple(one.name for one in passed if one.joined and not one.flag.secret),
+        unresolved=tuple(word for word in command.words if _UNRESOLVED.fullmatch(word)),
     )
 
 
@@ -105,7 +107,8 @@ def _looks_like_flag(word: str, flags: Mapping[str, object], engine: str) -> boo
     return _normal(word.partition("=")[0], engine) in flags or (word.startswith("--") and len(word) > 2)  # noqa: PLR2004
 
 
-def _fact(flag: Flag, given: _Passed | None, env: Mapping[str, str], *, via: str, has_env: bool) -> Fact | None:
+def _fact(flag: Flag, given: _Passed | None, command: Command, *, via: str, has_env: bool) -> Fact | None:
+    env = command.env
     if given is not None:
         shown = given.name if given.flag.secret or not flag.takes_value else f"{given.name} {given.value}"
         return Fact(_clean(flag, given.value), f"{via}: {shown}")
@@ -117,7 +120,10 @@ def _fact(flag: Flag, given: _Passed | None, env: Mapping[str, str], *, via: str
     if flag.default is None:
         return None
     unless = f", unless {flag.env} is set" if flag.env and not has_env else ""
-    return Fact(flag.default, f"default{unless}", stated=False)
+    hidden = (
+        ", unless a variable of the command says otherwise" if any(map(_UNRESOLVED.fullmatch, command.words)) else ""
+    )
+    return Fact(flag.default, f"default{hidden or unless}", stated=False)
 
 
 def _clean(flag: Flag, value: str) -> str:

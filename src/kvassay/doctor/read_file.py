@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from kvassay.doctor.command import Command, in_image, recognise, split
+from kvassay.doctor.command import CONTINUED, Command, in_image, recognise, split
 from kvassay.doctor.documents import MAX_CHARS, Document, json_document, yaml_document
 from kvassay.doctor.read_command import setup_of
 from kvassay.doctor.read_config import koboldcpp, llama_cpp_python, lm_studio, tabby, vllm
@@ -140,18 +140,28 @@ def _script(text: str, name: str) -> list[Setup] | None:
     if len(text) > MAX_CHARS:
         return None
     env: dict[str, str] = {}
+    own: dict[str, str] = {}
     found: list[Command] = []
-    for line in re.sub(r"\\[ \t]*\r?\n", " ", text).splitlines():
+    for line in CONTINUED.sub(" ", text).splitlines():
         try:
             words = split(line)
         except ConfigError:
             continue
         stated = _ENV_LINE.fullmatch(line.strip())
         if stated and len(words) <= 2:  # noqa: PLR2004 - export NAME=value
-            env |= [_assigned(words[-1])]
-        elif command := recognise([_filled(word, env) for word in words], env):
+            own |= [_assigned(words[-1])]
+            env |= [_assigned(words[-1])] if words[0] == "export" else []
+        elif command := recognise([part for word in words for part in _expanded(word, own)], env):
             found.append(command)
     return [setup_of(command, label=name) for command in found] or None
+
+
+def _expanded(word: str, known: Mapping[str, str]) -> list[str]:
+    """A word with the script's own variables filled in; one that is nothing but a variable may be several words."""
+    alone = re.fullmatch(r"\$\{?(\w+)\}?", word)
+    if alone and alone[1] in known:
+        return split(known[alone[1]])
+    return [re.sub(r"\$(\w+)", lambda m: known.get(m[1], m[0]), _filled(word, known))]
 
 
 def _variables(text: str, name: str) -> list[Setup] | None:

@@ -44,8 +44,15 @@ def setup_of_log(text: str, *, label: str) -> Setup:
     command = _command(text)
     if command is None:
         return Setup(label, "llama.cpp", MappingProxyType(facts), log=log)
-    started = setup_of(command, label=label, via="log, the command started", has_env=False)
-    return with_log(started, text)
+    return _of_ollama(setup_of(command, label=label, via="log, the command started", has_env=False), facts, log)
+
+
+def _of_ollama(child: Setup, facts: dict[str, Fact], log: LogFacts) -> Setup:
+    """Ollama's set-up as its child's command and lines tell it: one type for both, the context of all slots."""
+    asked = {"kv_type": child.facts["k_type"]} if child.stated("k_type") else {}
+    kept = {name: fact for name, fact in facts.items() if name != "parallel"}
+    model = {name: fact for name, fact in child.facts.items() if name in {"model", "context"}}
+    return Setup(child.label, "ollama", MappingProxyType(model | asked | kept), style="env", log=log)
 
 
 def with_log(setup: Setup, text: str) -> Setup:

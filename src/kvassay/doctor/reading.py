@@ -47,7 +47,8 @@ def pair(setup: Setup) -> KVConfig | None:
     if setup.log and setup.log.caches:
         return KVConfig(setup.log.caches[0].k_type, setup.log.caches[0].v_type, rotation)
     k, v = _types(setup)
-    return KVConfig(k, v, rotation) if k in LLAMA_TYPES and v in LLAMA_TYPES else None
+    known = engines()["ik_llama.cpp"].k_types if setup.engine == "ik_llama.cpp" else LLAMA_TYPES
+    return KVConfig(k, v, rotation) if k in known and v in known else None
 
 
 def _types(setup: Setup) -> tuple[str | None, str | None]:

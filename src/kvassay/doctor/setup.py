@@ -45,9 +45,10 @@ class Setup:
     """One back end as far as it is known. ``engine`` is the capability table's name, None where it wasn't recognised.
 
     ``words`` is the command as it was found, secrets replaced; ``passed`` maps a fact's name to the place in ``words``
-    where its value stands. ``style`` says how a changed setting is written down where there is no command: ``env``,
-    ``yaml`` or ``json``, and which file the command stands in: ``compose``, ``systemd``, ``llama-swap``. ``before`` and
-    ``implied`` are the Command's.
+    where its value stands. ``before`` and ``implied`` are the Command's. ``unresolved`` are words that are variables of
+    unknown value: more settings may hide there. ``style`` says how a changed setting is written down: as a
+    ``command``, in a ``compose``, ``systemd`` or ``llama-swap`` file, or, without any command, as ``env``, ``yaml`` or
+    ``json``.
     """
 
     label: str
@@ -61,6 +62,7 @@ class Setup:
     overridden: tuple[Overridden, ...] = ()
     repeated: tuple[str, ...] = ()
     joined: tuple[str, ...] = ()
+    unresolved: tuple[str, ...] = ()
     log: LogFacts | None = None
 
     def value(self, name: str) -> str | None:

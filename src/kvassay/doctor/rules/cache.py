@@ -36,7 +36,7 @@ def draft_cache(setup: Setup) -> Iterator[Finding]:
 def parallel_auto(setup: Setup) -> Iterator[Finding]:
     """Without -np there are four slots, which share the context."""
     given = setup.value("parallel")
-    if setup.engine != "llama.cpp" or not setup.words or given not in {None, "-1"}:
+    if setup.engine != "llama.cpp" or not setup.words or setup.unresolved or given not in {None, "-1"}:
         return
     yield Finding(
         Severity.NOTE,
@@ -71,7 +71,7 @@ def log_hides_cache(setup: Setup) -> Iterator[Finding]:
     level = setup.number("verbosity")
     if setup.engine != "llama.cpp" or not setup.words or hidden is False or setup.value("verbose") == "on":
         return
-    if level is None or level >= _LOG_LEVEL or not quantises(setup):
+    if level is None or level >= _LOG_LEVEL or setup.log is not None or not quantises(setup):
         return
     unless = "" if hidden else "If your build is b9246 or newer: "
     yield Finding(
@@ -100,17 +100,22 @@ def log_without_cache(setup: Setup) -> Iterator[Finding]:
 
 
 def http_hides_types(setup: Setup) -> Iterator[Finding]:
-    """llama-server tells no cache types by HTTP."""
-    if setup.engine == "llama.cpp" and setup.value("url") and setup.log is None and setup.value("k_type") is None:
-        yield Finding(
-            Severity.NOTE,
-            "A llama-server does not tell its cache types by HTTP.",
-            "/props, /slots and /metrics hold no cache type and no flash attention. On the server's machine "
-            "'kvassay doctor --pid N' reads its command, and --log FILE its log.",
-            setup.evidence("url", "build"),
-            None,
-            "llama.cpp b11434 tools/server/server-context.cpp:4957-5000",
-        )
+    """llama-server and Ollama tell no cache types by HTTP."""
+    if setup.engine not in {"llama.cpp", "ollama"} or not setup.value("url") or setup.log or pair(setup) is not None:
+        return
+    told = {
+        "llama.cpp": "/props, /slots and /metrics hold no cache type and no flash attention.",
+        "ollama": "/api/ps tells memory and context only.",
+    }
+    yield Finding(
+        Severity.NOTE,
+        "The server does not tell its cache types by HTTP.",
+        f"{told[setup.engine]} On the server's machine 'kvassay doctor --pid N' reads its command and variables, and "
+        "--log FILE its log.",
+        setup.evidence("url", "build", "version"),
+        None,
+        "llama.cpp b11434 tools/server/server-context.cpp:4957-5000; Ollama fb307609",
+    )
 
 
 def build_unnamed(setup: Setup) -> Iterator[Finding]:

@@ -12,6 +12,9 @@ from kvassay.plan.capability import Where, since
 
 _COMMON = ("cuda", "metal", "vulkan")
 _NO_KERNEL = re.compile(r"no FlashAttention vector kernel compiled for K/V types ([\w]+)-([\w]+)")
+_ASKED_FOR = (
+    "With auto the server warns where a device lacks one; so an unsupported pair runs on the CPU without a word."
+)
 _FORCED = (
     "This build switches flash attention on without asking the device, so an unsupported pair runs on the CPU without "
     "a warning."
@@ -163,18 +166,21 @@ def many_splits(setup: Setup) -> Iterator[Finding]:
 
 
 def probe_skipped(setup: Setup) -> Iterator[Finding]:
-    """With a quantised V, -fa auto does not look whether the device can do it."""
-    kv = pair(setup)
-    if setup.engine != "llama.cpp" or kv is None or not is_quantized(kv.v) or setup.value("flash_attention") != "auto":
+    """With -fa on, or with a quantised V, nobody looks whether the device has a kernel."""
+    kv, flash = pair(setup), setup.value("flash_attention")
+    if setup.engine != "llama.cpp" or kv is None or setup.log is not None:
         return
     forced = since("quantised-v-forces-flash-attention", build_number(setup))
-    if forced is None:
+    asked_for = flash == "on" and setup.stated("flash_attention") and kv.k != "f16"
+    if not asked_for and (flash != "auto" or not is_quantized(kv.v) or forced is None):
         return
     yield Finding(
         Severity.NOTE,
-        "-fa auto is not a question here: V is quantised.",
-        _FORCED if forced else _PROBED,
+        "-fa on does not ask whether the device has a kernel."
+        if asked_for
+        else "-fa auto is not a question here: V is quantised.",
+        _ASKED_FOR if asked_for else _FORCED if forced else _PROBED,
         setup.evidence("v_type", "flash_attention", "build"),
         None,
-        "llama.cpp b11434 src/llama-context.cpp:3843-3852, bisected b10204..b10216",
+        "llama.cpp b11434 src/llama-context.cpp:508-560, 3843-3852, bisected b10204..b10216",
     )

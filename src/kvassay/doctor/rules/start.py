@@ -210,7 +210,7 @@ def fit_without_effect(setup: Setup) -> Iterator[Finding]:
 def fit_keeps_types(setup: Setup) -> Iterator[Finding]:
     """--fit shrinks the context, never the cache types."""
     fits = setup.value("fit") == "on" and setup.value("context") is None and setup.value("split_mode") != "tensor"
-    if setup.engine == "llama.cpp" and fits and setup.words:
+    if setup.engine == "llama.cpp" and fits and setup.words and not setup.unresolved:
         yield Finding(
             Severity.NOTE,
             "Without -c the context is shrunk to what fits, down to 4,096 tokens; cache types never change.",
