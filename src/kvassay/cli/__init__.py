@@ -13,7 +13,7 @@ COMMANDS = {
     "demo": "Measure the small demo model: no model of your own needed.",
     "run": "Measure how your model's tool calls fare under each K/V pair.",
     "report": "Print and write the report of a stored run.",
-    "doctor": "Say what is wrong with a set-up's KV cache: command, URL, file or process.",
+    "doctor": "Say what is wrong with a set-up's KV cache.",
     "export": "Write a stored run's trials as JSONL or Parquet.",
     "models": "List, fetch, verify and remove the named small models.",
 }

@@ -42,7 +42,6 @@ def setup_of(
     table = FLAGS[command.engine]
     passed = list(_passed(command, table))
     last = {one.flag.fact: one for one in passed}
-    variables = {flag.fact: flag for flag in table if flag.env and flag.env in command.env}
     facts: dict[str, Fact] = {}
     for flag in table:
         if fact := _fact(flag, last.get(flag.fact), command, via=via, has_env=has_env):
@@ -59,15 +58,18 @@ def setup_of(
         before=_redacted(command.before, []),
         implied=command.implied,
         passed=MappingProxyType({name: one.at for name, one in last.items()}),
-        overridden=tuple(
-            Overridden(flag.env or "", command.env[flag.env or ""], last[name].name, last[name].value)
-            for name, flag in variables.items()
-            if name in last and not flag.secret
-        ),
+        overridden=tuple(_overridden(command, last)),
         repeated=tuple(dict.fromkeys(last[name].name for name in names if names.count(name) > 1)),
         joined=tuple(one.name for one in passed if one.joined and not one.flag.secret),
         unresolved=tuple(word for word in command.words if _UNRESOLVED.fullmatch(word)),
     )
+
+
+def _overridden(command: Command, last: Mapping[str, _Passed]) -> Iterator[Overridden]:
+    for one in last.values():
+        env = one.flag.env
+        if env is not None and env in command.env and not one.flag.secret:
+            yield Overridden(env, command.env[env], one.name, one.value)
 
 
 def _passed(command: Command, table: tuple[Flag, ...]) -> Iterator[_Passed]:
