@@ -173,6 +173,12 @@ def test_a_changed_setting_stays_where_it_stood() -> None:
     assert changed(command("llama-server"), {"parallel": "1"}) == "llama-server -np 1"
 
 
+def test_a_command_for_a_shell_is_handed_to_it_again() -> None:
+    """What an ExecStart or an entry point can run; variables stay variables."""
+    setup = command("/bin/sh -c 'exec llama-server $OPTIONS -ctk q4_0'")
+    assert changed(setup, {"k_type": "q8_0"}) == "/bin/sh -c 'exec llama-server $OPTIONS -ctk q8_0'"
+
+
 def test_a_changed_command_is_read_back_as_changed() -> None:
     """The fix is what it says."""
     setup = command("A='b c' llama-server -m 'my model.gguf' -ctk q4_0")

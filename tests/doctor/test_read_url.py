@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -126,6 +126,36 @@ def test_half_right_answers_do_no_harm() -> None:
                   "/v1/models": {"data": [1, {"status": 2}]}}) as (url, _):  # fmt: skip
         (setup,) = setups_of_url(url)
     assert setup.value("context") is None
+
+
+def test_a_server_that_drips_is_left_alone() -> None:
+    """One byte of a header at a time, for ever."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while not done.wait(0.05):
+                    connection.sendall(b"x")
+
+        done = Event()
+        Thread(target=drip, daemon=True).start()
+        with pytest.raises(BackendError, match="did not finish"):
+            setups_of_url(f"http://127.0.0.1:{listening.getsockname()[1]}", total_s=0.5)
+        done.set()
+
+
+def test_names_and_passwords_in_an_address_are_not_shown() -> None:
+    """Not in the set-up, not in an error."""
+    with serving({"/props": PROPS, "/v1/models": {}}) as (url, _):
+        (setup,) = setups_of_url(url.replace("//", "//me:hunter2@"))
+    assert "hunter2" not in repr(setup)
+    with serving({}) as (url, _), pytest.raises(BackendError) as caught:
+        setups_of_url(url.replace("//", "//me:hunter2@"))
+    assert "hunter2" not in str(caught.value)
 
 
 def test_redirects_are_not_followed() -> None:

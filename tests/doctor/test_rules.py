@@ -302,6 +302,13 @@ def test_flash_attention_on_is_not_a_question_either() -> None:
     assert "-fa on" in findings(command(f"{LLAMA} -ctk q8_0 -fa on"))["probe-skipped"].what
 
 
+def test_one_wrong_side_does_not_hide_the_other() -> None:
+    """An unknown K type, and a V that flash attention is missing for."""
+    assert {"unknown-type", "v-needs-flash-attention"} <= findings(command(f"{LLAMA} -ctk q9 -ctv q8_0 -fa off")).keys()
+    python = command("python -m llama_cpp.server --type_k q8_0 --type_v 2")
+    assert {"python-numbers", "python-flash-attention"} <= findings(python).keys()
+
+
 def test_a_missing_draft_of_ik_or_ngram_speculation_has_no_cache() -> None:
     """Speculation without a model of its own has no second cache."""
     assert "draft-cache" not in findings(command(f"{LLAMA} -ctk q8_0 --spec-type ngram-simple"))

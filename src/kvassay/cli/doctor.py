@@ -53,7 +53,7 @@ def doctor(
     setups = gather(what, pid=pid)
     diagnoses = diagnose(setups, log=log, build=build, device=device)
     if as_json:
-        click.echo(json.dumps(json_report(diagnoses), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(json_report(diagnoses), indent=2))
     else:
         print_diagnoses(diagnoses, Console())
     context.exit(max(EXIT_CODES[one.worst] for one in diagnoses))

@@ -60,7 +60,7 @@ class Command:
     """A recognised command: the engine, its variables, the words from the program on, and what an image's name says.
 
     ``before`` are the words in front of the program (assignments, ``docker run …``); with ``implied`` the program
-    itself does not stand in the text, because an image starts it.
+    itself does not stand in the text, because an image starts it. ``shell`` is what the whole is handed to: ``sh -c``.
     """
 
     engine: str
@@ -71,6 +71,7 @@ class Command:
     build: str | None = None
     before: tuple[str, ...] = ()
     implied: bool = False
+    shell: tuple[str, ...] = ()
 
 
 class _Image(NamedTuple):
@@ -106,7 +107,9 @@ def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Com
             continue
         name = base(word)
         if name in _SHELLS and (inner := _shell_text(words[at + 1 :])) is not None:
-            return recognise(split(inner), variables)
+            found = recognise(split(inner), variables)
+            outer = tuple(words[: list(words).index(inner, at)])
+            return replace(found, shell=(*outer, *found.shell)) if found else None
         if name in {"docker", "podman"} and "run" in words[at + 1 : at + 3]:
             return _docker(list(words), words.index("run", at) + 1, variables)
         if engine := _engine(words[at:]):

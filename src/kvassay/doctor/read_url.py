@@ -7,6 +7,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, replace
+from threading import Thread
 from types import MappingProxyType
 
 import httpx
@@ -14,13 +15,15 @@ import httpx
 from kvassay.doctor.command import Command, recognise
 from kvassay.doctor.read_command import setup_of
 from kvassay.doctor.setup import Fact, Setup
-from kvassay.errors import BackendError, ConfigError
+from kvassay.errors import BackendError, ConfigError, KvassayError
 from kvassay.types import JsonObject
 
 _MAX_BYTES = 4 << 20
 _TIMEOUT_S = 5.0
 _ANSWER_S = 15.0
+_TOTAL_S = 60.0
 _VLLM = re.compile(r"^vllm:cache_config_info\{([^}]*)\}", re.MULTILINE)
+_USER = re.compile(r"//[^/@]*@")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -30,6 +33,11 @@ class _Server:
 
     client: httpx.Client
     url: str
+
+    @property
+    def shown(self) -> str:
+        """The address without a user's name and password."""
+        return _USER.sub("//", self.url)
 
     def text(self, path: str) -> str | None:
         """The body of a successful answer; None for any other status, a redirect, or an answer that is too large or
@@ -41,7 +49,7 @@ class _Server:
             with self.client.stream("GET", self.url + path) as response:
                 if response.status_code in {401, 403}:
                     raise BackendError(
-                        f"{self.url} wants an API key", hint="Put it into the environment variable KVASSAY_API_KEY."
+                        f"{self.shown} wants an API key", hint="Put it into the environment variable KVASSAY_API_KEY."
                     )
                 for chunk in response.iter_bytes() if response.is_success else ():
                     body += chunk
@@ -50,7 +58,7 @@ class _Server:
                 return body.decode("utf-8", errors="replace") if response.is_success else None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise BackendError(
-                f"{self.url} did not answer ({error})", hint="Is the server running, and is this its address?"
+                f"{self.shown} did not answer ({error})", hint="Is the server running, and is this its address?"
             ) from error
 
     def json(self, path: str) -> JsonObject:
@@ -63,23 +71,41 @@ class _Server:
         return found if isinstance(found, dict) else {}
 
 
-def setups_of_url(url: str) -> tuple[Setup, ...]:
-    """The set-ups behind an address: one, or a router's models.
+def setups_of_url(url: str, *, total_s: float = _TOTAL_S) -> tuple[Setup, ...]:
+    """The set-ups behind an address: one, or a router's models. ``total_s`` bounds the whole, however slowly a server
+    answers.
 
     Raises ConfigError for what is no address, BackendError where nobody answers, or answers like no back end known.
     """
     if not re.match(r"https?://[^/\s]+", url):
-        raise ConfigError(f"{url!r} is no address", hint="Write it like http://127.0.0.1:8080.")
+        raise ConfigError(f"{_USER.sub('//', url)!r} is no address", hint="Write it like http://127.0.0.1:8080.")
     address = re.sub(r"(/v1)?/*$", "", url)
+    outcome: list[tuple[Setup, ...] | KvassayError] = []
+    # A header that drips byte by byte keeps every single read within its time-out: only leaving it alone ends that.
+    asking = Thread(target=lambda: outcome.append(_outcome(address)), daemon=True)
+    asking.start()
+    asking.join(total_s)
+    if not outcome:
+        shown = _USER.sub("//", address)
+        raise BackendError(f"{shown} did not finish its answers within {total_s:g} s", hint="Is it a back end at all?")
+    if isinstance(outcome[0], KvassayError):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _outcome(address: str) -> tuple[Setup, ...] | KvassayError:
     key = os.environ.get("KVASSAY_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, headers=headers) as client:
-        server = _Server(client, address)
-        for ask in (_llama, _ollama, _tabby, _sglang, _vllm):
-            if found := ask(server):
-                return found
-    raise BackendError(
-        f"{address} answers like no back end that kvassay knows",
+    try:
+        with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, headers=headers) as client:
+            server = _Server(client, address)
+            for ask in (_llama, _ollama, _tabby, _sglang, _vllm):
+                if found := ask(server):
+                    return found
+    except KvassayError as error:
+        return error
+    return BackendError(
+        f"{server.shown} answers like no back end that kvassay knows",
         hint="It knows llama-server, Ollama, TabbyAPI, SGLang and vLLM by their endpoints.",
     )
 
@@ -114,7 +140,7 @@ def _routed(server: _Server, props: JsonObject) -> tuple[Setup, ...]:
             bare = words if not words[0].startswith("-") else ["llama-server", *words]
             command = recognise(bare) or Command("llama.cpp", {}, ("llama-server", *words))
             setup = setup_of(command, label=str(entry.get("id")), via="GET /v1/models, argument", has_env=False)
-            extra = _facts("GET /props", build=props.get("build_info")) | _facts("the address", url=server.url)
+            extra = _facts("GET /props", build=props.get("build_info")) | _facts("the address", url=server.shown)
             found.append(replace(setup, facts=MappingProxyType(dict(setup.facts) | extra)))
     return tuple(found)
 
@@ -167,4 +193,4 @@ def _facts(how: str, **values: object) -> dict[str, Fact]:
 
 
 def _setup(server: _Server, engine: str, facts: dict[str, Fact]) -> Setup:
-    return Setup(server.url, engine, MappingProxyType(_facts("the address", url=server.url) | facts))
+    return Setup(server.shown, engine, MappingProxyType(_facts("the address", url=server.shown) | facts))

@@ -28,7 +28,7 @@ _JSON_KEYS = {
     "v_number": "type_v",
 }
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_PLACEHOLDER = re.compile(r"[\w./:-]*\$\{\w+\}[\w./:-]*")
+_PLACEHOLDER = re.compile(r"[\w./:-]*\$(?:\w+|\{\w+\})[\w./:-]*")
 
 
 def is_llama(setup: Setup) -> bool:
@@ -153,6 +153,8 @@ def written(setup: Setup, words: Sequence[str], before: Sequence[str] | None = N
     """A command as it stands where it was found: in a shell, in a compose file, in a unit."""
     shown = [*(setup.before if before is None else before), *(words[1:] if setup.implied else words)]
     line = " ".join(_quoted(word) for word in shown)
+    if setup.shell:
+        line = shlex.join([*setup.shell, line])
     return {"compose": "command: ", "systemd": "ExecStart=", "llama-swap": "cmd: "}.get(setup.style, "") + line
 
 

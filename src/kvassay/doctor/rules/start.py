@@ -40,13 +40,13 @@ def _nearest(value: str) -> str:
 
 def v_needs_flash_attention(setup: Setup) -> Iterator[Finding]:
     """V is quantised and flash attention is off."""
-    kv = pair(setup)
-    if setup.engine not in {"llama.cpp", "ik_llama.cpp"} or kv is None or not is_quantized(kv.v):
-        return
-    if setup.value("flash_attention") == "off":
+    kv, asked = pair(setup), setup.value("v_type") or "f16"
+    cache_type = kv.v if kv else asked
+    known = engines()[setup.engine].v_types if setup.engine in {"llama.cpp", "ik_llama.cpp"} else ()
+    if cache_type in known and is_quantized(cache_type) and setup.value("flash_attention") == "off":
         yield Finding(
             Severity.PROBLEM,
-            f"V at {kv.v} needs flash attention, which is off.",
+            f"V at {cache_type} needs flash attention, which is off.",
             "The server refuses to start: 'quantized V cache requires flash_attn to be enabled'.",
             setup.evidence("v_type", "flash_attention"),
             changed(setup, {"flash_attention": "on"}),

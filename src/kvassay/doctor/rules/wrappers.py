@@ -226,11 +226,12 @@ def python_numbers(setup: Setup) -> Iterator[Finding]:
 
 def python_flash_attention(setup: Setup) -> Iterator[Finding]:
     """flash_attn is off by default there."""
-    kv = pair(setup)
-    if setup.engine == "llama-cpp-python" and kv and is_quantized(kv.v) and not is_true(setup.value("flash_attn")):
+    number = setup.number("v_number")
+    name = ggml_name(number) if number is not None else None
+    if setup.engine == "llama-cpp-python" and name and is_quantized(name) and not is_true(setup.value("flash_attn")):
         yield Finding(
             Severity.PROBLEM,
-            f"V at {kv.v} needs flash_attn, which is off by default.",
+            f"V at {name} needs flash_attn, which is off by default.",
             "llama-cpp-python passes 'disabled' unless told otherwise, and llama.cpp then refuses a quantised V.",
             setup.evidence("v_number", "flash_attn"),
             changed(setup, {"flash_attn": "true"}),
