@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from doctor.setups import command
 from kvassay.doctor.command import recognise, split
 from kvassay.doctor.flags import FLAGS
+from kvassay.doctor.read_command import setup_of
 from kvassay.doctor.reading import changed, pair, unset
+from kvassay.doctor.rules import examine
 from kvassay.doctor.setup import SECRET
 from kvassay.errors import ConfigError
 from kvassay.plan.capability_file import engines
@@ -121,6 +123,25 @@ def test_any_words_are_taken_without_error(words: list[str]) -> None:
     """Whatever follows the program, it is read or ignored."""
     found = recognise(["llama-server", *words])
     assert found is not None
+
+
+FLAG_WORDS = sorted({name for table in FLAGS.values() for flag in table for name in (*flag.names, *flag.off)})
+VALUES = ("q8_0", "q4_0", "on", "off", "0", "-1", "9" * 30, "", "8,4", "Q6", "fp8", "tensor", "³", "nan", "draft-mtp")
+PROGRAMS = (
+    "llama-server", "ik_llama.cpp/llama-server", "ollama serve", "koboldcpp", "vllm serve m", "sglang serve",
+    "python -m llama_cpp.server", "python main.py --cache-mode 8,4", "docker run -e A=b llama.cpp:server-cuda-b10488",
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(PROGRAMS),
+    st.lists(st.builds(str.__add__, st.sampled_from([*FLAG_WORDS, *VALUES]), st.sampled_from(["", "=q4_0", "="]))),
+)
+def test_any_flags_in_any_order_are_examined(program: str, words: list[str]) -> None:
+    """Flags without values, values without flags, twice, joined, of other programs: findings, and no error."""
+    found = recognise([*split(program), *words])
+    assert found is not None
+    assert all(finding.what for finding in examine(setup_of(found, label="x")))
 
 
 @given(st.text(max_size=60))

@@ -168,12 +168,11 @@ def env_overridden(setup: Setup) -> Iterator[Finding]:
 def repeated_flags(setup: Setup) -> Iterator[Finding]:
     """A flag stands there twice: the last one counts."""
     for name in setup.repeated if setup.engine == "llama.cpp" else ():
-        fact = next(fact for fact, at in setup.passed.items() if name in (setup.words[at], setup.words[at - 1]))
         yield Finding(
             Severity.WARNING,
             f"{name} stands there more than once; only the last one counts.",
             "llama-server warns ('specified multiple times') and goes on.",
-            setup.evidence(fact),
+            setup.evidence(*(fact for fact, how in setup.facts.items() if how.how.startswith(f"argument: {name}"))),
             None,
             "llama.cpp b11434 common/arg.cpp:819-825",
         )
