@@ -22,12 +22,10 @@ RESULTS = ROOT / "docs" / "results" / "doctor"
 DOCS = ROOT / "docs" / "doctor.md"
 STORIES = {
     "compose.yaml": (
-        "Half the memory, a thirtieth of the speed",
-        """A compose file that asks for q8_0/q4_0 on a CUDA build from before September 2026. The image's "
-        "name tells build
-and device, and so it can be said that attention runs on the CPU. A variable that somebody left behind says something
-else
-than the command does.""",
+        "Half the memory, and attention on the CPU",
+        """A compose file that asks for q8_0/q4_0 on a CUDA build from before September 2026. The name of the image tells
+build and device, and so it can be said that attention runs on the CPU. A variable that somebody left behind
+says something else than the command does.""",
     ),
     "ollama-override.conf": (
         "An Ollama service whose models do not load",
@@ -41,25 +39,21 @@ refuses, and a cache that is smaller than the longest sequence.""",
     ),
     "llama-swap.yaml": (
         "A coder that forgets how to call tools",
-        """Two models behind llama-swap: one with K at 4 bits, rotation off and the whole context asked for; "
-        "the other does
-not start, because llama-server does not read `--flag=value`.""",
+        """Two models behind llama-swap: one with K at 4 bits, rotation off and the whole context asked for; the other
+does not start, because llama-server does not read `--flag=value`.""",
     ),
     "server.log": (
         "A log of verbosity 4",
-        """No command, only what the server wrote: the pair as allocated, a missing vector kernel and how to "
-        "build it, and
-what sliding-window layers leave of the saving.""",
+        """No command, only what the server wrote: the pair as allocated, a missing vector kernel and how to build it,
+and what sliding-window layers leave of the saving.""",
     ),
 }
 HEAD = """# Five broken set-ups
 
-What `kvassay doctor` says about five realistic files, all in [inputs/](inputs). They were written for this page (no
-user's
-files); the output is the program's own, 80 columns wide, written by `python benchmarks/doctor_results.py`, and a
-test compares
-it with what the program says today. Nothing was run or timed here: the speeds it cites are those of the reports it
-names.
+What `kvassay doctor` says about five realistic files, all in [inputs/](inputs). They were written for this page and
+are no user's; the output is the program's own, 80 columns wide, written by `python benchmarks/doctor_results.py`, and
+a test compares it with what the program says today. Nothing was run or timed here: the speeds it cites are those of
+the reports it names.
 """
 
 
