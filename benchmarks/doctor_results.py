@@ -23,7 +23,7 @@ DOCS = ROOT / "docs" / "doctor.md"
 STORIES = {
     "compose.yaml": (
         "Half the memory, and attention on the CPU",
-        """A compose file that asks for q8_0/q4_0 on a CUDA build from before September 2026. The name of the image tells
+        """A compose file that asks for q8_0/q4_0 on a CUDA build from before September 2026. The image's name tells
 build and device, and so it can be said that attention runs on the CPU. A variable that somebody left behind
 says something else than the command does.""",
     ),

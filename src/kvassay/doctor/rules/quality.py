@@ -21,11 +21,10 @@ def low_precision_k(setup: Setup) -> Iterator[Finding]:
     aside = "" if kv.k in _MEASURED else f" ({kv.k} itself was not measured)"
     yield Finding(
         Severity.WARNING,
-        f"K at {kv.k} has broken tool calls before; K is the half that matters more.",
+        f"Low-precision K ({kv.k}) has been seen to break tool calls.",
         "Measured on one model (Qwen2.5-Coder-1.5B Q4_K_M, llama.cpp b11434, CUDA, rotation on, 60 probes a pair at 2k "
         f"and 8k tokens): with K at {', '.join(_MEASURED)}{aside} at most 1 of 60 right, whatever V was; "
-        "f16/f16 had 41, "
-        "and q8_0/q4_0 42. Nothing follows for other models: 'kvassay run' measures yours.",
+        "f16/f16 had 41, and q8_0/q4_0 42. Nothing follows for other models: 'kvassay run' measures yours.",
         setup.evidence("k_type", "kv_type", "quantkv", "k_number", "model"),
         _raise_k(setup, kv),
         "docs/results/qwen2.5-coder-1.5b-grid",

@@ -145,9 +145,7 @@ def koboldcpp_quantkv(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             f"Without --flashattention only K is quantised ({KOBOLD_TYPES[value]}/f16).",
-            "V stays f16, so the cache is larger than --quantkv suggests; K, the side that matters more, is the "
-            "one that is "
-            "quantised. Builds of 2024 refused this.",
+            "V stays f16, so the cache is larger than --quantkv suggests. Builds of 2024 refused this.",
             setup.evidence("quantkv", "flashattention")
             + ("no --flashattention",) * (not setup.stated("flashattention")),
             _with_flash(setup),
