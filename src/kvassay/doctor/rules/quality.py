@@ -21,7 +21,7 @@ def low_precision_k(setup: Setup) -> Iterator[Finding]:
     aside = "" if kv.k in _MEASURED else f" ({kv.k} itself was not measured)"
     yield Finding(
         Severity.WARNING,
-        f"Low-precision K ({kv.k}) has been seen to break tool calls.",
+        f"K at low precision has been seen to break tool calls; here it is {kv.k}.",
         "Measured on one model (Qwen2.5-Coder-1.5B Q4_K_M, llama.cpp b11434, CUDA, rotation on, 60 probes a pair at 2k "
         f"and 8k tokens): with K at {', '.join(_MEASURED)}{aside} at most 1 of 60 right, whatever V was; "
         "f16/f16 had 41, and q8_0/q4_0 42. Nothing follows for other models: 'kvassay run' measures yours.",
