@@ -9,22 +9,13 @@ from types import MappingProxyType
 from rapidfuzz import process
 
 from kvassay.errors import ConfigError
+from kvassay.plan.cache_types import cache_types
 from kvassay.types import KVConfig
 
-BITS_PER_VALUE: Mapping[str, float] = MappingProxyType(
-    {
-        "f32": 32.0,
-        "f16": 16.0,
-        "bf16": 16.0,
-        "q8_0": 8.5,
-        "q5_1": 6.0,
-        "q5_0": 5.5,
-        "q4_1": 5.0,
-        "q4_0": 4.5,
-        "iq4_nl": 4.5,
-    }
-)
-"""llama.cpp's cache types (common/arg.cpp, b11434) and their size in bits per value, scales included."""
+BITS_PER_VALUE: Mapping[str, float] = MappingProxyType({one.name: one.bits for one in cache_types("ggml")})
+"""llama.cpp's cache types (common/arg.cpp, b11434) and their size in bits per value, scales included
+(kvassay/plan/data/cache_types.toml).
+"""
 
 LLAMA_TYPES: tuple[str, ...] = tuple(BITS_PER_VALUE)
 

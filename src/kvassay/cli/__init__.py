@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "Measure how your model's tool calls fare under each K/V pair.",
     "compare": "Compare two stored runs: builds, rotation, weight quants.",
     "report": "Print and write the report of a stored run.",
+    "doctor": "Say what is wrong with a set-up's KV cache.",
     "export": "Write a stored run's trials as JSONL or Parquet.",
     "models": "List, fetch, verify and remove the named small models.",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kvassay.assay.records import ArmSpec
+from kvassay.plan.cache_types import cache_types
 from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import State
 from kvassay.verdict.sentences import (
@@ -24,18 +25,7 @@ from kvassay.verdict.sentences import (
     verb,
 )
 
-# Bits per stored value, block scales included: ggml's bytes per block of 32 elements × 8 / 32.
-BITS_PER_VALUE = {
-    "f32": 32.0,
-    "f16": 16.0,
-    "bf16": 16.0,
-    "q8_0": 8.5,
-    "q5_1": 6.0,
-    "q5_0": 5.5,
-    "q4_1": 5.0,
-    "q4_0": 4.5,
-    "iq4_nl": 4.5,
-}
+BITS_PER_VALUE = {one.name: one.bits for one in cache_types("ggml")}
 
 
 def headline(findings: Sequence[Finding], controls: Controls) -> str:

@@ -1,0 +1,204 @@
+"""A command line as people write it (shell, docker run, wrappers) taken apart: variables, program, words. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath, PureWindowsPath
+from types import MappingProxyType
+from typing import NamedTuple
+
+from kvassay.errors import ConfigError
+
+CONTINUED = re.compile(r"[\\^`][ \t]*\r?\n")
+"""A line that goes on in the next one: in sh, in cmd, in PowerShell."""
+
+_DRIVE = re.compile(r"(?:^|[\s\"'])[A-Za-z]:\\")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_PROGRAMS = {
+    "llama-server": "llama.cpp",
+    "llama-cli": "llama.cpp",
+    "llama-bench": "llama.cpp",
+    "ollama": "ollama",
+    "koboldcpp": "koboldcpp",
+    "koboldcpp.py": "koboldcpp",
+    "vllm": "vllm",
+    "sglang": "sglang",
+}
+_MODULES = {
+    "llama_cpp.server": "llama-cpp-python",
+    "sglang.launch_server": "sglang",
+    "vllm.entrypoints.openai.api_server": "vllm",
+}
+_IMAGES = (
+    ("ik_llama", "ik_llama.cpp"),
+    ("llama-cpp-python", "llama-cpp-python"),
+    ("llama.cpp", "llama.cpp"),
+    ("llama-cpp", "llama.cpp"),
+    ("ollama/ollama", "ollama"),
+    ("vllm", "vllm"),
+    ("sglang", "sglang"),
+    ("koboldcpp", "koboldcpp"),
+    ("tabbyapi", "exllamav3"),
+)
+_IMAGE_DEVICES = (("cuda", "cuda"), ("rocm", "hip"), ("musa", "musa"), ("vulkan", "vulkan"), ("intel", "sycl"))
+_IMAGE_BUILD = re.compile(r":(?:[a-z-]+)?-?b(\d{3,6})\b")
+_IK_FLAGS = frozenset({"-khad", "-vhad", "-ctk-first", "-ctk-last", "-ctv-first", "-ctv-last", "-ictk"})
+_TABBY_FLAGS = frozenset({"--cache-mode", "--draft-cache-mode", "--model-name"})
+_DOCKER_SWITCHES = frozenset(
+    {"--rm", "--detach", "--interactive", "--tty", "--init", "--privileged", "--read-only", "--publish-all"}
+    | {"--no-healthcheck", "--oom-kill-disable", "--quiet", "--sig-proxy"}
+)
+_DOCKER_SHORT = re.compile(r"-[ditPq]+$")
+_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash"})
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A recognised command: the engine, its variables, the words from the program on, and what an image's name says.
+
+    ``before`` are the words in front of the program (assignments, ``docker run …``); with ``implied`` the program
+    itself does not stand in the text, because an image starts it. ``shell`` is what the whole is handed to: ``sh -c``.
+    """
+
+    engine: str
+    env: Mapping[str, str]
+    words: tuple[str, ...]
+    image: str | None = None
+    device: str | None = None
+    build: str | None = None
+    before: tuple[str, ...] = ()
+    implied: bool = False
+    shell: tuple[str, ...] = ()
+
+
+class _Image(NamedTuple):
+    engine: str | None
+    device: str | None
+    build: str | None
+
+
+def split(text: str) -> list[str]:
+    """The words of a shell line; line continuations and comments are understood.
+
+    Raises ConfigError where a quote is never closed.
+    """
+    joined = CONTINUED.sub(" ", text)
+    if _DRIVE.search(joined):  # Windows: backslashes are parts of paths, not escapes
+        joined = joined.replace("\\", "\\\\")
+    try:
+        return shlex.split(joined, comments=True)
+    except ValueError as error:
+        shown = " ".join(text.split()[:1])
+        raise ConfigError(
+            f"the command {shown!r} can't be taken apart ({error})", hint="Is a quote missing its other half?"
+        ) from error
+
+
+def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Command | None:
+    """The back end that ``words`` start, None where there is none. ``env`` holds variables set elsewhere."""
+    variables = dict(env or {})
+    for at, word in enumerate(words):
+        if _ASSIGNMENT.match(word) and not word.startswith("-"):
+            name, _, value = word.partition("=")
+            variables[name] = value
+            continue
+        name = base(word)
+        if name in _SHELLS and (inner := _shell_text(words[at + 1 :])) is not None:
+            found = recognise(split(inner), variables)
+            outer = tuple(words[: list(words).index(inner, at)])
+            return replace(found, shell=(*outer, *found.shell)) if found else None
+        if name in {"docker", "podman"} and "run" in words[at + 1 : at + 3]:
+            return _docker(list(words), words.index("run", at) + 1, variables)
+        if engine := _engine(words[at:]):
+            known = MappingProxyType(variables)
+            return Command(_refined(engine, words[at:]), known, tuple(words[at:]), before=tuple(words[:at]))
+    return None
+
+
+def in_image(image: str, entrypoint: Sequence[str], arguments: Sequence[str], env: Mapping[str, str]) -> Command | None:
+    """The back end that a container runs: the program that its words name, else what the image is known for."""
+    found = _image(image)
+    command = recognise([*entrypoint, *arguments], env)
+    if command is None and found.engine is not None:
+        program = {"llama.cpp": "llama-server", "ik_llama.cpp": "llama-server", "exllamav3": "main.py"}
+        words = (program.get(found.engine, found.engine), *arguments)
+        command = Command(found.engine, MappingProxyType(dict(env)), words, implied=True)
+    if command is None:
+        return None
+    engine = "ik_llama.cpp" if found.engine == "ik_llama.cpp" else command.engine
+    return replace(command, engine=engine, image=image, device=found.device, build=found.build)
+
+
+def base(word: str) -> str:
+    """A program's bare name, whatever its path and ending."""
+    name = PureWindowsPath(word).name if "\\" in word else PurePath(word).name
+    return name.lower().removesuffix(".exe")
+
+
+def _engine(words: Sequence[str]) -> str | None:
+    name = base(words[0])
+    if name in _PROGRAMS:
+        return _PROGRAMS[name]
+    if name.startswith("koboldcpp"):
+        return "koboldcpp"
+    if re.fullmatch(r"python[\d.]*", name):
+        return _python(words[1:])
+    if name == "main.py" and _TABBY_FLAGS & set(words):
+        return "exllamav3"
+    return None
+
+
+def _python(words: Sequence[str]) -> str | None:
+    if "-m" in words[:4]:
+        module = words[words.index("-m") + 1 :][:1]
+        return _MODULES.get(module[0]) if module else None
+    script = next((word for word in words if word.endswith(".py")), "")
+    return _engine([script, *words]) if script else None
+
+
+def _refined(engine: str, words: Sequence[str]) -> str:
+    is_ik = engine == "llama.cpp" and (_IK_FLAGS & set(words) or "ik_llama" in words[0] or "ik-llama" in words[0])
+    return "ik_llama.cpp" if is_ik else engine
+
+
+def _shell_text(rest: Sequence[str]) -> str | None:
+    for at, word in enumerate(rest[:3]):
+        if re.fullmatch(r"-[a-z]*c", word):
+            return rest[at + 1] if at + 1 < len(rest) else None
+    return None
+
+
+def _docker(words: list[str], start: int, env: dict[str, str]) -> Command | None:
+    inner: dict[str, str] = {}
+    entrypoint: list[str] = []
+    at = start
+    while at < len(words) and words[at].startswith("-"):
+        name, joined, value = words[at].partition("=")
+        if not joined and not (name in _DOCKER_SWITCHES or _DOCKER_SHORT.match(name)):
+            at += 1
+            value = words[at] if at < len(words) else ""
+        if name in {"-e", "--env"}:
+            variable, stated, content = value.partition("=")
+            inner[variable] = content if stated else env.get(variable, "")
+        elif name == "--entrypoint":
+            entrypoint = split(value)
+        at += 1
+    if at >= len(words):
+        return None
+    found = in_image(words[at], entrypoint, words[at + 1 :], inner)
+    if found is None:
+        return None
+    own = len(found.words) - (1 if found.implied or entrypoint else 0)
+    return replace(found, before=tuple(words[: len(words) - own]), implied=found.implied or bool(entrypoint))
+
+
+def _image(name: str) -> _Image:
+    lowered = name.lower()
+    engine = next((engine for part, engine in _IMAGES if part in lowered), None)
+    tag = lowered.rpartition("/")[2]
+    device = next((device for part, device in _IMAGE_DEVICES if part in tag), None)
+    build = _IMAGE_BUILD.search(tag) if engine == "llama.cpp" else None
+    return _Image(engine, device if engine in {"llama.cpp", "ik_llama.cpp"} else None, build[1] if build else None)

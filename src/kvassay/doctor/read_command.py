@@ -1,0 +1,180 @@
+"""From a recognised command to a Setup: flags, variables and defaults become facts. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from kvassay.doctor.command import Command
+from kvassay.doctor.flags import FLAGS, Flag
+from kvassay.doctor.setup import SECRET, Fact, Overridden, Setup
+
+_SECRET_FLAG = re.compile(r"-.*(?:api[-_]?key|token|password|secret)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"(?:\w*_)?(?:KEY|TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
+_UNRESOLVED = re.compile(r"\$(?:\w+|\{\w+\}|[@*])")
+_FALSE = frozenset({"", "0", "false", "off", "no", "disabled"})
+_FLASH = {"1": "on", "true": "on", "enabled": "on", "0": "off", "false": "off", "disabled": "off", "-1": "auto"}
+_DEVICE_NAMES = (
+    ("cuda", "cuda"), ("rocm", "hip"), ("hip", "hip"), ("musa", "musa"), ("mtl", "metal"), ("metal", "metal"),
+    ("vulkan", "vulkan"), ("sycl", "sycl"), ("opencl", "opencl"), ("gpuopencl", "opencl"), ("webgpu", "webgpu"),
+    ("cann", "cann"),
+)  # fmt: skip
+
+
+class _Passed(NamedTuple):
+    """One setting as it stands in the arguments: where its value is, and the flag as written."""
+
+    flag: Flag
+    name: str
+    value: str
+    at: int
+    joined: bool
+
+
+def setup_of(
+    command: Command, *, label: str, via: str = "argument", has_env: bool = True, style: str = "command"
+) -> Setup:
+    """The facts of a command. ``via`` names where its words were read; without ``has_env`` nothing is known about
+    variables, and defaults that a variable could replace are marked so.
+    """
+    table = FLAGS[command.engine]
+    passed = list(_passed(command, table))
+    last = {one.flag.fact: one for one in passed}
+    facts: dict[str, Fact] = {}
+    for flag in table:
+        if fact := _fact(flag, last.get(flag.fact), command, via=via, has_env=has_env):
+            facts[flag.fact] = fact
+    facts |= _of_image(command)
+    facts |= _subcommand(command)
+    names = [one.flag.fact for one in passed if one.flag.fact != "spec_type"]
+    return Setup(
+        label=label,
+        engine=command.engine,
+        facts=MappingProxyType(facts),
+        words=_redacted(command.words, passed),
+        style=style,
+        before=_redacted(command.before, []),
+        implied=command.implied,
+        shell=_redacted(command.shell, []),
+        passed=MappingProxyType({name: one.at for name, one in last.items()}),
+        overridden=tuple(_overridden(command, last)),
+        repeated=tuple(dict.fromkeys(last[name].name for name in names if names.count(name) > 1)),
+        joined=tuple(one.name for one in passed if one.joined and not one.flag.secret),
+        unresolved=tuple(word for word in command.words if _UNRESOLVED.fullmatch(word)),
+    )
+
+
+def _overridden(command: Command, last: Mapping[str, _Passed]) -> Iterator[Overridden]:
+    for one in last.values():
+        env = one.flag.env
+        if env is not None and env in command.env and not one.flag.secret:
+            yield Overridden(env, command.env[env], one.name, one.value)
+
+
+def _passed(command: Command, table: tuple[Flag, ...]) -> Iterator[_Passed]:
+    flags = {name: (flag, "on") for flag in table for name in flag.names}
+    flags |= {name: (flag, "off") for flag in table for name in flag.off}
+    words, at = command.words, 1
+    while at < len(words):
+        name, joined, value = words[at].partition("=")
+        spelled = _normal(name, command.engine)
+        if spelled not in flags:
+            at += 1
+            continue
+        flag, meaning = flags[spelled]
+        follows = words[at + 1] if at + 1 < len(words) else None
+        if joined:
+            yield _Passed(flag, name, value, at, joined=True)
+        elif not flag.takes_value:
+            yield _Passed(flag, name, meaning, at, joined=False)
+        elif follows is None or _looks_like_flag(follows, flags, command.engine):
+            # -fa without a value was the form of older builds and still is ik_llama.cpp's.
+            if flag.fact in {"flash_attention", "flash_attn"}:
+                yield _Passed(flag, name, "on", at, joined=False)
+        else:
+            at += 1
+            yield _Passed(flag, name, follows, at, joined=False)
+        at += 1
+
+
+def _normal(name: str, engine: str) -> str:
+    """llama-server reads underscores of long flags as hyphens (common/arg.cpp:815 at b11434); vLLM does likewise."""
+    if name.startswith("--") and engine in {"llama.cpp", "ik_llama.cpp", "vllm"}:
+        return name.replace("_", "-")
+    return name
+
+
+def _looks_like_flag(word: str, flags: Mapping[str, object], engine: str) -> bool:
+    return _normal(word.partition("=")[0], engine) in flags or (word.startswith("--") and len(word) > 2)  # noqa: PLR2004
+
+
+def _fact(flag: Flag, given: _Passed | None, command: Command, *, via: str, has_env: bool) -> Fact | None:
+    env = command.env
+    if given is not None:
+        shown = given.name if given.flag.secret or not flag.takes_value else f"{given.name} {given.value}"
+        return Fact(_clean(flag, given.value), f"{via}: {shown}")
+    if flag.env and flag.env in env:
+        value = env[flag.env]
+        if not flag.takes_value or flag.fact == "rotation_off":
+            value = "off" if value.lower() in _FALSE else "on"
+        return Fact(_clean(flag, value), f"environment: {flag.env}")
+    if flag.default is None:
+        return None
+    unless = f", unless {flag.env} is set" if flag.env and not has_env else ""
+    hidden = (
+        ", unless a variable of the command says otherwise" if any(map(_UNRESOLVED.fullmatch, command.words)) else ""
+    )
+    return Fact(flag.default, f"default{hidden or unless}", stated=False)
+
+
+def _clean(flag: Flag, value: str) -> str:
+    if flag.secret:
+        return SECRET
+    if flag.fact == "flash_attention":
+        return _FLASH.get(value.lower(), value.lower())
+    return value
+
+
+def _redacted(words: tuple[str, ...], passed: list[_Passed]) -> tuple[str, ...]:
+    """Secrets replaced: those of known flags, and whatever follows a flag that sounds like one."""
+    hidden = {one.at for one in passed if one.flag.secret}
+    shown = []
+    for at, word in enumerate(words):
+        name, joined, _ = word.partition("=")
+        if joined and (_SECRET_FLAG.match(name) or _SECRET_NAME.match(name)):
+            shown.append(f"{name}={SECRET}")
+        elif at in hidden or (at and _SECRET_FLAG.match(words[at - 1])):
+            shown.append(SECRET)
+        else:
+            shown.append(word)
+    return tuple(shown)
+
+
+def _of_image(command: Command) -> dict[str, Fact]:
+    how = f"image {command.image}"
+    found = {"device": command.device, "build": command.build}
+    facts = {name: Fact(value, how) for name, value in found.items() if value}
+    listed = dict.fromkeys(name for word in command.words for name in _device_of(word, command.words))
+    if len(listed) == 1:
+        facts["device"] = Fact(next(iter(listed)), "the device that the command names")
+    return facts
+
+
+def _device_of(word: str, words: tuple[str, ...]) -> Iterator[str]:
+    at = words.index(word)
+    if at and words[at - 1] in {"-dev", "--device"}:
+        for part in word.lower().split(","):
+            yield from (device for prefix, device in _DEVICE_NAMES if part.startswith(prefix))
+
+
+def _subcommand(command: Command) -> dict[str, Fact]:
+    """What Ollama is told to do, and vLLM's model, which is no flag."""
+    plain: Callable[[str], bool] = lambda word: not word.startswith("-")  # noqa: E731 - one use, one line
+    rest = [word for word in command.words[1:] if plain(word)]
+    if command.engine == "ollama" and rest:
+        return {"subcommand": Fact(rest[0], f"argument: {rest[0]}")}
+    if command.engine == "vllm" and rest[:1] == ["serve"] and len(command.words) > 2 and plain(command.words[2]):  # noqa: PLR2004
+        return {"model": Fact(command.words[2], f"argument: {command.words[2]}")}
+    return {}

@@ -1,0 +1,215 @@
+"""Files that start or configure a back end: which kind one is, by content, and the set-ups in it. Pure but for the
+reading itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from kvassay.doctor.command import CONTINUED, Command, in_image, recognise, split
+from kvassay.doctor.documents import MAX_CHARS, Document, json_document, yaml_document
+from kvassay.doctor.read_command import setup_of
+from kvassay.doctor.read_config import koboldcpp, llama_cpp_python, lm_studio, tabby, vllm
+from kvassay.doctor.read_log import MARKS, setup_of_log
+from kvassay.doctor.setup import Setup
+from kvassay.errors import ConfigError
+
+_MAX_BYTES = 64 << 20
+_VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")
+_ENV_LINE = re.compile(r"(?:export +)?([A-Za-z_]\w*)=(.*)")
+_ENV_ENGINES = (("OLLAMA_", "ollama"), ("LLAMA_ARG_", "llama.cpp"), ("LLAMA_ATTN_", "llama.cpp"), ("VLLM_", "vllm"))
+_KINDS = (
+    "a llama.cpp or Ollama log, a docker compose file, a systemd unit, a shell script, a variables file, or a "
+    "configuration of TabbyAPI, llama-swap, LM Studio, koboldcpp or llama-cpp-python"
+)
+
+
+class Source(NamedTuple):
+    """What a file turned out to be, and the set-ups in it."""
+
+    kind: str
+    setups: tuple[Setup, ...]
+
+
+def read_file(path: Path) -> Source:
+    """The set-ups of a file. Raises ConfigError where it can't be read, is of no known kind, or names no back end."""
+    text = read_text(path)
+    for kind, reader in _READERS.items():
+        setups = reader(text, path.name)
+        if setups is not None:
+            if not setups:
+                raise ConfigError(f"{str(path)!r} is {kind}, but no back end that kvassay knows is in it")
+            return Source(kind, tuple(setups))
+    raise ConfigError(f"{str(path)!r} is of no kind that kvassay knows", hint=f"It reads {_KINDS}.")
+
+
+def read_text(path: Path) -> str:
+    """A file's text; bytes that are not UTF-8 become replacement characters. Raises ConfigError where it can't be
+    read, is too large, or is no text.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigError(
+                f"{str(path)!r} is larger than {_MAX_BYTES >> 20} MiB", hint="Give the part that matters."
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} can't be read ({error.strerror})") from error
+    if b"\0" in data[:4096]:
+        raise ConfigError(f"{str(path)!r} is no text file", hint=f"kvassay doctor reads {_KINDS}.")
+    return data.decode("utf-8", errors="replace")
+
+
+def _compose(text: str, _name: str) -> list[Setup] | None:
+    document = yaml_document(text)
+    services = document.get("services") if document else None
+    if not isinstance(services, dict):
+        return None
+    found = [(name, _service(body)) for name, body in services.items() if isinstance(body, dict)]
+    return [setup_of(command, label=str(name), style="compose") for name, command in found if command]
+
+
+def _service(body: Document) -> Command | None:
+    image = _filled(str(body.get("image") or ""), {})
+    env = _environment(body.get("environment"))
+    return in_image(image, _words(body.get("entrypoint"), env), _words(body.get("command"), env), env)
+
+
+def _words(value: object, env: Mapping[str, str]) -> list[str]:
+    if isinstance(value, list):
+        return [_filled(str(word), env) for word in value]
+    return split(_filled(value, env)) if isinstance(value, str) else []
+
+
+def _environment(value: object) -> dict[str, str]:
+    if isinstance(value, dict):
+        return {str(name): _filled(_plain(content), {}) for name, content in value.items() if content is not None}
+    listed = [str(one).partition("=") for one in value] if isinstance(value, list) else []
+    return {name: _filled(content, {}) for name, stated, content in listed if stated}
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    """Variables that have a value or a default are filled in; others stay as they are written."""
+    return _VARIABLE.sub(lambda m: known.get(m[1], m[2] if m[2] is not None else m[0]), text)
+
+
+def _llama_swap(text: str, _name: str) -> list[Setup] | None:
+    document = yaml_document(text)
+    models = document.get("models") if document else None
+    if not isinstance(models, dict) or not any(isinstance(m, dict) and "cmd" in m for m in models.values()):
+        return None
+    macros = document.get("macros") if document else None
+    known = {str(k): str(v) for k, v in macros.items()} if isinstance(macros, dict) else {}
+    found = []
+    for name, body in models.items():
+        if isinstance(body, dict) and isinstance(body.get("cmd"), str):
+            env = _environment(body.get("env"))
+            words = split(_filled(_filled(str(body["cmd"]), known), known))
+            found.append((str(name), recognise(words, env)))
+    return [setup_of(command, label=name, style="llama-swap") for name, command in found if command]
+
+
+def _systemd(text: str, name: str) -> list[Setup] | None:
+    if not re.search(r"^\[Service\]\s*$", text, re.MULTILINE):
+        return None
+    lines = re.sub(r"\\\r?\n", " ", text).splitlines()
+    settings = [line.strip().partition("=") for line in lines if not line.strip().startswith(("#", ";"))]
+    env = dict(_assigned(value) for key, _, value in settings if key.strip() == "Environment" for value in split(value))
+    starts = [value.strip().lstrip("-@:+!") for key, _, value in settings if key.strip() == "ExecStart"]
+    command = recognise(split(starts[-1]), env) if starts and starts[-1] else None
+    if command is not None:
+        return [setup_of(command, label=name, style="systemd")]
+    return [] if starts and starts[-1] else _of_variables(env, name, style="systemd")
+
+
+def _assigned(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _script(text: str, name: str) -> list[Setup] | None:
+    if len(text) > MAX_CHARS:
+        return None
+    env: dict[str, str] = {}
+    own: dict[str, str] = {}
+    found: list[Command] = []
+    for line in CONTINUED.sub(" ", text).splitlines():
+        try:
+            words = split(line)
+        except ConfigError:
+            continue
+        stated = _ENV_LINE.fullmatch(line.strip())
+        if stated and len(words) <= 2:  # noqa: PLR2004 - export NAME=value
+            own |= [_assigned(words[-1])]
+            env |= [_assigned(words[-1])] if words[0] == "export" else []
+        elif command := recognise([part for word in words for part in _expanded(word, own)], env):
+            found.append(command)
+    return [setup_of(command, label=name) for command in found] or None
+
+
+def _expanded(word: str, known: Mapping[str, str]) -> list[str]:
+    """A word with the script's own variables filled in; one that is nothing but a variable may be several words."""
+    alone = re.fullmatch(r"\$\{?(\w+)\}?", word)
+    if alone and alone[1] in known:
+        return split(known[alone[1]])
+    return [re.sub(r"\$(\w+)", lambda m: known.get(m[1], m[0]), _filled(word, known))]
+
+
+def _variables(text: str, name: str) -> list[Setup] | None:
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    matches = [_ENV_LINE.fullmatch(line) for line in lines]
+    env = {m[1]: m[2].strip().strip("\"'") for m in matches if m}
+    if not lines or not all(matches) or not any(key.startswith(p) for key in env for p, _ in _ENV_ENGINES):
+        return None
+    return _of_variables(env, name)
+
+
+def _of_variables(env: Mapping[str, str], name: str, *, style: str = "env") -> list[Setup]:
+    """Variables alone: only what they say is known, and no default, because the command was not seen."""
+    engine = next((engine for prefix, engine in _ENV_ENGINES if any(key.startswith(prefix) for key in env)), None)
+    if engine is None:
+        return []
+    setup = setup_of(Command(engine, MappingProxyType(dict(env)), ()), label=name)
+    facts = {key: fact for key, fact in setup.facts.items() if fact.stated}
+    return [replace(setup, facts=MappingProxyType(facts), style=style)]
+
+
+def _log(text: str, name: str) -> list[Setup] | None:
+    return [setup_of_log(text, label=name)] if MARKS.search(text) else None
+
+
+def _json(text: str, name: str) -> list[Setup] | None:
+    document = json_document(text)
+    if document is None:
+        return None
+    return next((found for read in (koboldcpp, llama_cpp_python, lm_studio) if (found := read(document, name))), None)
+
+
+def _yaml_config(text: str, name: str) -> list[Setup] | None:
+    document = yaml_document(text)
+    if document is None:
+        return None
+    return next((found for read in (tabby, vllm) if (found := read(document, name))), None)
+
+
+Reader = Callable[[str, str], Sequence[Setup] | None]
+
+_READERS: dict[str, Reader] = {
+    "a configuration (JSON)": _json,
+    "a log": _log,
+    "a systemd unit": _systemd,
+    "a variables file": _variables,
+    "a docker compose file": _compose,
+    "a llama-swap configuration": _llama_swap,
+    "a configuration (YAML)": _yaml_config,
+    "a shell script": _script,
+}

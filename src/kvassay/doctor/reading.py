@@ -1,0 +1,195 @@
+"""What several rules ask of a Setup: the pair, the build's number, the device, and the changed line of a fix. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from kvassay.backend.kv import LLAMA_TYPES, is_quantized
+from kvassay.doctor.flags import flag_of
+from kvassay.doctor.setup import Setup
+from kvassay.plan.cache_types import ggml_name
+from kvassay.plan.capability import Placement, placement
+from kvassay.plan.capability_file import engines
+from kvassay.types import KVConfig
+
+KOBOLD_TYPES = {"0": "f16", "1": "q8_0", "2": "q4_0"}
+"""koboldcpp's --quantkv."""
+
+_LLAMA_FAMILY = frozenset({"llama.cpp", "ollama", "koboldcpp", "lmstudio", "llama-cpp-python"})
+_BUILD = re.compile(r"b?(\d{3,6})\b")
+_TRUE = frozenset({"1", "true", "on", "yes"})
+_JSON_KEYS = {
+    "k_type": "llamaKCacheQuantizationType",
+    "v_type": "llamaVCacheQuantizationType",
+    "flash_attention": "flashAttention",
+    "k_number": "type_k",
+    "v_number": "type_v",
+}
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_PLACEHOLDER = re.compile(r"[\w./:-]*\$(?:\w+|\{\w+\})[\w./:-]*")
+
+
+def is_llama(setup: Setup) -> bool:
+    """Whether llama.cpp itself, or something that runs it, is looked at."""
+    return setup.engine in _LLAMA_FAMILY
+
+
+def is_true(text: str | None) -> bool:
+    """Whether a switch's text means yes."""
+    return (text or "").strip().lower() in _TRUE
+
+
+def pair(setup: Setup) -> KVConfig | None:
+    """The K/V pair in llama.cpp's types, as allocated where the log tells, else as asked for; None where unknown."""
+    rotation = setup.value("rotation_off") != "on"
+    if setup.log and setup.log.caches:
+        return KVConfig(setup.log.caches[0].k_type, setup.log.caches[0].v_type, rotation)
+    k, v = _types(setup)
+    known = engines()["ik_llama.cpp"].k_types if setup.engine == "ik_llama.cpp" else LLAMA_TYPES
+    return KVConfig(k, v, rotation) if k in known and v in known else None
+
+
+def _types(setup: Setup) -> tuple[str | None, str | None]:
+    match setup.engine:
+        case "ollama":
+            both = (setup.value("kv_type") or "").strip().lower() or None
+            return both or setup.value("inherited_k"), both or setup.value("inherited_v")
+        case "koboldcpp":
+            both = KOBOLD_TYPES.get(setup.value("quantkv") or "0")
+            return both, both if setup.value("flashattention") == "on" else "f16"
+        case "llama-cpp-python":
+            return _named(setup.value("k_number")), _named(setup.value("v_number"))
+        case _:
+            return setup.value("k_type"), setup.value("v_type")
+
+
+def _named(number: str | None) -> str | None:
+    if number is None:
+        return "f16"
+    return ggml_name(int(number)) if number.isdecimal() else None
+
+
+def quantises(setup: Setup) -> bool:
+    """Whether either side of the known pair is quantised."""
+    kv = pair(setup)
+    return kv is not None and (is_quantized(kv.k) or is_quantized(kv.v))
+
+
+def build_number(setup: Setup) -> int | None:
+    """llama.cpp's build number; Ollama's pinned one is its engine's. None where unknown (``b0-unknown`` is unknown)."""
+    found = _BUILD.match(setup.value("build") or "")
+    known = engines().get(setup.engine or "")
+    return int(found[1]) if found else (known.pinned_build if known else None)
+
+
+def placed(setup: Setup, device: str) -> Placement | None:
+    """Where the set-up's pair runs on a device; None where the pair isn't known."""
+    kv = pair(setup)
+    if kv is None:
+        return None
+    mla = {"yes": True, "no": False}.get(setup.value("mla") or "")
+    return placement(
+        "llama.cpp" if is_llama(setup) else setup.engine or "",
+        build=build_number(setup),
+        device=device,
+        kv=kv,
+        head_dim_k=setup.number("head_dim_k"),
+        head_dim_v=setup.number("head_dim_v"),
+        fa_quants=setup.value("fa_quants"),
+        mla=mla,
+    )
+
+
+def changed(setup: Setup, settings: Mapping[str, str]) -> str:
+    """The line with the settings (fact → new value) in it: the whole command where there is one, variables and file
+    entries by themselves.
+    """
+    lines: list[str] = []
+    words, before, added = list(setup.words), list(setup.before), list[str]()
+    for fact, value in settings.items():
+        known, flag = setup.facts.get(fact), flag_of(setup.engine, fact)
+        if known and known.how.startswith("environment") and flag and flag.env:
+            at = _assigned_at(before, flag.env)
+            if at is None:
+                lines.append(_variable(setup, flag.env, value))
+            else:
+                before[at] = f"{flag.env}={value}"
+        elif setup.words and fact in setup.passed:
+            at = setup.passed[fact]
+            name, joined, _ = words[at].partition("=")
+            words[at] = f"{name}={value}" if joined else value
+        elif setup.words and flag and flag.names:
+            added += [flag.names[0], value]
+        else:
+            lines.append(_entry(setup, fact, value))
+    if added or words != list(setup.words) or before != list(setup.before):
+        lines.append(written(setup, [*words, *added], before))
+    return "\n".join(lines)
+
+
+def without(setup: Setup, fact: str) -> str:
+    """The command without a setting: its flag and value are left out; a variable is taken away."""
+    flag = flag_of(setup.engine, fact)
+    if fact not in setup.passed:
+        return unset(setup, (flag.env if flag else None) or fact)
+    at, words = setup.passed[fact], list(setup.words)
+    alone = "=" in words[at] or (flag is not None and words[at].replace("_", "-") in (*flag.names, *flag.off))
+    return written(setup, [word for n, word in enumerate(words) if n not in ({at} if alone else {at - 1, at})])
+
+
+def unset(setup: Setup, env: str) -> str:
+    """How a variable is taken away where the set-up has it from."""
+    at = _assigned_at(list(setup.before), env)
+    if at is not None:
+        option = at > 0 and setup.before[at - 1] in {"-e", "--env"}
+        gone = {at - 1, at} if option else {at}
+        return written(setup, setup.words, [word for n, word in enumerate(setup.before) if n not in gone])
+    return f"unset {env}" if setup.style == "command" else f"# remove {env}"
+
+
+def written(setup: Setup, words: Sequence[str], before: Sequence[str] | None = None) -> str:
+    """A command as it stands where it was found: in a shell, in a compose file, in a unit."""
+    shown = [*(setup.before if before is None else before), *(words[1:] if setup.implied else words)]
+    line = " ".join(_quoted(word) for word in shown)
+    if setup.shell:
+        line = shlex.join([*setup.shell, line])
+    return {"compose": "command: ", "systemd": "ExecStart=", "llama-swap": "cmd: "}.get(setup.style, "") + line
+
+
+def _quoted(word: str) -> str:
+    assigned = _ASSIGNMENT.match(word)
+    if assigned:
+        return assigned[0] + (shlex.quote(word[assigned.end() :]) if word[assigned.end() :] else "")
+    return word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word)
+
+
+def _assigned_at(words: Sequence[str], env: str) -> int | None:
+    return next((at for at, word in enumerate(words) if word.startswith(f"{env}=")), None)
+
+
+def _variable(setup: Setup, env: str, value: str) -> str:
+    match setup.style:
+        case "systemd":
+            return f'Environment="{env}={value}"'
+        case "compose":
+            return f"{env}: {value}"
+        case "llama-swap":
+            return f"- {env}={value}"
+        case _:
+            return f"{env}={value}"
+
+
+def _entry(setup: Setup, fact: str, value: str) -> str:
+    """A setting by itself: a file's entry, a variable where only variables were seen, else the flag."""
+    flag = flag_of(setup.engine, fact)
+    if setup.style == "yaml":
+        key = flag.names[0].removeprefix("--") if flag and flag.names and setup.engine == "vllm" else fact
+        return f"{key}: {value}"
+    if setup.style == "json":
+        shown = value if value in {"true", "false"} or value.isdecimal() else f'"{value}"'
+        return f'"{_JSON_KEYS.get(fact, fact)}": {shown}'
+    if flag and flag.env and (setup.style != "command" or not flag.names):
+        return _variable(setup, flag.env, value)
+    return f"{flag.names[0]} {value}" if flag and flag.names else f"{fact} {value}"

@@ -1,0 +1,221 @@
+"""Rules about llama.cpp refusing to start, or reading the command otherwise than its author."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvassay.backend.kv import LLAMA_TYPES, is_quantized
+from kvassay.doctor.reading import build_number, changed, is_llama, pair, quantises, unset, without, written
+from kvassay.doctor.setup import Finding, Setup, Severity
+from kvassay.plan.capability import since
+from kvassay.plan.capability_file import engines
+
+_BLOCK = 32
+_QUANTISED_TENSOR_SPLIT = "split-mode-tensor-quantised"
+
+
+def unknown_type(setup: Setup) -> Iterator[Finding]:
+    """A cache type that the back end does not know."""
+    if setup.engine not in {"llama.cpp", "ik_llama.cpp", "lmstudio"}:
+        return
+    known = engines()[setup.engine].k_types
+    for fact in ("k_type", "v_type", "draft_k_type", "draft_v_type"):
+        value = setup.value(fact)
+        if value is not None and value not in known:
+            yield Finding(
+                Severity.PROBLEM,
+                f"{value!r} is no cache type of this back end.",
+                f"It takes {', '.join(known)}; llama.cpp ends with 'Unsupported cache type: {value}'.",
+                setup.evidence(fact),
+                changed(setup, {fact: _nearest(value)}),
+                "llama.cpp b11434 common/arg.cpp:304-323",
+            )
+
+
+def _nearest(value: str) -> str:
+    lowered = value.lower().replace("-", "_")
+    close = next((one for one in LLAMA_TYPES if one == lowered or one.startswith(lowered[:2])), None)
+    return close or "q8_0"
+
+
+def v_needs_flash_attention(setup: Setup) -> Iterator[Finding]:
+    """V is quantised and flash attention is off."""
+    kv, asked = pair(setup), setup.value("v_type") or "f16"
+    cache_type = kv.v if kv else asked
+    known = engines()[setup.engine].v_types if setup.engine in {"llama.cpp", "ik_llama.cpp"} else ()
+    if cache_type in known and is_quantized(cache_type) and setup.value("flash_attention") == "off":
+        yield Finding(
+            Severity.PROBLEM,
+            f"V at {cache_type} needs flash attention, which is off.",
+            "The server refuses to start: 'quantized V cache requires flash_attn to be enabled'.",
+            setup.evidence("v_type", "flash_attention"),
+            changed(setup, {"flash_attention": "on"}),
+            "llama.cpp b11434 src/llama-context.cpp:3843-3852",
+        )
+
+
+def grok_quantised_v(setup: Setup) -> Iterator[Finding]:
+    """Grok models switch flash attention off, so that V can't be quantised."""
+    kv = pair(setup)
+    if is_llama(setup) and setup.value("architecture") == "grok" and kv is not None and is_quantized(kv.v):
+        yield Finding(
+            Severity.PROBLEM,
+            f"Grok models run without flash attention, so V can't be {kv.v}.",
+            "llama.cpp forces flash attention off for this architecture, and then refuses a quantised V.",
+            setup.evidence("architecture", "v_type"),
+            changed(setup, {"v_type": "f16"}),
+            "llama.cpp b11434 src/llama-context.cpp:3819",
+        )
+
+
+def head_dimension(setup: Setup) -> Iterator[Finding]:
+    """A quantised side needs a head dimension that is a multiple of 32."""
+    kv = pair(setup)
+    if not is_llama(setup) or kv is None or setup.value("flash_attention") == "off":
+        return
+    for side, cache_type in (("k", kv.k), ("v", kv.v)):
+        dim = setup.number(f"head_dim_{side}")
+        if dim is not None and dim % _BLOCK and is_quantized(cache_type):
+            yield Finding(
+                Severity.PROBLEM,
+                f"{side.upper()} at {cache_type} does not fit this model: its head dimension is {dim}.",
+                f"Quantised types are stored in blocks of {_BLOCK}; the server refuses to start.",
+                setup.evidence(f"head_dim_{side}", f"{side}_type"),
+                changed(setup, {f"{side}_type": "f16"}),
+                "llama.cpp b11434 src/llama-context.cpp:3854-3874; ollama issue 16245",
+            )
+
+
+def mla_unequal(setup: Setup) -> Iterator[Finding]:
+    """Multi-head latent attention and DeepSeek-V4 take no unequal pair."""
+    kv = pair(setup)
+    latent = setup.value("mla") == "yes" or setup.value("architecture") == "deepseek4"
+    if not is_llama(setup) or kv is None or not latent or kv.k == kv.v:
+        return
+    known = since("mla-unequal-refused", build_number(setup))
+    if known is False:
+        return
+    yield Finding(
+        Severity.PROBLEM if known else Severity.NOTE,
+        f"This model takes one type for K and V, not {kv}.",
+        "It keeps one latent for both sides; builds from b10216 refuse unequal types."
+        + ("" if known else " Your build is not known; if it is one of them, the server won't start."),
+        setup.evidence("mla", "architecture", "k_type", "v_type", "build"),
+        changed(setup, {"v_type": kv.k}),
+        "llama.cpp b11434 src/llama-context.cpp:3838-3841, bisected b10204..b10216",
+    )
+
+
+def tensor_split_quantised(setup: Setup) -> Iterator[Finding]:
+    """--split-mode tensor with a quantised cache, in builds that don't have it."""
+    if setup.value("split_mode") != "tensor" or not quantises(setup):
+        return
+    known = since(_QUANTISED_TENSOR_SPLIT, build_number(setup))
+    if known is False:
+        yield Finding(
+            Severity.PROBLEM,
+            "This build takes no quantised cache with --split-mode tensor.",
+            "It came between b9352 and b9528.",
+            setup.evidence("split_mode", "k_type", "v_type", "build"),
+            changed(setup, {"split_mode": "layer"}),
+            "bisected over llama.cpp b9352..b9528",
+        )
+    elif known is None:
+        yield Finding(
+            Severity.NOTE,
+            "--split-mode tensor with a quantised cache depends on the build.",
+            "If your build is b9352 or older, it is refused; from b9528 on it is allowed.",
+            setup.evidence("split_mode", "build"),
+            None,
+            "bisected over llama.cpp b9352..b9528",
+        )
+
+
+def joined_flags(setup: Setup) -> Iterator[Finding]:
+    """llama-server does not read --flag=value."""
+    if setup.engine != "llama.cpp" or not setup.joined:
+        return
+    apart = [word for one in setup.words for word in _apart(one, setup.joined)]
+    yield Finding(
+        Severity.PROBLEM,
+        f"llama-server does not read {setup.joined[0]}=…: flag and value are two words.",
+        "It ends with 'error: invalid argument' (read at b11434; other builds were not checked).",
+        tuple(f"{name}=…" for name in setup.joined),
+        written(setup, apart),
+        "llama.cpp b11434 common/arg.cpp:806-818",
+    )
+
+
+def _apart(word: str, names: tuple[str, ...]) -> list[str]:
+    name, joined, value = word.partition("=")
+    return [name, value] if joined and name in names else [word]
+
+
+def env_overridden(setup: Setup) -> Iterator[Finding]:
+    """A variable is set, but a flag says something else."""
+    for one in setup.overridden:
+        if one.env_value != one.flag_value:
+            yield Finding(
+                Severity.WARNING,
+                f"{one.env}={one.env_value} has no effect: {one.flag} {one.flag_value} overrides it.",
+                "The command line beats the environment; the server says so on stderr only.",
+                (f"environment: {one.env}={one.env_value}", f"argument: {one.flag} {one.flag_value}"),
+                unset(setup, one.env),
+                "llama.cpp b11434 common/arg.cpp:787-843",
+            )
+
+
+def repeated_flags(setup: Setup) -> Iterator[Finding]:
+    """A flag stands there twice: the last one counts."""
+    for name in setup.repeated if setup.engine == "llama.cpp" else ():
+        yield Finding(
+            Severity.WARNING,
+            f"{name} stands there more than once; only the last one counts.",
+            "llama-server warns ('specified multiple times') and goes on.",
+            setup.evidence(*(fact for fact, how in setup.facts.items() if how.how.startswith(f"argument: {name}"))),
+            None,
+            "llama.cpp b11434 common/arg.cpp:819-825",
+        )
+
+
+def context_zero(setup: Setup) -> Iterator[Finding]:
+    """-c 0 asks for the whole context and disables its reduction."""
+    if setup.engine == "llama.cpp" and setup.value("context") == "0" and setup.value("fit") != "off":
+        yield Finding(
+            Severity.WARNING,
+            "-c 0 takes the model's whole context, and --fit may not reduce it.",
+            "Leave -c away to let --fit shrink the context to your memory, or name the length you need; "
+            "with -c 0 layers are moved to the CPU instead.",
+            setup.evidence("context", "fit"),
+            without(setup, "context"),
+            "llama.cpp b11434 common/arg.cpp:1644-1649",
+        )
+
+
+def fit_without_effect(setup: Setup) -> Iterator[Finding]:
+    """--fit was asked for, but something that it would choose is set."""
+    fixed = [name for name in ("gpu_layers", "tensor_split", "override_tensor") if setup.stated(name)]
+    if setup.engine == "llama.cpp" and fixed and setup.stated("fit") and setup.value("fit") == "on":
+        yield Finding(
+            Severity.WARNING,
+            "--fit gives up where the layers' places are already set.",
+            "Once the context can't be shrunk any further, it would move layers; with -ngl, -ts or -ot set it aborts.",
+            setup.evidence("fit", *fixed),
+            without(setup, fixed[0]),
+            "llama.cpp b11434 common/fit.cpp",
+        )
+
+
+def fit_keeps_types(setup: Setup) -> Iterator[Finding]:
+    """--fit shrinks the context, never the cache types."""
+    fits = setup.value("fit") == "on" and setup.value("context") is None and setup.value("split_mode") != "tensor"
+    if setup.engine == "llama.cpp" and fits and setup.words and not setup.unresolved:
+        yield Finding(
+            Severity.NOTE,
+            "Without -c the context is shrunk to what fits, down to 4,096 tokens; cache types never change.",
+            "--fit is on by default, leaves 1,024 MiB free on each device, and says what it did at verbosity 4 only. "
+            "'kvassay plan' shows what each pair would leave you.",
+            setup.evidence("fit", "k_type", "v_type"),
+            None,
+            "llama.cpp b11434 common/common.h:483-486, common/fit.cpp",
+        )

@@ -1,0 +1,1 @@
+"""What fits and what runs: memory model, capability table, planner, launch commands."""

@@ -1,0 +1,40 @@
+"""Cache types and their size in bits per value, read from ``data/cache_types.toml``: the one place they stand."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+Family = Literal["ggml", "ik", "exl3"]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheType:
+    """One type: ``bits`` per value with scales, ``block`` values share a scale, ``ggml_id`` its number in ggml.h
+    (None outside the ggml family).
+    """
+
+    name: str
+    bits: float
+    block: int
+    ggml_id: int | None = None
+
+
+@cache
+def cache_types(family: Family) -> tuple[CacheType, ...]:
+    """The types of a family, the largest first."""
+    text = (files("kvassay.plan") / "data" / "cache_types.toml").read_text(encoding="utf-8")
+    return tuple(CacheType(**entry) for entry in tomllib.loads(text)[family]["types"])
+
+
+def ggml_id(name: str) -> int | None:
+    """llama.cpp's number of a type, as llama-cpp-python wants it; None for a name it doesn't know."""
+    return next((one.ggml_id for one in cache_types("ggml") if one.name == name), None)
+
+
+def ggml_name(number: int) -> str | None:
+    """The name of ggml's type ``number``, None where it is no cache type."""
+    return next((one.name for one in cache_types("ggml") if one.ggml_id == number), None)

@@ -1,0 +1,217 @@
+"""Command lines as people write them are taken apart."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doctor.setups import command
+from kvassay.doctor.command import recognise, split
+from kvassay.doctor.flags import FLAGS
+from kvassay.doctor.read_command import setup_of
+from kvassay.doctor.reading import changed, pair, unset
+from kvassay.doctor.rules import examine
+from kvassay.doctor.setup import SECRET
+from kvassay.errors import ConfigError
+from kvassay.plan.capability_file import engines
+from kvassay.types import KVConfig
+
+
+@pytest.mark.parametrize(
+    ("text", "engine"),
+    [
+        ("llama-server -m m.gguf", "llama.cpp"),
+        ("/opt/llama.cpp/build/bin/llama-server", "llama.cpp"),
+        (r"'C:\llama\llama-server.exe' -m m.gguf", "llama.cpp"),
+        ("exec ./llama-server", "llama.cpp"),
+        ("sudo nice -n 5 env A=b llama-server", "llama.cpp"),
+        ("bash -lc 'cd /x && llama-server -c 4096'", "llama.cpp"),
+        ("~/ik_llama.cpp/build/bin/llama-server", "ik_llama.cpp"),
+        ("llama-server -khad -ctk q8_0", "ik_llama.cpp"),
+        ("docker run --gpus all ghcr.io/ggml-org/llama.cpp:server-cuda -m m.gguf", "llama.cpp"),
+        ("podman run -it --rm -p 1:1 ollama/ollama", "ollama"),
+        ("docker run -d --entrypoint /app/llama-server image -m x", "llama.cpp"),
+        ("ollama serve", "ollama"),
+        ("python koboldcpp.py --model m.gguf", "koboldcpp"),
+        ("./koboldcpp-linux-x64 --quantkv 1", "koboldcpp"),
+        ("python3.12 -m llama_cpp.server --model m", "llama-cpp-python"),
+        ("python -m sglang.launch_server --model-path m", "sglang"),
+        ("python -m vllm.entrypoints.openai.api_server --model m", "vllm"),
+        ("vllm serve m", "vllm"),
+        ("docker run vllm/vllm-openai:v0.33.0 --model m", "vllm"),
+        ("python main.py --cache-mode 8,4", "exllamav3"),
+    ],
+)
+def test_programs_are_recognised(text: str, engine: str) -> None:
+    """Behind wrappers, shells, containers and interpreters."""
+    found = recognise(split(text))
+    assert found is not None
+    assert found.engine == engine
+
+
+@pytest.mark.parametrize("text", ["ls -l", "python main.py --port 1", "docker run nginx", "docker run", "", "bash -c"])
+def test_other_programs_are_not(text: str) -> None:
+    """Nothing is guessed."""
+    assert recognise(split(text)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("llama-server -ctk q8_0 -ctv q4_0", "q8_0/q4_0"),
+        ("llama-server --cache-type-k q8_0", "q8_0/f16"),
+        ("llama-server --cache_type_k q8_0", "q8_0/f16"),
+        ("llama-server --cache-type-v=q4_0", "f16/q4_0"),
+        ("LLAMA_ARG_CACHE_TYPE_K=q5_1 llama-server", "q5_1/f16"),
+        ("LLAMA_ARG_CACHE_TYPE_K=q5_1 llama-server -ctk q8_0", "q8_0/f16"),
+        ("llama-server -ctk q4_0 -ctk q8_0", "q8_0/f16"),
+        ("llama-server \\\n  -ctk q8_0 \\\n  -ctv q8_0", "q8_0/q8_0"),
+        ("llama-server --new-flag -ctk q8_0 --other 1", "q8_0/f16"),
+        ("llama-server -ctk q8_0 # -ctv q4_0", "q8_0/f16"),
+        ("docker run -e LLAMA_ARG_CACHE_TYPE_V=q8_0 -v /a:/b llama.cpp:server -ctk q8_0", "q8_0/q8_0"),
+        ("docker run --env=LLAMA_ARG_CACHE_TYPE_V=q8_0 llama.cpp:server", "f16/q8_0"),
+        ("koboldcpp --quantkv 1", "q8_0/f16"),
+        ("koboldcpp --quantkv 2 --flashattention", "q4_0/q4_0"),
+        ("OLLAMA_KV_CACHE_TYPE=Q8_0 ollama serve", "q8_0/q8_0"),
+        ("python -m llama_cpp.server --type_k 8 --type_v 2", "q8_0/q4_0"),
+    ],
+)
+def test_the_pair_is_read(text: str, expected: str) -> None:
+    """Flags beat variables, the last flag counts, unknown flags do not disturb."""
+    assert str(pair(command(text))) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("llama-server -fa", "on"),
+        ("llama-server -fa -c 4096", "on"),
+        ("llama-server -fa off", "off"),
+        ("llama-server -fa 0", "off"),
+        ("LLAMA_ARG_FLASH_ATTN=false llama-server", "off"),
+        ("llama-server", "auto"),
+    ],
+)
+def test_flash_attention_is_read_in_all_its_forms(text: str, expected: str) -> None:
+    """Old builds had no value."""
+    assert command(text).value("flash_attention") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "llama-server --api-key hunter2 -ctk q4_0",
+        "llama-server --api-key=hunter2 -ctk q4_0",
+        "LLAMA_API_KEY=hunter2 llama-server -ctk q4_0",
+        "docker run -e MY_TOKEN=hunter2 llama.cpp:server -ctk q4_0",
+        "llama-server --some-password hunter2 -ctk q4_0",
+        "vllm serve m --api-key hunter2",
+        "HF_TOKEN=hunter2 llama-server -hft hunter2",
+        "koboldcpp --password hunter2 --quantkv 1",
+    ],
+)
+def test_secrets_are_never_kept(text: str) -> None:
+    """Not in the facts, not in the words, not in a fix."""
+    setup = command(text)
+    assert "hunter2" not in repr(setup)
+    assert "hunter2" not in changed(setup, {"k_type": "q8_0"})
+
+
+@given(st.lists(st.text(max_size=12), max_size=8))
+def test_any_words_are_taken_without_error(words: list[str]) -> None:
+    """Whatever follows the program, it is read or ignored."""
+    found = recognise(["llama-server", *words])
+    assert found is not None
+
+
+FLAG_WORDS = sorted({name for table in FLAGS.values() for flag in table for name in (*flag.names, *flag.off)})
+VALUES = ("q8_0", "q4_0", "on", "off", "0", "-1", "9" * 30, "", "8,4", "Q6", "fp8", "tensor", "³", "nan", "draft-mtp")
+PROGRAMS = (
+    "llama-server", "ik_llama.cpp/llama-server", "ollama serve", "koboldcpp", "vllm serve m", "sglang serve",
+    "python -m llama_cpp.server", "python main.py --cache-mode 8,4", "docker run -e A=b llama.cpp:server-cuda-b10488",
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(PROGRAMS),
+    st.lists(st.builds(str.__add__, st.sampled_from([*FLAG_WORDS, *VALUES]), st.sampled_from(["", "=q4_0", "="]))),
+)
+def test_any_flags_in_any_order_are_examined(program: str, words: list[str]) -> None:
+    """Flags without values, values without flags, twice, joined, of other programs: findings, and no error."""
+    found = recognise([*split(program), *words])
+    assert found is not None
+    assert all(finding.what for finding in examine(setup_of(found, label="x")))
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_split_or_refused(text: str) -> None:
+    """A quote that is never closed is the only reason to refuse."""
+    try:
+        words = split(text)
+    except ConfigError:
+        return
+    recognise(words)
+
+
+def test_an_open_quote_is_refused_without_showing_what_follows() -> None:
+    """There could be a key in it."""
+    with pytest.raises(ConfigError) as caught:
+        split("llama-server --api-key 'hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_image_tells_device_and_build() -> None:
+    """As far as its tag does."""
+    setup = command("docker run ghcr.io/ggml-org/llama.cpp:server-cuda-b10488 -m m.gguf")
+    assert (setup.value("device"), setup.value("build")) == ("cuda", "10488")
+    assert command("docker run ghcr.io/ggml-org/llama.cpp:server-rocm").value("device") == "hip"
+    assert command("docker run ghcr.io/ggml-org/llama.cpp:server").value("device") is None
+
+
+def test_a_device_that_the_command_names_counts() -> None:
+    """Vulkan0 is a Vulkan device."""
+    assert command("llama-server -dev Vulkan0").value("device") == "vulkan"
+
+
+def test_facts_know_how_they_are_known() -> None:
+    """An argument, a variable, a default."""
+    setup = command("LLAMA_ARG_CTX_SIZE=4096 llama-server -ctk q8_0")
+    assert setup.facts["k_type"].how == "argument: -ctk q8_0"
+    assert setup.facts["context"].how == "environment: LLAMA_ARG_CTX_SIZE"
+    assert (setup.facts["v_type"].how, setup.stated("v_type")) == ("default", False)
+
+
+def test_a_changed_setting_stays_where_it_stood() -> None:
+    """In a flag, a joined flag, a variable in front, a docker option; a new one comes last."""
+    assert changed(command("A=b llama-server -ctk q4_0"), {"k_type": "q8_0"}) == "A=b llama-server -ctk q8_0"
+    assert changed(command("llama-server --cache-type-k=q4_0"), {"k_type": "q8_0"}).endswith("--cache-type-k=q8_0")
+    before = command("LLAMA_ARG_CACHE_TYPE_K=q4_0 llama-server")
+    assert changed(before, {"k_type": "q8_0"}) == "LLAMA_ARG_CACHE_TYPE_K=q8_0 llama-server"
+    docker = command("docker run -e LLAMA_ARG_CACHE_TYPE_K=q4_0 llama.cpp:server -c 1")
+    assert changed(docker, {"k_type": "q8_0"}) == "docker run -e LLAMA_ARG_CACHE_TYPE_K=q8_0 llama.cpp:server -c 1"
+    assert unset(docker, "LLAMA_ARG_CACHE_TYPE_K") == "docker run llama.cpp:server -c 1"
+    assert changed(command("llama-server"), {"parallel": "1"}) == "llama-server -np 1"
+
+
+def test_a_command_for_a_shell_is_handed_to_it_again() -> None:
+    """What an ExecStart or an entry point can run; variables stay variables."""
+    setup = command("/bin/sh -c 'exec llama-server $OPTIONS -ctk q4_0'")
+    assert changed(setup, {"k_type": "q8_0"}) == "/bin/sh -c 'exec llama-server $OPTIONS -ctk q8_0'"
+
+
+def test_a_changed_command_is_read_back_as_changed() -> None:
+    """The fix is what it says."""
+    setup = command("A='b c' llama-server -m 'my model.gguf' -ctk q4_0")
+    again = command(changed(setup, {"k_type": "q8_0", "v_type": "q8_0"}))
+    assert pair(again) == KVConfig("q8_0", "q8_0")
+    assert again.value("model") == "my model.gguf"
+    assert SECRET not in repr(again)
+
+
+def test_the_flags_of_the_table_are_those_of_the_capability_table() -> None:
+    """One spelling of each flag of llama.cpp, whichever table it stands in."""
+    known = engines()["llama.cpp"]
+    read = {name for flag in FLAGS["llama.cpp"] for name in flag.names}
+    assert {name for names in known.flags.values() for name in names} <= read
+    assert set(known.env.values()) <= {flag.env for flag in FLAGS["llama.cpp"]}

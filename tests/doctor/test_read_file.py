@@ -1,0 +1,213 @@
+"""Files are recognised by what is in them, and hostile ones are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.logs import cassette
+from doctor.setups import file, files, findings
+from kvassay.doctor.read_file import read_file
+from kvassay.doctor.reading import pair
+from kvassay.errors import ConfigError
+
+COMPOSE = """
+services:
+  web: {image: nginx}
+  llama:
+    image: ghcr.io/ggml-org/llama.cpp:${TAG:-server-cuda-b10488}
+    command: [--cache-type-k, q8_0, -c, "8192"]
+    environment: [LLAMA_ARG_CACHE_TYPE_V=q4_0, LLAMA_ARG_NO_SUCH]
+  ollama:
+    image: ollama/ollama
+    environment: {OLLAMA_KV_CACHE_TYPE: q8_0, OLLAMA_FLASH_ATTENTION: false}
+"""
+UNIT = """
+[Unit]
+Description=x
+[Service]
+Environment="LLAMA_ARG_CACHE_TYPE_V=q8_0" A=b
+ExecStart=/usr/bin/llama-server -m m.gguf \\
+  -ctk q8_0
+"""
+SWAP = """
+macros: {bin: "/opt/llama-server --port ${PORT}"}
+models:
+  one: {cmd: "${bin} -ctk q8_0"}
+  two:
+    cmd: |
+      ${bin}
+      -ctk q4_0
+    env: [LLAMA_ARG_CACHE_TYPE_V=q8_0]
+"""
+SCRIPT = """#!/bin/sh
+# start
+export LLAMA_ARG_CACHE_TYPE_V=q8_0
+TYPE=q4_0
+exec llama-server -m "$HOME/m.gguf" \\
+  -ctk ${TYPE}
+"""
+LM_STUDIO = """{"load": {"fields": [
+ {"key": "llm.load.llama.kCacheQuantizationType", "value": {"checked": true, "value": "q8_0"}},
+ {"key": "llm.load.llama.vCacheQuantizationType", "value": {"checked": false, "value": "q4_0"}},
+ {"key": "llm.load.llama.flashAttention", "value": true}]}}"""
+
+
+def test_a_compose_file_holds_one_set_up_for_each_back_end() -> None:
+    """Variables with defaults are filled in; other services are left out."""
+    llama, ollama = files(COMPOSE)
+    assert (llama.label, str(pair(llama)), llama.value("build")) == ("llama", "q8_0/q4_0", "10488")
+    assert (ollama.engine, str(pair(ollama)), ollama.value("flash_attention")) == ("ollama", "q8_0/q8_0", "off")
+    assert "ollama-flash-attention" in findings(ollama)
+
+
+def test_fixes_are_written_as_the_file_writes_them() -> None:
+    """A compose file's command, a unit's ExecStart, a variable of each."""
+    llama, ollama = files(COMPOSE)
+    assert str(findings(llama)["attention-on-cpu"].fix).splitlines() == [
+        "LLAMA_ARG_CACHE_TYPE_V: q8_0",
+    ]
+    assert findings(ollama)["ollama-flash-attention"].fix == "OLLAMA_FLASH_ATTENTION: 1"
+    unit = file(UNIT.replace("-ctk q8_0", "-ctk q4_0"))
+    assert findings(unit)["low-precision-k"].fix == "ExecStart=/usr/bin/llama-server -m m.gguf -ctk q8_0"
+
+
+def test_a_unit_is_read_with_its_variables() -> None:
+    """Continued lines are one line."""
+    assert str(pair(file(UNIT))) == "q8_0/q8_0"
+
+
+def test_a_drop_in_without_a_command_says_only_what_it_says() -> None:
+    """No default is claimed of a command that was not seen."""
+    setup = file('[Service]\nEnvironment="OLLAMA_KV_CACHE_TYPE=q8_0"\n')
+    assert (setup.engine, dict(setup.facts).keys()) == ("ollama", {"kv_type"})
+
+
+def test_llama_swap_is_read_with_its_macros() -> None:
+    """Each model is a set-up."""
+    assert [(one.label, str(pair(one))) for one in files(SWAP)] == [("one", "q8_0/f16"), ("two", "q4_0/q8_0")]
+
+
+def test_a_script_is_read_with_its_exports() -> None:
+    """Comments are none of its commands."""
+    assert str(pair(file(SCRIPT, "run.sh"))) == "q4_0/q8_0"
+
+
+def test_a_scripts_own_variables_are_filled_in_and_only_exported_ones_reach_the_server() -> None:
+    """A variable that holds several flags is several words; one that is not known leaves the defaults open."""
+    text = 'ARGS="-ctk q8_0 -c 4096"\nLLAMA_ARG_CACHE_TYPE_V=q4_0\nllama-server -m $DIR/m.gguf $ARGS\n'
+    assert str(pair(file(text))) == "q8_0/f16"
+    unknown = file("llama-server -m m.gguf $ARGS\n")
+    assert "unless a variable" in unknown.facts["k_type"].how
+    assert "parallel-auto" not in findings(unknown)
+
+
+def test_a_batch_file_is_read() -> None:
+    """Carets continue a line, and backslashes are parts of paths."""
+    setup = file("@echo off\r\nC:\\ai\\llama-server.exe -m C:\\m\\x.gguf ^\r\n -ctk q8_0\r\n", "run.bat")
+    assert (setup.value("model"), str(pair(setup))) == ("C:\\m\\x.gguf", "q8_0/f16")
+
+
+def test_variables_alone_are_read() -> None:
+    """An .env file."""
+    setup = file("# x\nOLLAMA_KV_CACHE_TYPE=q4\nOLLAMA_NUM_PARALLEL='2'\n", ".env")
+    assert setup.engine == "ollama"
+    assert {"ollama-unchecked", "ollama-context"} <= findings(setup).keys()
+
+
+def test_tabby_is_read() -> None:
+    """Model and draft; numbers are no problem."""
+    setup = file("model:\n  cache_mode: 8,4\n  cache_size: 1000\ndraft_model:\n  draft_cache_mode: Q8\n", "config.yml")
+    assert (setup.engine, setup.value("draft_cache_mode"), setup.number("cache_size")) == ("exllamav3", "Q8", 1000)
+
+
+def test_lm_studio_is_read_in_both_forms() -> None:
+    """A field counts where its box is ticked."""
+    assert str(pair(file(LM_STUDIO))) == "q8_0/f16"
+    flat = file('{"llamaKCacheQuantizationType": false, "llamaVCacheQuantizationType": "q4_0", "flashAttention": true}')
+    assert str(pair(flat)) == "f16/q4_0"
+
+
+def test_koboldcpp_and_llama_cpp_python_are_read() -> None:
+    """Their own JSON files."""
+    assert str(pair(file('{"model_param": "m.gguf", "quantkv": 1, "flashattention": true}'))) == "q8_0/q8_0"
+    two = files('{"models": [{"model": "a", "type_k": 8}, {"model": "b", "type_v": 2, "flash_attn": true}]}')
+    assert [str(pair(one)) for one in two] == ["q8_0/f16", "f16/q4_0"]
+
+
+def test_a_vllm_file_is_read() -> None:
+    """Its keys are the flags without dashes; keys are kept secret."""
+    setup = file("model: a/b\nkv_cache_dtype: fp8\napi-key: hunter2\n")
+    assert "vllm-scales" in findings(setup)
+    assert "hunter2" not in repr(setup)
+
+
+@pytest.mark.parametrize("name", ["b11549_q8_0_q4_0", "b11434_norot", "written_from_sources_old"])
+def test_logs_are_recognised(name: str) -> None:
+    """Of several builds."""
+    assert file(cassette(name), "x.log").log is not None
+
+
+def test_ollamas_log_holds_the_command_of_its_child() -> None:
+    """And the child's lines are read back."""
+    text = (
+        'time=x level=INFO msg="starting llama-server" cmd="/usr/lib/ollama/llama-server --model /m -c 4096 '
+        '--cache-type-k q8_0 --cache-type-v q8_0 --port 1234"\n'
+        "llama_kv_cache: size = 2.44 MiB ( 2048 cells, 3 layers, 1/1 seqs), K (q8_0): 1.59 MiB, V (q8_0): 0.84 MiB\n"
+    )
+    setup = file(text, "ollama.log")
+    assert str(pair(setup)) == "q8_0/q8_0"
+    assert (setup.engine, setup.value("kv_type")) == ("ollama", "q8_0")
+    low = findings(file(text.replace("q8_0", "q4_0"), "ollama.log"))["low-precision-k"]
+    assert low.fix == "OLLAMA_KV_CACHE_TYPE=q8_0"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no kind"),
+        (b"hello, I am a letter\n", "no kind"),
+        (b"\x00\x01\x02GGUF", "no text"),
+        (b"services:\n  web: {image: nginx}\n", "no back end"),
+        (b"[Service]\nExecStart=/bin/true\n", "no back end"),
+        (b'{"a": ' * 30_000, "nested"),
+        (b"[" * 100_000, "nested"),
+        (b"- x: 1\n" * 200_000, "no kind"),
+        (b"a: &a [x]\nb: [*a, *a]\n", "no kind"),
+        (b"a: " + b"{b: " * 5_000, "nested"),
+    ],
+)
+def test_other_files_are_refused_with_the_reason(tmp_path: Path, content: bytes, words: str) -> None:
+    """One clear message."""
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(ConfigError, match=words):
+        read_file(tmp_path / "x")
+
+
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    """A directory is no file."""
+    with pytest.raises(ConfigError, match="can't be read"):
+        read_file(tmp_path)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Nothing else than a ConfigError."""
+    try:
+        files(text)
+    except ConfigError:
+        return
+
+
+@given(st.sampled_from([COMPOSE, UNIT, SWAP, SCRIPT, LM_STUDIO]), st.data())
+def test_any_piece_of_a_real_file_is_read_or_refused(text: str, data: st.DataObject) -> None:
+    """Cut off anywhere."""
+    cut = data.draw(st.integers(0, len(text)))
+    try:
+        for setup in files(text[:cut]):
+            findings(setup)
+    except ConfigError:
+        return
