@@ -1,0 +1,1 @@
+"""What fits: the memory model, the capability table, the planner and launch commands."""
