@@ -25,7 +25,10 @@ from kvassay.settings import tokens
 @click.option("--batch", type=int, default=2048, metavar="N", help="Logical batch (-b). [2048]")
 @click.option("--swa-full", is_flag=True, help="Sliding windows at full context (--swa-full).")
 @click.option(
-    "--flash-attention", type=click.Choice([*FlashAttention]), default="auto", help="llama-server's -fa. [auto]"
+    "--flash-attention",
+    type=click.Choice([each.value for each in FlashAttention]),
+    default="auto",
+    help="llama-server's -fa. [auto]",
 )
 @click.option("--draft-max", type=int, default=0, metavar="N", help="Tokens an MTP draft may have. [0: no draft]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")

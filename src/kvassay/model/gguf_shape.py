@@ -39,7 +39,7 @@ def shape_of(header: GGUFHeader, *, source: str) -> ModelShape:
         context_length=keys.u32("context_length"),
         embedding_length=keys.u32("embedding_length"),
         vocab_size=_vocabulary(keys),
-        feed_forward=max(reading.heads.ff, default=0),
+        feed_forward=_feed_forward(reading),
         heads=max(reading.heads.q, default=0),
         window=windows.size,
         latent=reading.heads.latent or rule.memory is Memory.COMPRESSED,
@@ -179,6 +179,17 @@ def _indexer_elements(reading: Reading, il: int, windows: Windows) -> int:
     ):
         rows = 1
     return rows * reading.keys.u32("attention.indexer.key_length")
+
+
+def _feed_forward(reading: Reading) -> int:
+    """The widest feed-forward activation of one token: dense, or all experts that a token visits."""
+    keys, count, zeros = reading.keys, reading.depth.all, (0,) * reading.depth.all
+    if reading.architecture in ("graniteswitch", "nanbeige"):
+        return max(reading.heads.ff)
+    used = keys.per_layer("expert_used_count", count, zeros)
+    wide = keys.per_layer("expert_feed_forward_length", count, zeros)
+    shared = keys.u32("expert_shared_feed_forward_length", 0)
+    return max(*reading.heads.ff, *(n * ff + shared for n, ff in zip(used, wide, strict=True)))
 
 
 def _vocabulary(keys: Keys) -> int:
