@@ -126,7 +126,7 @@ def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
     if family is None:
         raise ModelFileError(
-            f"{str(folder / 'config.json')!r} is of model type {str(kind)[:80]!r}, which kvassay can't read from a folder.",
+            f"{str(folder / 'config.json')!r} is of model type {str(kind)[:80]!r}, unknown to kvassay.",
             hint=f"A GGUF file of the model works. Known types: {', '.join(sorted(FAMILIES))}.",
         )
     names = {**_COMMON, **family.keys}

@@ -35,8 +35,8 @@ class Certainty(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a model runs: ``device`` is cuda, hip, metal, vulkan, sycl or cpu. ``gpu_layers`` None is all layers and the
-    output; ``mmproj_bytes`` are a projector's weights, ``overhead_bytes`` what the driver takes for itself.
+    """Where a model runs: ``device`` is cuda, hip, metal, vulkan, sycl or cpu. ``gpu_layers`` None is all layers and
+    the output; ``mmproj_bytes`` are a projector's weights, ``overhead_bytes`` what the driver takes for itself.
     """
 
     device: str = "cuda"
@@ -159,8 +159,8 @@ def _buffers(shape: ModelShape, kv: KVConfig, settings: CacheSettings, place: Pl
 def scratch_bytes(shape: ModelShape, kv: KVConfig, settings: CacheSettings, device: str) -> int:
     """The f16 copy of one layer's K and V that CUDA's flash attention keeps of every type but f16.
 
-    ``ggml_cuda_flash_attn_ext_get_alloc_size`` (fattn.cu:722 and fattn-common.cuh:53): each side that is not f16, at the
-    cells of the widest layer; with latent attention V is a view of K and needs none of its own.
+    ``ggml_cuda_flash_attn_ext_get_alloc_size`` (fattn.cu:722 and fattn-common.cuh:53): each side that is not f16, at
+    the cells of the widest layer; with latent attention V is a view of K and needs none of its own.
     """
     if device not in _F16_SCRATCH or not flash(shape, settings):
         return 0

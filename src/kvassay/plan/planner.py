@@ -134,9 +134,12 @@ def slots_cost_bytes(plan: Plan, kv: KVConfig) -> int:
 
 
 def recommended(plan: Plan) -> Row | None:
-    """The row to take where nothing was measured: the most precise one that fits, K before V; None where none does."""
+    """The least quantised row that fits: most bits on the weaker side, then for K, then for V; None where none fits.
+
+    That is an order of sizes, not of quality: only a measurement tells what a pair does to a model.
+    """
     fitting = [row for row in plan.rows if row.fits]
-    return max(fitting, key=lambda row: (_bits(row)[0], _bits(row)[1]), default=None)
+    return max(fitting, key=lambda row: (min(_bits(row)), *_bits(row)), default=None)
 
 
 def _bits(row: Row) -> tuple[float, float]:
