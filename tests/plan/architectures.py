@@ -103,13 +103,11 @@ def write(path: Path, architecture: str, keys: dict[str, Typed]) -> Path:
 def _latent(**more: Typed) -> dict[str, Typed]:
     return {
         **plain(embedding=128, heads=1),
-
-            "attention.key_length": (U32, 576),
-            "attention.value_length": (U32, 512),
-            "attention.key_length_mla": (U32, 192),
-            "attention.value_length_mla": (U32, 128),
-            "rope.dimension_count": (U32, 64)
-        ,
+        "attention.key_length": (U32, 576),
+        "attention.value_length": (U32, 512),
+        "attention.key_length_mla": (U32, 192),
+        "attention.value_length_mla": (U32, 128),
+        "rope.dimension_count": (U32, 64),
         **more,
     }
 
@@ -149,6 +147,7 @@ SPECIFIC: dict[str, dict[str, Typed]] = {
         "attention.value_length_swa": (U32, 64),
         "rope.freq_base_swa": (F32, 10000.0),
     },
+    "dflash": plain() | _LISTED,
     "granite_swa": plain() | _LISTED,
     "maple": plain() | _LISTED,
     "mimo2": plain() | _LISTED,

@@ -1,8 +1,8 @@
 """Ask the embedded llama.cpp what a context takes, without a GPU, weights or tensor data. Runs as a child process.
 
-It calls the C API inside xllamacpp's extension: a model is made from the header alone (``no_alloc``), then one context per
-case, and ``llama_get_memory_breakdown`` gives its bytes. One JSON case a line comes in on stdin, one answer a line goes
-out. Where llama.cpp aborts, the process dies with it and the caller sees no answer.
+It calls the C API inside xllamacpp's extension: a model is made from the header alone (``no_alloc``), then one context
+per case, and ``llama_get_memory_breakdown`` gives its bytes. One JSON case a line comes in on stdin, one answer a
+line goes out. Where llama.cpp aborts, the process dies with it and the caller sees no answer.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def answer(model: int, case: dict[str, object]) -> dict[str, object]:
     for offset, key in ((0, "context"), (8, "ubatch"), (12, "parallel")):
         params.put(ctypes.c_uint32, offset, int(case[key]))  # type: ignore[call-overload]
     params.put(ctypes.c_uint32, 16, int(case.get("draft", 0)))  # type: ignore[call-overload]
+    params.put(ctypes.c_int32, 36, int(bool(case.get("mtp"))))
     params.put(ctypes.c_int32, 52, FLASH[str(case.get("flash", "auto"))])
     params.put(ctypes.c_int32, 104, TYPES[str(case["k"])])
     params.put(ctypes.c_int32, 108, TYPES[str(case["v"])])
@@ -99,6 +100,12 @@ def answer(model: int, case: dict[str, object]) -> dict[str, object]:
     return found
 
 
+def say(answer: dict[str, object]) -> None:
+    """One line out, at once."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Answer every case on stdin about the header named by the first argument."""
     lib.llama_log_set(listen, None)
@@ -108,10 +115,10 @@ def main() -> None:
     params.put(ctypes.c_bool, NO_ALLOC + 1, 1)
     model = lib.llama_model_init_from_user(header, leave, None, params)
     if not model:
-        print(json.dumps({"unloadable": "".join(LOG[-4:])}), flush=True)
+        say({"unloadable": "".join(LOG[-4:])})
         return
     for line in sys.stdin:
-        print(json.dumps(answer(model, json.loads(line))), flush=True)
+        say(answer(model, json.loads(line)))
 
 
 if __name__ == "__main__":

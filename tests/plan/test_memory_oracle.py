@@ -13,13 +13,31 @@ import pytest
 
 from kvassay.model.gguf import read_header
 from kvassay.model.gguf_shape import shape_of
-from kvassay.plan.memory import BYTES_PER_BLOCK, CacheSettings, FlashAttention, context_of, layer_memory, refusal
+from kvassay.plan.memory import (
+    BYTES_PER_BLOCK,
+    CacheSettings,
+    FlashAttention,
+    context_of,
+    draft_kv_bytes,
+    layer_memory,
+    refusal,
+)
 from kvassay.types import KVConfig
 from plan.architectures import EXPERTS, keys_of, write
 
 ORACLE = Path(__file__).with_name("llama_oracle.py")
 CASES = 8
-WITH_EXPERTS = ("grok", "gpt-oss", "deepseek2", "qwen35moe", "glm4moe", "llama4", "nemotron_h_moe", "lfm2moe", "kimi-linear")
+WITH_EXPERTS = (
+    "grok",
+    "gpt-oss",
+    "deepseek2",
+    "qwen35moe",
+    "glm4moe",
+    "llama4",
+    "nemotron_h_moe",
+    "lfm2moe",
+    "kimi-linear",
+)
 WITHOUT = (
     *(
         "llama",
@@ -51,14 +69,21 @@ WITHOUT = (
 
 
 def ask(header: Path, cases: list[dict[str, object]]) -> list[dict[str, object]]:
-    """llama.cpp's answers, one a case."""
-    lines = "".join(json.dumps(case) + "\n" for case in cases)
-    env = os.environ | {"GGML_NO_BACKTRACE": "1"}
-    done = subprocess.run(
-        [sys.executable, str(ORACLE), str(header)], input=lines, capture_output=True, text=True, env=env, check=False
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(cases), (answers, done.stderr[-400:])
+    """llama.cpp's answers, one a case; empty where it aborts (some graphs can't share a batch among odd slots)."""
+    answers: list[dict[str, object]] = []
+    while len(answers) < len(cases):
+        rest = "".join(json.dumps(case) + "\n" for case in cases[len(answers) :])
+        done = subprocess.run(
+            [sys.executable, str(ORACLE), str(header)],
+            input=rest,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"GGML_NO_BACKTRACE": "1"},
+            check=False,
+        )
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert not any("unloadable" in answer for answer in found), found
+        answers += found if done.returncode == 0 else [*found, {}]
     return answers
 
 
@@ -92,7 +117,11 @@ def test_cache_and_state_bytes_are_llama_cpps(architecture: str, tmp_path: Path)
     header = write(tmp_path / "m.gguf", architecture, keys)
     shape = shape_of(read_header(header), source=architecture)
     cases = some_cases(architecture)
-    for case, answer in zip(cases, ask(header, cases), strict=True):
+    answers = ask(header, cases)
+    assert sum(map(bool, answers)) >= CASES // 2
+    for case, answer in zip(cases, answers, strict=True):
+        if not answer:
+            continue
         settings = CacheSettings(
             context_tokens=int(str(case["context"])),
             parallel=int(str(case["parallel"])),
@@ -112,3 +141,14 @@ def test_cache_and_state_bytes_are_llama_cpps(architecture: str, tmp_path: Path)
         assert sum(layer.kv_bytes + layer.state for layer in layers) == answer["bytes"], (case, answer)
         states_mib = sum(layer.state for layer in layers) / 2**20
         assert states_mib == pytest.approx(answer["recurrent_mib"], abs=0.006), (case, answer)
+
+
+@pytest.mark.parametrize("architecture", ["glm4moe", "qwen35"])
+def test_a_drafts_own_cache_is_llama_cpps(architecture: str, tmp_path: Path) -> None:
+    """The MTP context holds the NextN layers, and nothing else."""
+    experts = EXPERTS if architecture in WITH_EXPERTS else {}
+    header = write(tmp_path / "m.gguf", architecture, keys_of(architecture) | experts)
+    shape = shape_of(read_header(header), source=architecture)
+    case = {"context": 30_000, "ubatch": 512, "parallel": 2, "k": "f16", "v": "q8_0", "mtp": True}
+    (answer,) = ask(header, [case])
+    assert draft_kv_bytes(shape, KVConfig("f16", "q8_0"), CacheSettings(30_000, 2)) == answer["bytes"]

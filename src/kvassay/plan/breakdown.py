@@ -116,7 +116,7 @@ def _weights(shape: ModelShape, settings: CacheSettings, on_device: list[bool], 
     output_there = place.is_gpu and place.gpu_layers != 0
     output = weights.output_bytes + (weights.tied_bytes if output_there else 0)
     certainty = Certainty.EXACT if weights.complete else Certainty.MODELLED
-    source = "the file's tensor table"
+    source = "tensor table"
     lines = [
         Line("weights: layers", device, host, certainty, source),
         Line("weights: output", *((output, 0) if output_there else (0, output)), certainty, source),
@@ -124,7 +124,7 @@ def _weights(shape: ModelShape, settings: CacheSettings, on_device: list[bool], 
     ]
     if place.mmproj_bytes:
         there = (place.mmproj_bytes, 0) if place.is_gpu else (0, place.mmproj_bytes)
-        lines.append(Line("mmproj", *there, Certainty.EXACT, "the projector's tensor table; its buffers not counted"))
+        lines.append(Line("mmproj", *there, Certainty.EXACT, "its tensor table"))
     return lines
 
 
@@ -144,11 +144,11 @@ def _caches(layers: tuple[LayerMemory, ...], on_device: list[bool], place: Place
 def _buffers(shape: ModelShape, kv: KVConfig, settings: CacheSettings, place: Place) -> list[Line]:
     found = [
         ("draft context", draft_kv_bytes(shape, _DRAFT_KV, settings) if settings.draft_tokens else 0, Certainty.EXACT,
-         "common/speculative.cpp:2607, f16"),
+         "speculative.cpp:2607"),
         ("f16 scratch", scratch_bytes(shape, kv, settings, place.device), Certainty.MODELLED, "fattn-common.cuh:53"),
         ("compute buffer", compute_bytes(shape, settings), Certainty.MODELLED, "docs/memory.md"),
-        ("logits", 4 * shape.vocab_size * settings.parallel, Certainty.MODELLED, "4 × vocabulary × slots"),
-        ("overhead", place.overhead_bytes if place.is_gpu else 0, Certainty.ASSUMED, "CUDA context and pool"),
+        ("logits", 4 * shape.vocab_size * settings.parallel, Certainty.MODELLED, "4 × vocab × slots"),
+        ("overhead", place.overhead_bytes if place.is_gpu else 0, Certainty.ASSUMED, "driver, assumed"),
     ]  # fmt: skip
     return [
         Line(name, *((size, 0) if place.is_gpu else (0, size)), certainty, source)

@@ -27,7 +27,8 @@ class Grade(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """``finding`` is a verdict's state or a published figure; ``source`` the store's path or a publication;
-    ``is_worse``: measured to be worse than the reference."""
+    ``is_worse``: measured to be worse than the reference.
+    """
 
     grade: Grade
     finding: str = ""

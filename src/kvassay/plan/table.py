@@ -46,7 +46,7 @@ def _table(view: PlanView) -> Table:
     for heading in ("max context", "cache", f"total at {depth_words(view.plan.wanted)}"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("attention", "evidence"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for entry in view.entries:
         table.add_row(*_cells(entry, view.plan), style=None if entry.row.fits else "dim")
     return table
@@ -60,7 +60,11 @@ def _cells(entry: Entry, plan: Plan) -> tuple[str, ...]:
     most = f"{row.max_context:,}" if row.max_context else "none"
     cache, whole = row.at_wanted.of(*CACHE), total(row, plan)
     fits = "" if row.fits else " !"
-    return (name, most, mib(cache), mib(whole) + fits, entry.attention.where, _grade(entry))
+    return (name, most, _gib(cache), _gib(whole) + fits, entry.attention.where, _grade(entry))
+
+
+def _gib(size: int | None) -> str:
+    return "–" if size is None else f"{size / 2**30:.2f} GiB"
 
 
 def _grade(entry: Entry) -> str:

@@ -43,7 +43,7 @@ class PlanView:
 
     @property
     def chosen(self) -> Row | None:
-        """The least quantised pair that fits, of those that run well and were not measured to be worse, if there are."""
+        """The least quantised pair that fits, of those that run well and were not measured worse."""
         sound = tuple(entry.row for entry in self.entries if not entry.evidence.is_worse)
         good = tuple(entry.row for entry in self.entries if not (entry.evidence.is_worse or entry.attention.is_bad))
         return recommended(_only(self.plan, good)) or recommended(_only(self.plan, sound))
