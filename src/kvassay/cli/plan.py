@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from kvassay.backend.kv import LLAMA_TYPES, parse_pair
-from kvassay.cli.assay import STORE_NAME
-from kvassay.errors import ConfigError, StoreError
-from kvassay.model.gguf import read_header
-from kvassay.model.shape import ModelShape
+from kvassay.errors import ConfigError
 from kvassay.model.source import load_shape
-from kvassay.plan import advice, hardware
-from kvassay.plan.breakdown import GPU_DEVICES, OVERHEAD_BYTES, Place
-from kvassay.plan.evidence import Evidence, evidence_for, measured
 from kvassay.plan.exact import exact_pair
 from kvassay.plan.memory import CacheSettings, FlashAttention
-from kvassay.plan.picture import render
-from kvassay.plan.planner import MARGIN_BYTES, PAIRS, Budget, Plan, make_plan
-from kvassay.plan.sizes import size_bytes
-from kvassay.plan.table import print_plan
-from kvassay.plan.view import Entry, Launch, PlanView, to_json
 from kvassay.settings import tokens
 from kvassay.types import KVConfig
 
 FILE = click.Path(path_type=Path)
-DEVICES = (*GPU_DEVICES, "cpu")
-
-
-@dataclass(frozen=True, slots=True)
-class _Machine:
-    """The flags about where the model runs."""
-
-    vram: str | None
-    reserve: str | None
-    device: str | None
-    gpu_layers: int | None
-    mmproj: Path | None
-    engine: str
-    build: int | None
+DEVICES = ("cuda", "hip", "metal", "vulkan", "sycl", "cpu")
 
 
 @click.command(no_args_is_help=True)
@@ -123,15 +97,12 @@ def plan(
     if exact is not None and as_json:
         click.echo(json.dumps(exact_pair(shape, exact, settings), indent=2))
         return
-    wanted = [exact] if exact else [parse_pair(pair, LLAMA_TYPES) for pair in pairs] or PAIRS
-    machine = _Machine(vram, reserve, device, gpu_layers, mmproj, engine, build)
-    view = _view(model, shape, settings, machine, wanted, _measured(store_path, model))
-    if html_path is not None:
-        _write(html_path, render(view))
-    if as_json:
-        click.echo(json.dumps(to_json(view), indent=2))
-    else:
-        print_plan(view, Console())
+    wanted = [exact] if exact else [parse_pair(pair, LLAMA_TYPES) for pair in pairs]
+    from kvassay.cli import planning  # noqa: PLC0415  an exact pair is asked by the hundred and needs none of it
+
+    machine = planning.Machine(vram, reserve, device, gpu_layers, mmproj, engine, build)
+    view = planning.view(model, shape, settings, machine, wanted, planning.verdicts(store_path, model))
+    planning.show(view, html_path, as_json=as_json)
 
 
 def _exact(k_type: str | None, v_type: str | None) -> KVConfig | None:
@@ -152,70 +123,3 @@ def _tokens(text: str | None) -> int:
         raise ConfigError(
             f"{text!r} is no context: {error}.", hint="Write tokens, for example 40000 or 64k."
         ) from error
-
-
-def _memory(machine: _Machine) -> hardware.Memory:
-    """The memory to plan for: as given, else as detected."""
-    if machine.vram is not None:
-        return hardware.Memory(machine.device or "cuda", "the given budget", size_bytes(machine.vram), "--vram")
-    found = hardware.detect() if machine.device != "cpu" else hardware.main_memory()
-    if machine.device not in (None, found.device):
-        raise ConfigError(
-            f"No {machine.device} device was found on this machine; {found.name} ({found.device}) was.",
-            hint="Give its memory with --vram.",
-        )
-    return found
-
-
-def _view(  # noqa: PLR0917  all that an answer is made of
-    model: str,
-    shape: ModelShape,
-    settings: CacheSettings,
-    machine: _Machine,
-    pairs: Sequence[KVConfig],
-    here: Mapping[str, Evidence],
-) -> PlanView:
-    memory = _memory(machine)
-    place = Place(memory.device, machine.gpu_layers, True, _projector(machine.mmproj), OVERHEAD_BYTES)
-    reserve = size_bytes(machine.reserve) if machine.reserve else MARGIN_BYTES
-    planned = make_plan(shape, settings, place, Budget(memory.total_bytes, reserve), pairs)
-    engine = advice.Engine(machine.engine, machine.build, memory.device)
-    entries = tuple(
-        Entry(row, advice.attention_of(engine, row.kv, shape), evidence_for(shape.name, row.kv, here))
-        for row in planned.rows
-    )
-    view = PlanView(planned, memory, entries, ())
-    return PlanView(planned, memory, entries, _launches(model, planned, view))
-
-
-def _launches(model: str, planned: Plan, view: PlanView) -> tuple[Launch, ...]:
-    chosen = view.chosen
-    if chosen is None:
-        return ()
-    parallel = planned.settings.parallel
-    return tuple(
-        Launch(*line) for line in advice.launches(model, chosen.kv, context_tokens=planned.wanted, parallel=parallel)
-    )
-
-
-def _projector(path: Path | None) -> int:
-    if path is None:
-        return 0
-    return sum(tensor.n_bytes or 0 for tensor in read_header(path).tensors)
-
-
-def _measured(path: Path | None, model: str) -> Mapping[str, Evidence]:
-    """Verdicts from the store that was named, or from the usual one where it is here."""
-    if path is not None:
-        if not path.is_file():
-            raise StoreError(f"{str(path)!r} is no store.", hint="Name the kvassay.sqlite of a run.")
-        return measured(path, model)
-    usual = Path("kvassay-out") / STORE_NAME
-    return measured(usual, model) if usual.is_file() else {}
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{str(path)!r} can't be written: {error.strerror or error}.") from error
