@@ -76,6 +76,17 @@ def test_a_refusal_is_an_answer_with_its_reason(kvassay: Run, tmp_path: Path) ->
     assert "MLA" in json.loads(done.stdout)["refused"]
 
 
+def test_exllamas_bits_are_planned_by_its_own_formula(kvassay: Run, tmp_path: Path) -> None:
+    """Half a bit of scale beside each value; a model with windows is refused rather than guessed."""
+    plain_model = write(tmp_path / "plain.gguf", "llama", plain())
+    answer = json.loads(
+        kvassay(plain_model, "--engine", "exllamav3", "--k", "8", "--v", "4", "--context", "1000").stdout
+    )
+    assert answer["kv_bytes"] == 2 * 1024 * 256 * (8.5 + 4.5) / 8
+    windowed = write(tmp_path / "m.gguf", "gemma3", keys_of("gemma3"))
+    assert "refused" in json.loads(kvassay(windowed, "--engine", "tabbyapi", "--k", "8").stdout)
+
+
 def test_a_plan_is_written_as_table_json_and_picture(kvassay: Run, model: Path, tmp_path: Path) -> None:
     """From the same view."""
     page = tmp_path / "plan.html"
@@ -92,6 +103,8 @@ def test_a_plan_is_written_as_table_json_and_picture(kvassay: Run, model: Path, 
     ("args", "said"),
     [
         (("--k", "q9"), "q9"),
+        (("--engine", "exl3"), "one pair"),
+        (("--engine", "exl3", "--k", "q8_0"), "q8_0"),
         (("--k", "q8_0", "--v", "q8_0/q4_0"), "not a K/V pair"),
         (("--context", "much"), "much"),
         (("--context", "99999999999"), "99999999999"),

@@ -10,7 +10,9 @@ import click
 
 from kvassay.backend.kv import LLAMA_TYPES, parse_pair
 from kvassay.errors import ConfigError
+from kvassay.model.shape import ModelShape
 from kvassay.model.source import load_shape
+from kvassay.plan import exllama
 from kvassay.plan.exact import exact_pair
 from kvassay.plan.memory import CacheSettings, FlashAttention
 from kvassay.settings import tokens
@@ -92,7 +94,10 @@ def plan(
         flash_attention=FlashAttention(flash_attention),
         draft_tokens=draft_max,
     )
-    exact = _exact(k_type, v_type)
+    if engine.lower() in exllama.ENGINES:
+        _exllama(load_shape(model), k_type, v_type, settings.context_tokens)
+        return
+    exact = _exact(k_type, v_type, LLAMA_TYPES)
     shape = load_shape(model)
     if exact is not None and as_json:
         click.echo(json.dumps(exact_pair(shape, exact, settings), indent=2))
@@ -105,12 +110,23 @@ def plan(
     planning.show(view, html_path, as_json=as_json)
 
 
-def _exact(k_type: str | None, v_type: str | None) -> KVConfig | None:
+def _exllama(shape: ModelShape, k_type: str | None, v_type: str | None, context_tokens: int) -> None:
+    """ExLlamaV3 is planned one pair at a time, always as JSON."""
+    pair = _exact(k_type, v_type, exllama.BITS)
+    if pair is None:
+        raise ConfigError(
+            "ExLlamaV3 is planned one pair at a time.", hint="Give bits with --k and --v, e.g. --k 8 --v 4."
+        )
+    answer = exllama.exllama_pair(shape, pair, context_tokens or shape.context_length)
+    click.echo(json.dumps(answer, indent=2))
+
+
+def _exact(k_type: str | None, v_type: str | None, types: Sequence[str]) -> KVConfig | None:
     """One pair from --k and --v; one of them alone stands for both."""
     if k_type is None and v_type is None:
         return None
     k, v = k_type or v_type, v_type or k_type
-    return parse_pair(f"{k}/{v}", LLAMA_TYPES)
+    return parse_pair(f"{k}/{v}", types)
 
 
 def _tokens(text: str | None) -> int:

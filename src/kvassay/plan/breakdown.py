@@ -131,12 +131,12 @@ def _weights(shape: ModelShape, settings: CacheSettings, on_device: list[bool], 
 def _caches(layers: tuple[LayerMemory, ...], on_device: list[bool], place: Place) -> list[Line]:
     there = [place.kv_offload and on for on in on_device]
     parts = (
-        ("K", [layer.k for layer in layers], "llama-kv-cache.cpp:209"),
-        ("V", [layer.v for layer in layers], "llama-kv-cache.cpp:209"),
-        ("K, sliding window", [layer.window_k for layer in layers], "llama-kv-cache-iswa.cpp:73"),
-        ("V, sliding window", [layer.window_v for layer in layers], "llama-kv-cache-iswa.cpp:73"),
-        ("indexer keys", [layer.indexer for layer in layers], "llama-kv-cache-dsa.cpp"),
-        ("recurrent state", [layer.state for layer in layers], "llama-memory-recurrent.cpp"),
+        ("K", [layer.k for layer in layers], "llama-kv-cache.cpp"),
+        ("V", [layer.v for layer in layers], "llama-kv-cache.cpp"),
+        ("K, sliding window", [layer.window_k for layer in layers], "kv-cache-iswa.cpp"),
+        ("V, sliding window", [layer.window_v for layer in layers], "kv-cache-iswa.cpp"),
+        ("indexer keys", [layer.indexer for layer in layers], "kv-cache-dsa.cpp"),
+        ("recurrent state", [layer.state for layer in layers], "memory-recurrent.cpp"),
     )
     return [Line(name, *_split(sizes, there), Certainty.EXACT, source) for name, sizes, source in parts]
 
@@ -144,11 +144,11 @@ def _caches(layers: tuple[LayerMemory, ...], on_device: list[bool], place: Place
 def _buffers(shape: ModelShape, kv: KVConfig, settings: CacheSettings, place: Place) -> list[Line]:
     found = [
         ("draft context", draft_kv_bytes(shape, _DRAFT_KV, settings) if settings.draft_tokens else 0, Certainty.EXACT,
-         "speculative.cpp:2607"),
-        ("f16 scratch", scratch_bytes(shape, kv, settings, place.device), Certainty.MODELLED, "fattn-common.cuh:53"),
+         "speculative.cpp"),
+        ("f16 scratch", scratch_bytes(shape, kv, settings, place.device), Certainty.MODELLED, "fattn-common.cuh"),
         ("compute buffer", compute_bytes(shape, settings), Certainty.MODELLED, "docs/memory.md"),
         ("logits", 4 * shape.vocab_size * settings.parallel, Certainty.MODELLED, "4 × vocab × slots"),
-        ("overhead", place.overhead_bytes if place.is_gpu else 0, Certainty.ASSUMED, "driver, assumed"),
+        ("overhead", place.overhead_bytes if place.is_gpu else 0, Certainty.ASSUMED, "driver"),
     ]  # fmt: skip
     return [
         Line(name, *((size, 0) if place.is_gpu else (0, size)), certainty, source)
