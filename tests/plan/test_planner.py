@@ -166,6 +166,11 @@ def test_refused_pairs_stand_in_the_table_with_the_reason() -> None:
     assert "latent attention" in text
 
 
+def test_a_model_without_a_cache_says_so_first() -> None:
+    """Instead of "does not fit"."""
+    assert "no KV cache" in view_of(planned(4, model=shape("modern-bert"))).sentences[0]
+
+
 def test_the_json_marks_every_line_and_adds_up() -> None:
     """Certainty and source beside each part; the total is their sum."""
     answer = to_json(view_of(planned(1.0)))

@@ -239,7 +239,6 @@ DENSE = frozenset(
         "deci",
         "falcon",
         "gpt2",
-        "gptj",
         "gptneox",
         "mpt",
         "baichuan",

@@ -77,9 +77,9 @@ def _same(model: str, name: str, sha256: str | None) -> bool:
     if model in CATALOG:
         return sha256 == CATALOG[model].sha256
     path = Path(model).expanduser()
-    if Path(name).name != path.name:
-        return False
-    return not path.is_file() or models.digest_of_users_file(path.absolute(), models.silent) == sha256
+    if not path.is_file():
+        return name == model
+    return Path(name).name == path.name and models.digest_of_users_file(path.absolute(), models.silent) == sha256
 
 
 def evidence_for(name: str, kv: KVConfig, here: Mapping[str, Evidence]) -> Evidence:

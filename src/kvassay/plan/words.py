@@ -20,6 +20,9 @@ def headline(plan: Plan, best: Row | None) -> str:
         return f"You don't need to quantise: f16/f16 holds {wanted} tokens, and reaches {reach}."
     if best is not None:
         return f"{best.kv} is the pair to take for {wanted} tokens; f16/f16 {_short(plan)}."
+    reasons = [row.refused for row in plan.rows if row.refused]
+    if reasons and len(reasons) == len(plan.rows):
+        return f"llama.cpp refuses every planned pair: {reasons[0]}."
     most = max(plan.rows, key=lambda row: row.max_context, default=None)
     if most is None or not most.max_context:
         return f"The model does not fit into {mib(plan.budget.total_bytes)}, whatever the pair."
@@ -46,7 +49,7 @@ def notes(plan: Plan) -> Iterator[str]:
     if plan.settings.parallel == 1:
         yield from _slots(plan)
     yield from _weights(plan)
-    if plan.shape.weights is not None and plan.wanted > plan.shape.context_length > 0:
+    if plan.wanted > plan.shape.context_length > 0:
         yield f"The model was trained for {plan.shape.context_length:,} tokens; {plan.wanted:,} is beyond that."
 
 
