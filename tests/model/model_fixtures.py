@@ -95,7 +95,8 @@ def _answer(hub: Hub, handler: BaseHTTPRequestHandler) -> None:
     if content is None or hub.status:
         handler.send_error(hub.status or 404)
         return
-    start = int(range_.removeprefix("bytes=").rstrip("-")) if range_ else 0
+    first, _, last = (range_ or "bytes=0-").removeprefix("bytes=").partition("-")
+    start, content = int(first), content[: int(last) + 1] if last else content
     handler.send_response(206 if range_ else 200)
     handler.send_header("Content-Length", str(len(content) - start))
     if hub.tell_hash:

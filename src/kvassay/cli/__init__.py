@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "Print and write the report of a stored run.",
     "doctor": "Say what is wrong with a set-up's KV cache.",
     "export": "Write a stored run's trials as JSONL or Parquet.",
+    "plan": "Show which K/V pairs fit your memory, at which context.",
     "models": "List, fetch, verify and remove the named small models.",
 }
 

@@ -1,1 +1,1 @@
-"""What fits and what runs: memory model, capability table, planner, launch commands."""
+"""What a K/V pair costs, what runs it well, and how to launch it: memory model, capability table, planner, launch lines."""

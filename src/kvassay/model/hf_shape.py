@@ -1,0 +1,237 @@
+"""From a Hugging Face or EXL3 folder to a ModelShape: ``config.json`` in llama.cpp's words, weights by file headers.
+
+The keys are those that llama.cpp's own converter writes (conversion/*.py, b11434); the rules of architectures.py
+then apply as they do to a GGUF file. Weights are counted as they lie in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from kvassay.errors import ModelFileError
+from kvassay.model.gguf import GGUFHeader, Value
+from kvassay.model.gguf_shape import shape_of
+from kvassay.model.shape import ModelShape, Weights
+from kvassay.types import JsonObject, JsonValue
+
+MAX_CONFIG_BYTES = 4 << 20
+MAX_HEADER_BYTES = 64 << 20
+_U64 = struct.Struct("<Q")
+
+# Hugging Face's name → llama.cpp's key, for every model type
+_COMMON = {
+    "num_hidden_layers": "block_count",
+    "max_position_embeddings": "context_length",
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "vocab_size": "vocab_size",
+    "num_experts": "expert_count",
+    "n_routed_experts": "expert_count",
+    "num_local_experts": "expert_count",
+}
+_DELTA = {
+    "linear_conv_kernel_dim": "ssm.conv_kernel",
+    "linear_key_head_dim": "ssm.state_size",
+    "linear_num_key_heads": "ssm.group_count",
+    "linear_num_value_heads": "ssm.time_step_rank",
+    "full_attention_interval": "full_attention_interval",
+}
+
+
+class _Family(NamedTuple):
+    """llama.cpp's architecture of a model type, and further keys."""
+
+    architecture: str
+    keys: Mapping[str, str] = {}
+    windowed: bool = False
+
+
+_PLAIN = {
+    "llama": "llama",
+    "mistral": "llama",
+    "mixtral": "llama",
+    "mistral3": "llama",
+    "ministral3": "mistral3",
+    "qwen2": "qwen2",
+    "qwen2_moe": "qwen2moe",
+    "qwen3": "qwen3",
+    "qwen3_moe": "qwen3moe",
+    "phi3": "phi3",
+    "gemma": "gemma",
+    "glm4_moe": "glm4moe",
+    "seed_oss": "seed_oss",
+    "smollm3": "smollm3",
+    "granite": "granite",
+    "granitemoe": "granitemoe",
+}
+FAMILIES: Mapping[str, _Family] = {
+    **{name: _Family(architecture) for name, architecture in _PLAIN.items()},
+    "gemma2": _Family("gemma2", windowed=True),
+    "gemma3": _Family("gemma3", windowed=True),
+    "gemma3_text": _Family("gemma3", windowed=True),
+    "gpt_oss": _Family("gpt-oss", windowed=True),
+    "cohere2": _Family("cohere2", windowed=True),
+    "olmo3": _Family("olmo2", windowed=True),
+    "qwen3_next": _Family("qwen3next", _DELTA),
+    "qwen3_5": _Family("qwen35", _DELTA),
+    "qwen3_5_text": _Family("qwen35", _DELTA),
+    "qwen3_5_moe": _Family("qwen35moe", _DELTA),
+    "qwen3_5_moe_text": _Family("qwen35moe", _DELTA),
+    "deepseek_v2": _Family("deepseek2"),
+    "deepseek_v3": _Family("deepseek2"),
+    "glm4_moe_lite": _Family("deepseek2"),
+    "kimi_k2": _Family("deepseek2"),
+}
+
+
+def shape_of_folder(folder: Path) -> ModelShape:
+    """The shape of the model in a folder with config.json (safetensors, EXL3).
+
+    Raises ModelFileError where there is none, its model type is not known here, or a value can't be.
+    """
+    config = _config(folder)
+    header = GGUFHeader(3, {key: _value(value) for key, value in _keys(config, folder).items()}, {}, (), 0)
+    shape = shape_of(header, source=str(folder))
+    return replace(shape, name=folder.name or str(folder), weights=_weights(folder, len(shape.layers)))
+
+
+def _config(folder: Path) -> JsonObject:
+    path = folder / "config.json"
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_CONFIG_BYTES + 1)
+        config = json.loads(raw) if len(raw) <= MAX_CONFIG_BYTES else None
+    except FileNotFoundError as error:
+        raise ModelFileError(
+            f"{str(folder)!r} is a folder without config.json.",
+            hint="Name a GGUF file, or a Hugging Face or EXL3 folder.",
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{str(path)!r} can't be read: {error}.", hint="Download it again.") from error
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{str(path)!r} is no JSON object of at most {MAX_CONFIG_BYTES:,} bytes.")
+    text = config.get("text_config")
+    return {**config, **text} if isinstance(text, dict) else config
+
+
+def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
+    kind = config.get("model_type")
+    family = FAMILIES.get(kind) if isinstance(kind, str) else None
+    if family is None:
+        raise ModelFileError(
+            f"{str(folder / 'config.json')!r} is of model type {str(kind)[:80]!r}, unknown to kvassay.",
+            hint=f"A GGUF file of the model works. Known types: {', '.join(sorted(FAMILIES))}.",
+        )
+    names = {**_COMMON, **family.keys}
+    found = {key: config[name] for name, key in names.items() if config.get(name) is not None}
+    found |= _heads(config) | _latent(config, family) | _windows(config, family) | _delta(config, family)
+    full: dict[str, JsonValue] = {f"{family.architecture}.{key}": value for key, value in found.items()}
+    return full | {"general.architecture": family.architecture}
+
+
+def _heads(config: JsonObject) -> dict[str, JsonValue]:
+    dim = config.get("head_dim")
+    return {} if dim is None else {"attention.key_length": dim, "attention.value_length": dim}
+
+
+def _latent(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
+    """MLA as the converter writes it: one K head of rank + rotary dimensions."""
+    rank, rope = config.get("kv_lora_rank"), config.get("qk_rope_head_dim")
+    nope, value = config.get("qk_nope_head_dim"), config.get("v_head_dim")
+    if family.architecture != "deepseek2" or not all(isinstance(each, int) for each in (rank, rope, nope, value)):
+        return {}
+    assert isinstance(rank, int) and isinstance(rope, int) and isinstance(nope, int)  # noqa: S101, PT018  for mypy
+    return {
+        "attention.head_count_kv": 1,
+        "attention.key_length": rank + rope,
+        "attention.value_length": rank,
+        "attention.key_length_mla": nope + rope,
+        "attention.value_length_mla": value,
+    }
+
+
+def _windows(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
+    if not family.windowed or config.get("sliding_window") is None:
+        return {}
+    found: dict[str, JsonValue] = {"attention.sliding_window": config["sliding_window"]}
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list):
+        return found | {"attention.sliding_window_pattern": [int(kind == "sliding_attention") for kind in kinds]}
+    pattern = config.get("sliding_window_pattern")
+    return found if pattern is None else found | {"attention.sliding_window_pattern": pattern}
+
+
+def _delta(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
+    """Gated delta nets: the inner size, the layers by kind, and the MTP layers that the converter appends."""
+    if "linear_conv_kernel_dim" not in family.keys:
+        return {}
+    heads, dim = config.get("linear_num_value_heads"), config.get("linear_value_head_dim")
+    found: dict[str, JsonValue] = {}
+    if isinstance(heads, int) and isinstance(dim, int):
+        found["ssm.inner_size"] = heads * dim
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list):
+        found["attention.recurrent_layers"] = [int(kind == "linear_attention") for kind in kinds]
+    return found
+
+
+def _value(value: JsonValue) -> Value:
+    """A JSON value as a GGUF header would hold it; what can't be one is refused later, by name."""
+    if isinstance(value, list):
+        return tuple(each if isinstance(each, str | int | float) else str(each)[:80] for each in value)
+    return value if isinstance(value, str | int | float) else str(value)[:80]
+
+
+def _weights(folder: Path, n_layers: int) -> Weights | None:
+    """Bytes of the folder's tensors, from the files' headers; None where it has no safetensors files."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return None
+    sizes: dict[str, int] = {}
+    for file in files:
+        sizes |= _tensor_bytes(file)
+    layers = [0] * n_layers
+    inputs = outputs = 0
+    for name, size in sizes.items():
+        layer = _layer_of(name)
+        if layer is not None and layer < n_layers:
+            layers[layer] += size
+        elif "embed_tokens" in name:
+            inputs += size
+        else:
+            outputs += size
+    return Weights(tuple(layers), inputs, outputs)
+
+
+def _layer_of(name: str) -> int | None:
+    _, found, rest = name.partition("layers.")
+    number = rest.partition(".")[0]
+    return int(number) if found and number.isdecimal() and len(number) <= 4 else None  # noqa: PLR2004  digits
+
+
+def _tensor_bytes(path: Path) -> dict[str, int]:
+    """Bytes by tensor, from the JSON at the file's start (safetensors' format)."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_U64.size)
+            length = _U64.unpack(start)[0] if len(start) == _U64.size else MAX_HEADER_BYTES + 1
+            table = json.loads(file.read(length)) if length <= MAX_HEADER_BYTES else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{str(path)!r} can't be read: {error}.", hint="Download it again.") from error
+    if not isinstance(table, dict):
+        raise ModelFileError(f"{str(path)!r} has no safetensors header.", hint="Download it again.")
+    return {name: _span(entry, path) for name, entry in table.items() if name != "__metadata__"}
+
+
+def _span(entry: JsonValue, path: Path) -> int:
+    match entry:
+        case {"data_offsets": [int(first), int(last)]} if 0 <= first <= last:
+            return last - first
+    raise ModelFileError(f"{str(path)!r} has a damaged safetensors header.", hint="Download it again.")

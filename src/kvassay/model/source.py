@@ -1,0 +1,72 @@
+"""From what a user calls a model to its shape: a file, a folder, a catalogue name, an ``hf:`` name or a web address."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from kvassay.errors import ModelFileError
+from kvassay.model import remote, resolve
+from kvassay.model.catalog import CATALOG
+from kvassay.model.gguf import GGUFHeader, read_header
+from kvassay.model.gguf_shape import shape_of
+from kvassay.model.hf_shape import shape_of_folder
+from kvassay.model.shape import ModelShape
+from kvassay.model.weights import tally
+
+_SPLIT = re.compile(r"-00001-of-(\d{5})\.gguf$")
+
+
+def load_shape(name: str) -> ModelShape:
+    """The shape of a model, from its header alone: tensor data is neither needed nor read.
+
+    Raises ModelFileError for a name that means nothing or a header that can't be, FetchError where an address fails.
+    """
+    if name in CATALOG or name.startswith("hf:"):
+        blob = resolve.find_local(name)
+        if blob is not None:
+            return shape_of(read_header(blob.path), source=name)
+        if name in CATALOG:
+            return _of_catalogue(name)
+    if remote.is_remote(name):
+        return _with_address_name(remote.read_remote_header(name), name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return shape_of_folder(path)
+    if not path.is_file():
+        raise resolve.unknown(name)
+    return _of_file(path)
+
+
+def _of_catalogue(name: str) -> ModelShape:
+    model = CATALOG[name]
+    if model.hub_repo is None:
+        raise ModelFileError(f"{name!r} is not on this machine.", hint=f"Fetch it first: kvassay models fetch {name}")
+    return shape_of(remote.read_remote_header(f"hf:{model.hub_repo}/{model.file}"), source=name)
+
+
+def _with_address_name(header: GGUFHeader, name: str) -> ModelShape:
+    shape = shape_of(header, source=name)
+    return _partial(shape) if _SPLIT.search(name) else shape
+
+
+def _of_file(path: Path) -> ModelShape:
+    """A file, with the tensors of the other files of a split model where they are beside it."""
+    header = read_header(path)
+    shape = shape_of(header, source=str(path))
+    split = _SPLIT.search(path.name)
+    if split is None or shape.weights is None:
+        return shape
+    stem = path.name[: split.start()]
+    others = [path.with_name(f"{stem}-{n:05d}-of-{split[1]}.gguf") for n in range(2, int(split[1]) + 1)]
+    here = [other for other in others if other.is_file()]
+    tensors = (*header.tensors, *(tensor for other in here for tensor in read_header(other).tensors))
+    shape = replace(shape, weights=tally(tensors, len(shape.layers)))
+    return shape if len(here) == len(others) else _partial(shape)
+
+
+def _partial(shape: ModelShape) -> ModelShape:
+    """The shape of a split model of which not all files were read."""
+    weights = shape.weights
+    return shape if weights is None else replace(shape, weights=replace(weights, complete=False))

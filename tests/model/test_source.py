@@ -1,0 +1,203 @@
+"""Where shapes come from: files cut behind the header, split models, web addresses, folders."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvassay.errors import FetchError, ModelFileError
+from kvassay.model import remote
+from kvassay.model.hf_shape import shape_of_folder
+from kvassay.model.source import load_shape
+from kvassay.plan.memory import CacheSettings, layer_memory
+from kvassay.types import KVConfig
+from model.model_fixtures import Hub, gguf_bytes, running_hub
+from plan.architectures import ARRAY, STRING, plain
+
+Q8 = KVConfig("q8_0", "q8_0")
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with running_hub() as server:
+        yield server
+
+
+def model_bytes(*, tokens: int = 128, data_bytes: int = 0, block: int = 0) -> bytes:
+    keys = {f"llama.{key}": value for key, value in plain().items()}
+    keys |= {"general.architecture": (STRING, "llama")}
+    keys |= {"tokenizer.ggml.tokens": (ARRAY, (STRING, [f"token number {n}" for n in range(tokens)]))}
+    return gguf_bytes(keys, {f"blk.{block}.w": ((32, 1 << 20), 8, 0)}, data_bytes=data_bytes)
+
+
+def folder(path: Path, **config: object) -> Path:
+    base: dict[str, object] = {
+        "model_type": "qwen2",
+        "num_hidden_layers": 4,
+        "hidden_size": 1024,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "intermediate_size": 4096,
+        "max_position_embeddings": 32_768,
+        "vocab_size": 1000,
+    }
+    path.mkdir(exist_ok=True)
+    (path / "config.json").write_text(json.dumps({key: v for key, v in {**base, **config}.items() if v != "gone"}))
+    return path
+
+
+def kv_bytes(path: Path, kv: KVConfig = Q8) -> int:
+    shape = shape_of_folder(path)
+    return sum(layer.kv_bytes for layer in layer_memory(shape, kv, CacheSettings(8192)))
+
+
+def test_a_header_without_its_tensor_data_is_enough(tmp_path: Path) -> None:
+    """The weights are in the table, the data is never read."""
+    path = tmp_path / "header.gguf"
+    path.write_bytes(model_bytes())
+    shape = load_shape(str(path))
+    assert shape.vocab_size == 128
+    assert shape.weights is not None
+    assert shape.weights.layers == (34 << 20, 0)
+
+
+def test_a_split_models_weights_are_those_of_all_its_files(tmp_path: Path) -> None:
+    """Where one is missing, the sum says that it is not complete."""
+    first = tmp_path / "m-00001-of-00002.gguf"
+    first.write_bytes(model_bytes())
+    alone = load_shape(str(first)).weights
+    assert alone is not None
+    assert not alone.complete
+    (tmp_path / "m-00002-of-00002.gguf").write_bytes(model_bytes(block=1))
+    both = load_shape(str(first)).weights
+    assert both is not None
+    assert both.complete
+    assert both.layers == (34 << 20, 34 << 20)
+
+
+def test_of_a_remote_file_only_the_header_travels(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges grow until the header is whole; megabytes of data behind it stay where they are."""
+    monkeypatch.setattr(remote, "FIRST_BYTES", 4096)
+    hub.files["/o/r/m.gguf"] = model_bytes(tokens=2000, data_bytes=34 << 20)
+    shape = load_shape(f"{hub.url}/o/r/m.gguf")
+    assert shape.vocab_size == 2000
+    starts = [int(str(each).removeprefix("bytes=").partition("-")[0]) for each in hub.gets()]
+    assert starts == sorted(set(starts))
+    assert len(starts) > 1
+    assert max(starts) < 1 << 20
+
+
+def test_an_hf_name_that_is_not_here_is_read_from_the_hub(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its header only; nothing is stored."""
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("KVASSAY_HOME", str(tmp_path))
+    hub.files["/o/r/resolve/main/m.gguf"] = model_bytes()
+    assert load_shape("hf:o/r/m.gguf").architecture == "llama"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "error"),
+    [
+        ("/none.gguf", b"", FetchError),
+        ("/text.gguf", b"hello, I am no model" * 500, ModelFileError),
+        ("/cut.gguf", model_bytes()[:900], ModelFileError),
+    ],
+)
+def test_a_remote_file_that_is_no_model_is_named(hub: Hub, path: str, content: bytes, error: type[Exception]) -> None:
+    """Missing, foreign, or cut off inside its header."""
+    if content:
+        hub.files[path] = content
+    with pytest.raises(error, match=path[1:]):
+        load_shape(hub.url + path)
+
+
+@pytest.mark.parametrize("address", ["http://", "https://127.0.0.1:1/m.gguf", "http://[bad/m.gguf"])
+def test_an_address_that_leads_nowhere_is_one_message(address: str) -> None:
+    """No traceback of the HTTP library."""
+    with pytest.raises((ModelFileError, FetchError)):
+        load_shape(address)
+
+
+def test_a_folder_costs_what_its_gguf_would(tmp_path: Path) -> None:
+    """Dense, with the head dimension derived and stated."""
+    eight_bits = 34 * 8192 // 32
+    assert kv_bytes(folder(tmp_path)) == 4 * 2 * 2 * 64 * eight_bits
+    assert kv_bytes(folder(tmp_path, head_dim=128)) == 4 * 2 * 2 * 128 * eight_bits
+
+
+def test_a_folders_windows_hybrids_and_latents_are_seen(tmp_path: Path) -> None:
+    """As the converter would write them."""
+    kinds = ["sliding_attention"] * 3 + ["full_attention"]
+    windowed = folder(tmp_path, model_type="gemma3_text", sliding_window=512, layer_types=kinds, head_dim=64)
+    assert [layer.window for layer in shape_of_folder(windowed).layers] == [True, True, True, False]
+    kinds = ["linear_attention"] * 3 + ["full_attention"]
+    linear = {"linear_conv_kernel_dim": 4, "linear_key_head_dim": 128, "linear_num_key_heads": 16}
+    linear |= {"linear_num_value_heads": 32, "linear_value_head_dim": 128}
+    hybrid = shape_of_folder(folder(tmp_path, model_type="qwen3_next", layer_types=kinds, head_dim=256, **linear))
+    assert [layer.recurrent for layer in hybrid.layers] == [True, True, True, False]
+    assert hybrid.layers[0].state_elements == 3 * (4096 + 2 * 16 * 128) + 128 * 4096
+    mla = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128}
+    latent = folder(tmp_path, model_type="deepseek_v3", q_lora_rank=1536, **mla)
+    assert kv_bytes(latent) == 4 * 576 * 34 * 8192 // 32
+
+
+def test_safetensors_are_sized_from_their_headers(tmp_path: Path) -> None:
+    """EXL3 folders hold the same kind of file."""
+    table = {
+        "__metadata__": {"format": "pt"},
+        "model.layers.1.mlp.weight": {"dtype": "F16", "shape": [4], "data_offsets": [0, 100]},
+        "model.embed_tokens.weight": {"dtype": "F16", "shape": [4], "data_offsets": [100, 160]},
+        "lm_head.weight": {"dtype": "F16", "shape": [4], "data_offsets": [160, 200]},
+    }
+    raw = json.dumps(table).encode()
+    path = folder(tmp_path)
+    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw)
+    weights = shape_of_folder(path).weights
+    assert weights is not None
+    assert (weights.layers, weights.input_bytes, weights.output_bytes) == ((0, 100, 0, 0), 60, 40)
+    (path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60))
+    with pytest.raises(ModelFileError, match="safetensors"):
+        shape_of_folder(path)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "unheard_of"}, "unheard_of"),
+        ({"model_type": ["a"]}, "model type"),
+        ({"num_hidden_layers": "gone"}, "block_count"),
+        ({"num_hidden_layers": 10**9}, "block_count"),
+        ({"num_attention_heads": -1}, "-1"),
+        ({"hidden_size": {"a": 1}}, "embedding_length"),
+        ({"hidden_size": None}, "embedding_length"),
+    ],
+)
+def test_a_config_that_can_not_be_is_met_in_words(tmp_path: Path, config: dict[str, object], said: str) -> None:
+    """Unknown types fail closed, values are named by their key."""
+    with pytest.raises(ModelFileError, match=said):
+        shape_of_folder(folder(tmp_path, **config))
+
+
+@given(
+    text=st.one_of(st.binary(max_size=60), st.just(b"[" * 100_000), st.just(b'{"model_type": "llama"}'), st.just(b"3"))
+)
+def test_any_bytes_as_config_are_met_in_words(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
+    """No traceback, whatever the file holds."""
+    path = tmp_path_factory.mktemp("folder")
+    (path / "config.json").write_bytes(text)
+    with pytest.raises(ModelFileError):
+        shape_of_folder(path)
+
+
+def test_a_folder_without_config_says_what_to_name(tmp_path: Path) -> None:
+    """A GGUF file, or the right folder."""
+    with pytest.raises(ModelFileError, match="without config"):
+        load_shape(str(tmp_path))
