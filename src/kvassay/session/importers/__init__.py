@@ -1,0 +1,37 @@
+"""Recorded sessions of coding agents: one file per agent's format, told apart by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kvassay.errors import UsageError
+from kvassay.session.importers import chat, pi, request
+from kvassay.session.importers.source import Importer, Source, sample
+from kvassay.session.transcript import Transcript, collected
+
+__all__ = ["IMPORTERS", "Source", "load", "recognised", "sessions_in"]
+
+# The first that recognises a file reads it: the particular before the general.
+IMPORTERS: dict[str, Importer] = {module.AGENT: module.IMPORTER for module in (pi, request, chat)}
+
+
+def recognised(path: Path) -> Importer | None:
+    """The importer that a file's content calls for. Raises OSError where it can't be read."""
+    seen = sample(path)
+    return next((importer for importer in IMPORTERS.values() if importer.recognises(seen)), None)
+
+
+def sessions_in(path: Path) -> Iterator[Source]:
+    """The sessions of one file; none where no importer recognises it. Raises OSError where it can't be read."""
+    importer = recognised(path)
+    if importer:
+        yield from importer.sessions(path)
+
+
+def load(source: Source) -> Transcript:
+    """Read a whole session into memory. Raises UsageError where the file can't be read to its end."""
+    try:
+        return collected(source.agent, source.path, source.read())
+    except OSError as error:
+        raise UsageError(f"{source.path}: can't be read: {error.strerror}") from error
