@@ -36,7 +36,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                 _skip_line(file)
                 yield Line(number, None, "line too long")
             elif line.strip():
-                yield _line(number, line)
+                yield line_of(number, line)
 
 
 def load(text: str | bytes) -> JsonValue:
@@ -69,7 +69,8 @@ def mended(value: JsonValue) -> JsonValue:
             return value
 
 
-def _line(number: int, line: bytes) -> Line:
+def line_of(number: int, line: str | bytes) -> Line:
+    """One line's text, read."""
     try:
         value = load(line)
     except ValueError:

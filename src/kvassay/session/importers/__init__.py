@@ -6,14 +6,41 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kvassay.errors import UsageError
-from kvassay.session.importers import chat, pi, request
+from kvassay.session.importers import (
+    chat,
+    claude_code,
+    cline,
+    codex,
+    mini_swe_agent,
+    openclaw,
+    opencode,
+    openhands,
+    pi,
+    qwen_code,
+    request,
+    swe_agent,
+)
 from kvassay.session.importers.source import Importer, Source, sample
 from kvassay.session.transcript import Transcript, collected
 
 __all__ = ["IMPORTERS", "Source", "load", "recognised", "sessions_in"]
 
 # The first that recognises a file reads it: the particular before the general.
-IMPORTERS: dict[str, Importer] = {module.AGENT: module.IMPORTER for module in (pi, request, chat)}
+_MODULES = (
+    openclaw,
+    pi,
+    claude_code,
+    codex,
+    qwen_code,
+    opencode,
+    cline,
+    mini_swe_agent,
+    swe_agent,
+    openhands,
+    request,
+    chat,
+)
+IMPORTERS: dict[str, Importer] = {module.AGENT: module.IMPORTER for module in _MODULES}
 
 
 def recognised(path: Path) -> Importer | None:

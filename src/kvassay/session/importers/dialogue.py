@@ -162,7 +162,7 @@ def read_tools(wires: list[JsonValue], place: str) -> tuple[tuple[Tool, ...], li
     """Declared tools, each name once; those without a schema to check (web search, custom grammars) are counted."""
     tools: dict[str, Tool] = {}
     oddities: list[Oddity] = []
-    for wire in wires:
+    for wire in _flat(wires):
         try:
             tool = _custom_tool(wire) or tool_from_openai(wire)
         except ConfigError:
@@ -180,3 +180,12 @@ def _custom_tool(wire: JsonValue) -> Tool | None:
         return None
     schema: JsonObject = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
     return Tool(name, text_at(custom, "description") or "", schema)
+
+
+def _flat(wires: list[JsonValue]) -> Iterator[JsonValue]:
+    """Tools one by one: Codex puts some under a namespace."""
+    for wire in wires:
+        if text_at(wire, "type") == "namespace":
+            yield from list_at(wire, "tools")
+        else:
+            yield wire

@@ -25,13 +25,15 @@ _COMPACTED = (
     "The conversation history before this point was compacted into the following summary:\n\n<summary>\n{}\n</summary>"
 )
 _CAME_BACK = "The following is a summary of a branch that this conversation came back from:\n\n<summary>\n{}</summary>"
-_SILENT = frozenset({"thinking_level_change", "label", "custom"})
+_SILENT = frozenset({"thinking_level_change", "label", "custom", "leaf"})
+_BOUNDARIES = ("compaction", "reset")  # OpenClaw's reset is a compaction without a summary
 _NO_NODES = frozenset({"session"})
 
 Lines: TypeAlias = Callable[[], Iterable[Line]]
 
 
-def _recognises(sample: Sample) -> bool:
+def looks_like_pi(sample: Sample) -> bool:
+    """Whether a session's header is among the first lines."""
     heads = [line for line in sample.lines if line.get("type") == "session"]
     return any(text_at(head, "id") and "timestamp" in head for head in heads[:1])
 
@@ -67,7 +69,7 @@ class _Shape:
 
 
 def _shape(lines: Lines) -> _Shape:
-    compactions = [entry for entry in _entries(lines) if entry.get("type") == "compaction"]
+    compactions = [entry for entry in _entries(lines) if entry.get("type") in _BOUNDARIES]
     ids = (text_at(entry, "firstKeptEntryId") for entry in compactions)
     numbers = (int_at(entry, "firstKeptEntryIndex") for entry in compactions)
     return _Shape(frozenset(filter(None, ids)), frozenset(n for n in numbers if n is not None))
@@ -81,7 +83,8 @@ def _node(entry: JsonObject) -> Node | None:
     id_ = text_at(entry, "id")
     if id_ is None or entry.get("type") in _NO_NODES or "parentId" not in entry:
         return None
-    return Node(id_, text_at(entry, "parentId"))
+    # OpenClaw's "leaf" says where the user went back to.
+    return Node(id_, text_at(entry, "targetId" if entry.get("type") == "leaf" else "parentId"))
 
 
 @dataclass(slots=True)
@@ -98,7 +101,7 @@ class _Teller:
             self.begins[id_] = self.said
         if number in self.shape.numbers:
             self.begins[number] = self.said
-        if entry.get("type") == "compaction":
+        if entry.get("type") in _BOUNDARIES:
             yield self._compaction(entry, place)
             return
         for item in _told(entry, place):
@@ -107,9 +110,9 @@ class _Teller:
 
     def _compaction(self, entry: JsonObject, place: str) -> Compaction:
         first = text_at(entry, "firstKeptEntryId") or int_at(entry, "firstKeptEntryIndex")
-        summary = _COMPACTED.format(text_at(entry, "summary") or "")
+        summary = text_at(entry, "summary")
         return Compaction(
-            (Message("user", summary),),
+            (Message("user", _COMPACTED.format(summary)),) if summary else (),
             kept=self.said - self.begins.get("" if first is None else first, self.said),
             place=place,
             at_s=unix_s(entry.get("timestamp")),
@@ -208,4 +211,4 @@ def _read(path: Path) -> Iterator[Item]:
     return read_entries(partial(read_lines, path))
 
 
-IMPORTER = Importer(AGENT, _recognises, one_file(AGENT, _read))
+IMPORTER = Importer(AGENT, looks_like_pi, one_file(AGENT, _read))
