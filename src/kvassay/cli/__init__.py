@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "Measure how your model's tool calls fare under each K/V pair.",
     "report": "Print and write the report of a stored run.",
     "export": "Write a stored run's trials as JSONL or Parquet.",
+    "sessions": "List the recorded agent sessions on this machine, or under a path.",
     "models": "List, fetch, verify and remove the named small models.",
 }
 

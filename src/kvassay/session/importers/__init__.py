@@ -23,7 +23,7 @@ from kvassay.session.importers import (
 from kvassay.session.importers.source import Importer, Source, sample
 from kvassay.session.transcript import Transcript, collected
 
-__all__ = ["IMPORTERS", "Source", "load", "recognised", "sessions_in"]
+__all__ = ["IMPORTERS", "Source", "choose", "load", "recognised", "sessions_in"]
 
 # The first that recognises a file reads it: the particular before the general.
 _MODULES = (
@@ -43,6 +43,9 @@ _MODULES = (
 IMPORTERS: dict[str, Importer] = {module.AGENT: module.IMPORTER for module in _MODULES}
 
 
+_MOST_SHOWN = 8
+
+
 def recognised(path: Path) -> Importer | None:
     """The importer that a file's content calls for. Raises OSError where it can't be read."""
     seen = sample(path)
@@ -54,6 +57,28 @@ def sessions_in(path: Path) -> Iterator[Source]:
     importer = recognised(path)
     if importer:
         yield from importer.sessions(path)
+
+
+def choose(path: Path, id_: str | None = None) -> Source:
+    """One session of a file; of a store that holds several, the one whose id begins with ``id_``.
+
+    Raises UsageError where the file can't be read, holds no session, or more than one that could be meant.
+    """
+    try:
+        sources = [source for source in sessions_in(path) if source.id.startswith(id_ or "")]
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} can't be read: {error.strerror}.") from error
+    if not sources:
+        raise UsageError(
+            f"No session {id_!r} was found in {str(path)!r}."
+            if id_
+            else f"{str(path)!r} holds no session we can read.",
+            hint=f"Formats: {', '.join(IMPORTERS)}. See what is there: kvassay sessions {path}",
+        )
+    if len(sources) > 1:
+        ids = ", ".join(source.id for source in sources[:_MOST_SHOWN])
+        raise UsageError(f"{str(path)!r} holds {len(sources)} sessions.", hint=f"Say which, by its id: {ids}.")
+    return sources[0]
 
 
 def load(source: Source) -> Transcript:
