@@ -25,7 +25,12 @@ _HEADING = f"{'date':<10}  {'agent':<14}  {'tokens':>7}  {'calls':>5}  {'failed'
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH…]")
 @click.option(
-    "--agent", "agents", multiple=True, type=click.Choice(list(IMPORTERS)), help="Only this agent's sessions."
+    "--agent",
+    "agents",
+    multiple=True,
+    metavar="AGENT",
+    type=click.Choice(list(IMPORTERS)),
+    help=f"Only this agent's sessions: {', '.join(IMPORTERS)}.",
 )
 @click.option("--redact", is_flag=True, help="Mask secrets, home paths, user names and e-mail addresses.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

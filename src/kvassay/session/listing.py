@@ -119,7 +119,7 @@ class _Seen:
         return Overview(
             agent=source.agent,
             path=source.path,
-            id=facts.id or source.id or source.path.stem,
+            id=source.id or facts.id or source.path.stem,
             title=self._known.title,
             cwd=facts.cwd,
             model=facts.model,
