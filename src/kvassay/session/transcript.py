@@ -172,7 +172,7 @@ class Known:
 
     @property
     def title(self) -> str:
-        """The session's own title, or the user's first words, on one line."""
+        """The session's own title, or the user's first words that are no agent's tag, on one line."""
         return " ".join((self.facts.title or self.first_words).split())
 
     def learn(self, new: Facts) -> None:
@@ -195,8 +195,8 @@ class Known:
             return
         self._span(entry.at_s)
         if isinstance(entry, Said):
-            if entry.message.role == "user" and not self.first_words:
-                self.first_words = entry.message.content[:_TITLE_CHARS]
+            if entry.message.role == "user" and (not self.first_words or self.first_words.startswith("<")):
+                self.first_words = entry.message.content[:_TITLE_CHARS].lstrip() or self.first_words
             self.learn(Facts(model=entry.model))
 
     def _span(self, at_s: float | None) -> None:

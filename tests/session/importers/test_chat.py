@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kvassay.session.importers import load, sessions_in
+from kvassay.errors import UsageError
+from kvassay.session.importers import choose, load, sessions_in
 from kvassay.types import JsonObject, JsonValue, Message, ToolCall
 from session.importers.files import document, jsonl, messages, oddities, only, said
 
@@ -143,3 +144,24 @@ def test_a_document_that_breaks_off_is_read_up_to_there(tmp_path: Path) -> None:
     assert [(count.kind, count.first_place) for count in found.oddities if count.kind == "damaged"] == [
         ("damaged", "after [2]")
     ]
+
+
+def test_one_session_is_chosen_by_the_beginning_of_its_id(tmp_path: Path) -> None:
+    """Several that could be meant, or none, are the user's mistake, with what to do next."""
+    path = jsonl(tmp_path, {"messages": CHAT}, {"messages": CHAT})
+    assert choose(path, "line 2").id == "line 2"
+    with pytest.raises(UsageError, match=r"(?s)2 sessions.*line 1, line 2"):
+        choose(path)
+    with pytest.raises(UsageError, match="No session 'x'"):
+        choose(path, "x")
+    with pytest.raises(UsageError, match="can't be read"):
+        choose(tmp_path / "missing")
+    with pytest.raises(UsageError, match="no session we can read"):
+        choose(document(tmp_path, {"a": 1}))
+
+
+def test_the_users_words_are_the_title_not_the_agents_tags(tmp_path: Path) -> None:
+    """Agents put their environment in front, as a user's message."""
+    tag, words = {"role": "user", "content": "<environment>x</environment>"}, {"role": "user", "content": "Fix\nit."}
+    assert only(document(tmp_path, [tag, words, {"role": "user", "content": "More."}])).title == "Fix it."
+    assert only(document(tmp_path, [tag])).title == "<environment>x</environment>"

@@ -95,6 +95,14 @@ def test_a_subagents_entries_are_left_out_of_the_main_session_only(tmp_path: Pat
     assert (alone.id, messages(alone)) == ("a7", [Message("user", "Look.")])
 
 
+def test_a_recorded_request_tells_system_prompt_and_tools(tmp_path: Path) -> None:
+    """As newer releases keep it beside the session."""
+    tool = {"name": "Read", "description": "Reads.", "input_schema": {"type": "object"}}
+    shape: JsonObject = {"system": [{"type": "text", "text": "Code."}], "tools": [tool]}  # type: ignore[list-item]
+    found = only(jsonl(tmp_path, *tree(user("one")), {"type": "api-request-shape", "shape": shape}))
+    assert (found.system, [tool.name for tool in found.tools or ()]) == ("Code.", ["Read"])
+
+
 def test_titles_and_what_the_model_never_saw(tmp_path: Path) -> None:
     """A title is a fact; an API error's text was said by no model; entries from the future are counted."""
     title: JsonObject = {"type": "custom-title", "customTitle": "My work"}

@@ -66,6 +66,17 @@ def test_a_compaction_says_what_the_model_saw_instead(tmp_path: Path, history: o
     assert [m.content.endswith("Summary.") for m in marker.replacement] == [True]
 
 
+def test_tokens_told_after_the_results_belong_to_the_turn_before_them(tmp_path: Path) -> None:
+    """As 0.169 writes them; the next turn has its own."""
+    used = [{"last_token_usage": {"input_tokens": n, "output_tokens": 1}} for n in (100, 200)]
+    counts = [line("event_msg", {"type": "token_count", "info": info}) for info in used]
+    done = item(type="message", role="assistant", content=[{"type": "output_text", "text": "Done."}])
+    output = item(type="function_call_output", call_id="c1", output="a")
+    found = only(jsonl(tmp_path, META, USER, CALL, output, counts[0], done, counts[1]))
+    assert [m.role for m in messages(found)] == ["user", "assistant", "tool", "assistant"]
+    assert [entry.usage for entry in said(found)] == [None, Usage(100, 1), None, Usage(200, 1)]
+
+
 def test_the_first_releases_wrote_no_envelopes(tmp_path: Path) -> None:
     """The head and the items stand on lines of their own."""
     head: JsonObject = {"id": "s-1", "timestamp": "2026-01-02T03:04:00Z", "instructions": "Code."}

@@ -1,8 +1,9 @@
 """Claude Code's sessions (``~/.claude/projects/*/*.jsonl``): JSONL, a tree by ``uuid`` and ``parentUuid``.
 
-Read by: @anthropic-ai/claude-code 2.1.331, the compiled program (its strings; no source is published). One turn's
-blocks stand on several lines with one ``message.id``; results of parallel calls hang on different lines of that turn.
-Subagents (``isSidechain``) inside an older main file are left out; a file of its own is a session of its own.
+Read by: @anthropic-ai/claude-code 2.1.331, the compiled program's strings and a session that it wrote; no source is
+published. One turn's blocks stand on several lines with one ``message.id``; results of parallel calls hang on
+different lines of that turn. Subagents (``isSidechain``) inside an older main file are left out; a file of its own is
+a session of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kvassay.session.importers.dialogue import Stamp, assistant, read_message, take_apart, usage_at
-from kvassay.session.importers.fields import RawCall, at, int_at, object_at, text_at, unix_s
+from kvassay.session.importers.dialogue import Stamp, assistant, read_message, read_tools, take_apart, usage_at
+from kvassay.session.importers.fields import RawCall, at, int_at, list_at, object_at, text_at, unix_s
 from kvassay.session.importers.source import Importer, Sample, one_file
 from kvassay.session.importers.tree import Node, way_to_last
 from kvassay.session.json_text import Line, read_lines
@@ -26,7 +27,8 @@ _SILENT = frozenset(
     {
         "system", "file-history-snapshot", "queue-operation", "progress", "last-prompt", "mode", "permission-mode",
         "agent-name", "agent-color", "agent-setting", "tag", "pr-link", "worktree-state", "content-replacement",
-        "attribution-snapshot", "speculation-accept", "marble-origami-commit", "marble-origami-snapshot",
+        "attribution-snapshot", "speculation-accept", "atis-latch", "api-request", "api-request-blob", "cost-state",
+        "tools-used", "marble-origami-commit", "marble-origami-snapshot",
     }
 )  # fmt: skip
 
@@ -109,6 +111,8 @@ class _Teller:
             self.boundary = Compaction((), 0, place, unix_s(entry.get("timestamp")), before)
         elif kind == "attachment":
             yield Oddity("left out", "attachment", place)
+        elif kind == "api-request-shape":
+            yield from _shape(object_at(entry, "shape"), place)
         elif kind in ("summary", "custom-title", "ai-title"):
             yield Facts(title=text_at(entry, "summary") or text_at(entry, "customTitle") or text_at(entry, "aiTitle"))
         elif kind not in _SILENT:
@@ -164,6 +168,14 @@ class _Teller:
             yield from (item for item in items if item not in results)
         else:
             self.results += items
+
+
+def _shape(shape: JsonObject, place: str) -> Iterator[Item]:
+    """What newer releases record of a request: the system prompt and the tools."""
+    system = take_apart(shape.get("system"), Stamp(place)).text
+    tools, oddities = read_tools(list_at(shape, "tools"), place)
+    yield from oddities
+    yield Facts(system=system or None, tools=tools or None)
 
 
 def _facts(entry: JsonObject) -> Facts:

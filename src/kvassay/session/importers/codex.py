@@ -1,14 +1,13 @@
 """Codex' rollouts (``~/.codex/sessions/**/rollout-*.jsonl``): items of the Responses API in envelopes.
 
-Read by: @openai/codex 0.169.0, the compiled program (the names of its records: ``session_meta``, ``response_item``,
-``compacted``, ``turn_context``, ``event_msg``, ``token_usage_record``), and its recorded requests. The first releases
-wrote the items without envelopes: read too, from memory of those, unverified. Turns rolled back are told.
+Read by: @openai/codex 0.169.0, the names of records in the compiled program, and a session that it wrote. The first
+releases wrote the items without envelopes: read too, from memory of those, unverified. Turns rolled back are told.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,14 +49,27 @@ class _Rollout:
     def __init__(self) -> None:
         self._turns = Turns()
         self._model: str | None = None
+        self._held: list[Item] = []  # the last turn and its results: its tokens may be told after them
 
     def items(self, path: Path) -> Iterator[Item]:
         for line in read_lines(path):
             if line.value is None:
                 yield Oddity("damaged", line.fault, line.place)
             else:
-                yield from self._tell(line.value, Stamp(line.place, unix_s(line.value.get("timestamp"))))
-        yield from self._turns.end()
+                stamp = Stamp(line.place, unix_s(line.value.get("timestamp")))
+                yield from self._in_order(self._tell(line.value, stamp))
+        yield from self._in_order(self._turns.end())
+        yield from self._held
+
+    def _in_order(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            if not (self._held and isinstance(item, Said) and item.message.role == "tool"):
+                yield from self._held
+                self._held = []
+            if self._held or (isinstance(item, Said) and item.message.role == "assistant"):
+                self._held.append(item)
+            else:
+                yield item
 
     def _tell(self, entry: JsonObject, stamp: Stamp) -> Iterator[Item]:
         payload = object_at(entry, "payload")
@@ -87,9 +99,12 @@ class _Rollout:
     def _event(self, payload: JsonObject, stamp: Stamp) -> Iterator[Item]:
         """Events repeat what the items say, but for a turn's tokens and for turns taken back."""
         usage = object_at(payload, "info", "last_token_usage")
-        if text_at(payload, "type") == "token_count" and usage and self._turns.open:
+        if text_at(payload, "type") == "token_count" and usage:
             counted = usage_of(prompt=[int_at(usage, "input_tokens")], output=int_at(usage, "output_tokens"))
-            yield from self._turns.end(replace(stamp, usage=counted, model=self._model))
+            if self._turns.open:
+                yield from self._turns.end(replace(stamp, usage=counted, model=self._model))
+            elif self._held and isinstance(turn := self._held[0], Said) and turn.usage is None:
+                self._held[0] = replace(turn, usage=counted)
         elif text_at(payload, "type") == "thread_rolled_back":
             yield Oddity("left out", "rollback (the turns taken back are told)", stamp.place)
 

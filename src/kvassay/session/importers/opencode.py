@@ -1,8 +1,8 @@
 """opencode's sessions: its storage directory of JSON files, and the SQLite database of newer releases.
 
 Read by: opencode-linux-x64 1.18.33 (table definitions, ``filterCompacted``, ``toModelMessages`` in the program's
-bundle) and @opencode-ai/sdk 1.19.3 (the types of messages and parts). Not read: the table ``session_message``,
-in which its second generation will keep messages.
+bundle) a database that it wrote, and @opencode-ai/sdk 1.19.3 (the types of messages and parts). Not read: the table
+``session_message``, in which its second generation will keep messages.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Qwen Code's sessions (``~/.qwen/projects/<project>/chats/*.jsonl``): JSONL, a tree of Gemini contents.
 
-Read by: @qwen-code/qwen-code 0.24.4 (``ChatRecordingService``, ``buildApiHistory``). Checkpoints (a JSON list of
+Read by: @qwen-code/qwen-code 0.24.4 (``ChatRecordingService``) and a session that it wrote. Checkpoints (a JSON list of
 contents) and gemini-cli's own chat files (``{"sessionId": …, "messages": […]}``) are read too; the latter from their
 published description, unverified.
 """
