@@ -64,6 +64,14 @@ def test_a_list_of_messages_in_every_wrapping(tmp_path: Path, wrapped: JsonValue
     assert [tool.name for tool in found.tools or ()] == (["run"] if "tools" in wrapped else [])
 
 
+def test_members_behind_a_long_list_of_messages_are_read(tmp_path: Path) -> None:
+    """Whatever comes first: the model, the tools and the system prompt of a body may come last."""
+    body: JsonObject = {"messages": CHAT[1:2] * 80, "tools": [TOOL], "system": "Be brief.", "model": "m"}
+    found = only(document(tmp_path, body))
+    assert (found.model, [tool.name for tool in found.tools or ()]) == ("m", ["run"])
+    assert (found.system, {m.role for m in messages(found)}) == ("Be brief.", {"user"})
+
+
 def test_messages_line_by_line(tmp_path: Path) -> None:
     """JSONL of messages is one session."""
     assert messages(only(jsonl(tmp_path, *CHAT))) == ASKED

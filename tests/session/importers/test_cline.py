@@ -44,8 +44,9 @@ def test_the_newer_core_has_native_calls_and_tokens(tmp_path: Path) -> None:
     metrics = {"inputTokens": 10, "outputTokens": 3, "cacheReadTokens": 90}
     task: JsonValue = {
         "version": 1,
+        "updated_at": "2026-01-02T03:04:05Z",
         "sessionId": "s-1",
-        "systemPrompt": "Code.",
+        "system_prompt": "Code.",
         "messages": [
             {"role": "user", "ts": 1.7e12, "content": [{"type": "text", "text": "Fix it."}]},
             {"role": "assistant", "ts": 1.7e12, "content": [use], "metrics": metrics, "modelInfo": {"id": "m-1"}},  # type: ignore[dict-item]

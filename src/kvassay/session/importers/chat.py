@@ -14,6 +14,7 @@ from kvassay.session.importers.dialogue import Stamp, read_message, read_tools
 from kvassay.session.importers.documents import read_pieces
 from kvassay.session.importers.fields import list_at, text_at
 from kvassay.session.importers.opening import with_system_apart
+from kvassay.session.importers.request import read_body
 from kvassay.session.importers.source import Importer, Sample, Source, sample
 from kvassay.session.json_text import read_lines
 from kvassay.session.transcript import Facts, Item, Oddity
@@ -55,15 +56,11 @@ def _apart(read: Callable[[Path], Iterator[Item]], path: Path) -> Iterator[Item]
 
 
 def _document(path: Path) -> Iterator[Item]:
-    wires: list[JsonValue] = []
+    if sample(path).first("") is None:
+        yield from read_body(path)
+        return
     for piece in read_pieces(path):
-        if isinstance(piece, Oddity):
-            yield piece
-        elif piece.key in ("", "messages"):
-            yield from read_message(piece.value, Stamp(piece.place))
-        elif piece.key in ("tools", "functions"):
-            wires.append(piece.value)
-    yield from _declared(wires)
+        yield from [piece] if isinstance(piece, Oddity) else read_message(piece.value, Stamp(piece.place))
 
 
 def _message_lines(path: Path) -> Iterator[Item]:

@@ -1,8 +1,9 @@
 """Cline's tasks: ``api_conversation_history.json`` of the extension, ``*.messages.json`` of its newer core.
 
 Read by: claude-dev 3.10.10 (Cline's own sources: a JSON list of Anthropic messages, calls as XML in the text, results
-as ``[tool for 'x'] Result:`` in the next message) and @cline/core 0.0.86 (``{"messages": […]}`` with native calls).
-``ui_messages.json`` says the same for the eye, and is not read.
+as ``[tool for 'x'] Result:`` in the next message) and @cline/core 0.0.86 with @cline/shared 0.0.86 (``{"version",
+"updated_at", "sessionId", "messages", "system_prompt"}``, native calls). ``ui_messages.json`` says the same for the
+eye, and is not read.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _TOOLS = frozenset(
     }
 )  # fmt: skip
 _MARKS = ("<task>", "<environment_details>")
+_CORE_KEYS = frozenset({"version", "updated_at", "sessionId"})
 _RESULT = re.compile(r"\[(\w+)(?: for .*?)?\] Result:\n?", re.DOTALL)
 _FAILED = ("The tool execution failed with the following error", "The user denied this operation", "[ERROR]", "<error>")
 
@@ -41,8 +43,7 @@ def _recognises(sample: Sample) -> bool:
     if first is not None and text_at(first.value, "role") == "user":
         return any(mark in (text_at(part, "text") or "") for part in list_at(first.value, "content") for mark in _MARKS)
     began = sample.first("messages")
-    own = began is not None and isinstance(at(began.value, "content"), list) and "ts" in object_at(began.value)
-    return own and bool({"sessionId", "session_id", "updated_at", "systemPrompt"} & sample.keys)
+    return began is not None and text_at(began.value, "role") is not None and sample.keys >= _CORE_KEYS
 
 
 def _read(path: Path) -> Iterator[Item]:
@@ -57,9 +58,9 @@ def _items(path: Path) -> Iterator[Item]:
             yield piece
         elif piece.key in ("", "messages"):
             yield from _message(piece, pending)
-        elif piece.key in ("systemPrompt", "system_prompt") and isinstance(piece.value, str):
+        elif piece.key == "system_prompt" and isinstance(piece.value, str):
             yield Facts(system=piece.value)
-        elif piece.key in ("sessionId", "session_id"):
+        elif piece.key == "sessionId":
             yield Facts(id=piece.value if isinstance(piece.value, str) else None)
         elif piece.key == "tools":
             tools.append(piece.value)

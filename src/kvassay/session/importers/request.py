@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvassay.session.importers.dialogue import Stamp, read_message, read_tools
+from kvassay.session.importers.dialogue import Stamp, read_message, read_tools, take_apart
 from kvassay.session.importers.documents import read_pieces
 from kvassay.session.importers.fields import text_at
 from kvassay.session.importers.opening import with_system_apart
@@ -36,10 +36,11 @@ def _talks(piece: Piece | None) -> bool:
 
 
 def _read(path: Path) -> Iterator[Item]:
-    yield from with_system_apart(_items(path))
+    yield from with_system_apart(read_body(path))
 
 
-def _items(path: Path) -> Iterator[Item]:
+def read_body(path: Path) -> Iterator[Item]:
+    """Read a body member by member, its system prompt among the messages."""
     body = _Body()
     for piece in read_pieces(path):
         if isinstance(piece, Oddity):
@@ -75,6 +76,7 @@ class _Body:
     def __init__(self) -> None:
         self._tools: list[JsonValue] = []
         self._turns = Turns()
+        self._system: list[str] = []
 
     def take(self, piece: Piece) -> Iterator[Item]:
         stamp = Stamp(piece.place)
@@ -88,7 +90,9 @@ class _Body:
             case "input":
                 yield from self._turns.take(piece.value, stamp)
             case "system" | "instructions":
-                yield from read_message({"role": "system", "content": _listed(piece)}, stamp)
+                parts = take_apart(_listed(piece), stamp)
+                yield from parts.oddities
+                self._system.append(parts.text)
             case "tools" | "functions":
                 self._tools.append(piece.value)
 
@@ -96,7 +100,7 @@ class _Body:
         yield from self._turns.end()
         tools, oddities = read_tools(self._tools, "tools")
         yield from oddities
-        yield Facts(tools=tools or None)
+        yield Facts(tools=tools or None, system="\n".join(self._system) if self._system else None)
 
 
 def _listed(piece: Piece) -> JsonValue:

@@ -16,9 +16,9 @@ from kvassay.session.transcript import Item
 from kvassay.types import JsonObject
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
-_SAMPLE_LINES = 40
+_SAMPLE_LINES = 100
 _SAMPLE_PIECES = 60
-_HEAD_BYTES = 1 << 22
+_HEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
