@@ -95,3 +95,16 @@ def test_a_leaf_leads_back(tmp_path: Path) -> None:
     found = only(jsonl(tmp_path, HEAD, *entries))
     assert [m.content for m in messages(found)] == ["one", "three"]
     assert Branch(1, "line 4") in found.entries
+
+
+def test_a_store_in_use_is_read_and_left_as_it_is(tmp_path: Path) -> None:
+    """What stands in the journal counts, and no file is written beside a store at rest."""
+    path = database(tmp_path, [("s-1", 0, json.dumps(HEAD), None, None)])
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("PRAGMA journal_mode=WAL")
+        store.execute("INSERT INTO transcript_events VALUES ('s-1', 1, ?, 0, NULL, NULL)", (json.dumps(said("one")),))
+        store.commit()
+        assert [m.content for m in messages(only(path))] == ["one"]
+    before = sorted(file.name for file in tmp_path.iterdir())
+    assert [m.content for m in messages(only(path))] == ["one"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == before

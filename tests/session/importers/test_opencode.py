@@ -67,9 +67,16 @@ def rows(folder: Path, told: Sequence[Told], session: JsonObject) -> Path:
     return path
 
 
-@pytest.fixture(params=[files, rows])
+def export(folder: Path, told: Sequence[Told], session: JsonObject) -> Path:
+    path = folder / "export.json"
+    listed = [{"info": {"id": f"msg_{at}", **data}, "parts": list(parts)} for at, (data, parts) in enumerate(told)]
+    path.write_text(json.dumps({"info": session, "messages": listed}))
+    return path
+
+
+@pytest.fixture(params=[files, rows, export])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> object:
-    """Writes a session in one of the two ways, and reads it."""
+    """Writes a session in one of the three ways, and reads it."""
 
     def read(*told: Told, **more: object) -> Transcript:
         (source,) = sessions_in(request.param(tmp_path, told, {**SESSION, **more}))

@@ -79,6 +79,9 @@ def test_a_directory_of_events_is_one_session(tmp_path: Path) -> None:
     assert (found.id, messages(found)) == ("talk", TOLD)
     assert oddities(found) == {"tool without schema": 1, "event file": 1}
     assert [source for path in others for source in sessions_in(path)] == []
+    first.write_text("{")
+    assert list(sessions_in(first)) == []
+    assert messages(only(others[0])) == TOLD
 
 
 def test_a_condensation_is_a_compaction(tmp_path: Path) -> None:
@@ -113,3 +116,11 @@ def test_older_events(tmp_path: Path) -> None:
 
 
 FUNCTION = {"name": "bash", "arguments": '{"command": "ls -a"}'}
+
+
+def test_one_event_alone_is_a_session_whatever_its_name(tmp_path: Path) -> None:
+    """Its file need not be numbered."""
+    path = tmp_path / "saved.json"
+    path.write_text(json.dumps(NEWER[1]))
+    (tmp_path / "other-1.json").write_text("{}")
+    assert [len(list(sessions_in(file))) for file in (path, tmp_path / "other-1.json")] == [1, 0]

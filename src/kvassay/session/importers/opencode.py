@@ -1,4 +1,4 @@
-"""opencode's sessions: its storage directory of JSON files, and the SQLite database of newer releases.
+"""opencode's sessions: its storage directory of JSON files, newer releases' SQLite database, and its exports.
 
 Read by: opencode-linux-x64 1.18.33 (table definitions, ``filterCompacted``, ``toModelMessages`` in the program's
 bundle) a database that it wrote, and @opencode-ai/sdk 1.19.3 (the types of messages and parts). Not read: the table
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from kvassay.errors import UsageError
-from kvassay.session.importers.fields import at, object_at, text_at, unix_s
+from kvassay.session.importers.documents import read_pieces
+from kvassay.session.importers.fields import at, list_at, object_at, text_at, unix_s
 from kvassay.session.importers.opencode_parts import Told, tell
-from kvassay.session.importers.source import Importer, Sample, Source, read_only
+from kvassay.session.importers.source import Importer, Sample, Source, read_only, sample
 from kvassay.session.json_text import load
 from kvassay.session.transcript import Branch, Facts, Item, Oddity
 from kvassay.types import JsonObject
@@ -43,11 +44,23 @@ _Records: TypeAlias = Iterator[_Record]
 def _recognises(sample: Sample) -> bool:
     if sample.tables:
         return sample.tables >= _TABLES
+    if _is_export(sample):
+        return True
     first = sample.first("id")
     return sample.keys >= _SESSION_KEYS and first is not None and str(first.value).startswith("ses")
 
 
+def _is_export(sample: Sample) -> bool:
+    """Whether this is what ``opencode export`` writes: ``{"info": …, "messages": [{"info": …, "parts": …}]}``."""
+    info, message = sample.first("info"), sample.first("messages")
+    session = info is not None and (text_at(info.value, "id") or "").startswith("ses")
+    return session and (message is None or at(message.value, "info") is not None)
+
+
 def _sessions(path: Path) -> Iterator[Source]:
+    if _is_export(sample(path)):
+        yield Source(AGENT, path, partial(_read_export, path))
+        return
     try:
         with closing(read_only(path)) as database:
             ids = [str(id_) for (id_,) in database.execute("SELECT id FROM session ORDER BY time_created")]
@@ -82,13 +95,17 @@ def _read_files(path: Path) -> Iterator[Item]:
         yield Oddity("damaged", "session file", path.name)
         return
     id_ = text_at(session, "id") or path.stem
-    yield Facts(
+    yield _facts(session, id_)
+    yield from _told(_message_files(path, id_), text_at(session, "revert", "messageID"))
+
+
+def _facts(session: JsonObject, id_: str) -> Facts:
+    return Facts(
         id=id_,
         title=text_at(session, "title"),
         cwd=text_at(session, "directory"),
         started_s=unix_s(at(session, "time", "created")),
     )
-    yield from _told(_message_files(path, id_), text_at(session, "revert", "messageID"))
 
 
 def _message_files(path: Path, id_: str) -> _Records:
@@ -107,6 +124,29 @@ def _file(path: Path) -> JsonObject | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+# --------------------------------------------------------------------------- an export
+
+
+def _read_export(path: Path) -> Iterator[Item]:
+    info = sample(path).first("info")
+    session = object_at(info.value if info else None)
+    yield _facts(session, text_at(session, "id") or path.stem)
+    damage: list[Oddity] = []
+    yield from _told(_exported(path, damage), text_at(session, "revert", "messageID"))
+    yield from damage
+
+
+def _exported(path: Path, damage: list[Oddity]) -> _Records:
+    for piece in read_pieces(path):
+        if isinstance(piece, Oddity):
+            damage.append(piece)
+        elif piece.key == "messages":
+            data = object_at(piece.value, "info")
+            listed = list_at(piece.value, "parts")
+            good = [part for part in listed if isinstance(part, dict)]
+            yield _Record(text_at(data, "id") or "", piece.place, data or None, good, len(listed) - len(good))
 
 
 # --------------------------------------------------------------------------- rows

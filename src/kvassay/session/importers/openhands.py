@@ -44,7 +44,7 @@ def _sessions(path: Path) -> Iterator[Source]:
         yield Source(AGENT, path, partial(_read, partial(_lines, path)))
     elif any(piece.key in ("", "history") for piece in seen.pieces):
         yield Source(AGENT, path, partial(_read, partial(_document, path)))
-    elif path == _siblings(path)[0]:  # a directory of events is one session, found by its first file
+    elif path == _first_readable(path):  # a directory of events is one session
         yield Source(AGENT, path, partial(_read, partial(_files, path)))
 
 
@@ -82,6 +82,11 @@ def _files(path: Path) -> Iterator[tuple[str, JsonValue] | Item]:
     for file in _siblings(path):
         value = _object(file)
         yield Oddity("damaged", "event file", file.name) if value is None else (file.name, value)
+
+
+def _first_readable(path: Path) -> Path:
+    """The directory's first file that is an event: by it the session is found."""
+    return next((file for file in _siblings(path) if file == path or _recognises(sample(file))), path)
 
 
 def _siblings(path: Path) -> list[Path]:

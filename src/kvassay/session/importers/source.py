@@ -80,8 +80,14 @@ def one_file(agent: str, read: Callable[[Path], Iterator[Item]]) -> Callable[[Pa
 
 
 def read_only(path: Path) -> sqlite3.Connection:
-    """Open a database that may be in use, without ever writing to it. Raises sqlite3.Error."""
-    return sqlite3.connect(f"file:{quote(path.resolve().as_posix())}?mode=ro", uri=True, timeout=5)
+    """Open a database that may be in use, without ever writing to it. Raises sqlite3.Error.
+
+    Where no journal lies beside it nobody writes now, and it is opened as a file that can't change: SQLite would
+    otherwise put its shared-memory file beside it, and fail in a folder that can't be written.
+    """
+    resolved = path.resolve()
+    mode = "mode=ro" if resolved.with_name(f"{resolved.name}-wal").exists() else "immutable=1"
+    return sqlite3.connect(f"file:{quote(resolved.as_posix())}?{mode}", uri=True, timeout=5)
 
 
 def _tables(path: Path) -> frozenset[str]:
