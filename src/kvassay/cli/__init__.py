@@ -12,12 +12,13 @@ from kvassay.errors import KvassayError
 COMMANDS = {
     "demo": "Measure the small demo model: no model of your own needed.",
     "run": "Measure how your model's tool calls fare under each K/V pair.",
-    "compare": "Compare two stored runs: builds, rotation, weight quants.",
     "report": "Print and write the report of a stored run.",
-    "doctor": "Say what is wrong with a set-up's KV cache.",
-    "export": "Write a stored run's trials as JSONL or Parquet.",
+    "compare": "Compare two stored runs: builds, rotation, weight quants.",
     "plan": "Show which K/V pairs fit your memory, at which context.",
+    "doctor": "Say what is wrong with a set-up's KV cache.",
+    "sessions": "List the recorded agent sessions on this machine, or under a path.",
     "models": "List, fetch, verify and remove the named small models.",
+    "export": "Write a stored run's trials as JSONL or Parquet.",
 }
 
 

@@ -1,0 +1,148 @@
+"""Codex' rollouts (``~/.codex/sessions/**/rollout-*.jsonl``): items of the Responses API in envelopes.
+
+Read by: @openai/codex 0.169.0, the names of records in the compiled program, and a session that it wrote. The first
+releases wrote the items without envelopes: read too, from memory of those, unverified. Turns rolled back are told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from kvassay.session.importers.dialogue import Stamp
+from kvassay.session.importers.fields import int_at, list_at, object_at, text_at, unix_s, usage_of
+from kvassay.session.importers.opening import with_system_apart
+from kvassay.session.importers.responses import Turns
+from kvassay.session.importers.source import Importer, Sample, one_file
+from kvassay.session.json_text import load, read_lines
+from kvassay.session.transcript import Compaction, Facts, Item, Oddity, Said
+from kvassay.types import JsonObject, JsonValue, Message
+
+AGENT = "codex"
+_ENVELOPES = frozenset({"session_meta", "response_item", "compacted", "turn_context", "event_msg"})
+_SILENT = frozenset(
+    {
+        "state", "world_state", "token_usage_record", "resume_metadata", "security_risk_score", "realtime_item",
+        "dynamic_tools_updated", "inter_agent_communication_metadata", "ghost_snapshot",
+    }
+)  # fmt: skip
+_EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d+)$", re.MULTILINE)
+_EXIT_CHARS = 300  # the header in front of a command's output
+_SUMMARY = "Another language model started to solve this problem and produced a summary of its thinking process."
+
+
+def _recognises(sample: Sample) -> bool:
+    enveloped = any(line.get("type") in _ENVELOPES and isinstance(line.get("payload"), dict) for line in sample.lines)
+    first = sample.lines[0] if sample.lines else {}
+    return enveloped or ("instructions" in first and "timestamp" in first and "id" in first)
+
+
+def _read(path: Path) -> Iterator[Item]:
+    rollout = _Rollout()
+    for item in with_system_apart(rollout.items(path)):
+        yield _with_exit_code(item) if isinstance(item, Said) else item
+
+
+class _Rollout:
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._model: str | None = None
+        self._held: list[Item] = []  # the last turn and its results: its tokens may be told after them
+
+    def items(self, path: Path) -> Iterator[Item]:
+        for line in read_lines(path):
+            if line.value is None:
+                yield Oddity("damaged", line.fault, line.place)
+            else:
+                stamp = Stamp(line.place, unix_s(line.value.get("timestamp")))
+                yield from self._in_order(self._tell(line.value, stamp))
+        yield from self._in_order(self._turns.end())
+        yield from self._held
+
+    def _in_order(self, items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            if not (self._held and isinstance(item, Said) and item.message.role == "tool"):
+                yield from self._held
+                self._held = []
+            if self._held or (isinstance(item, Said) and item.message.role == "assistant"):
+                self._held.append(item)
+            else:
+                yield item
+
+    def _tell(self, entry: JsonObject, stamp: Stamp) -> Iterator[Item]:
+        payload = object_at(entry, "payload")
+        kind = text_at(entry, "type") or text_at(entry, "record_type")
+        match kind:
+            case "session_meta":
+                yield from _meta(payload)
+            case "response_item":
+                yield from self._turns.take(payload, replace(stamp, model=self._model))
+            case "turn_context":
+                self._model = text_at(payload, "model")
+                yield Facts(model=self._model, cwd=text_at(payload, "cwd"))
+            case "compacted":
+                yield from self._turns.end()
+                yield _compaction(payload, stamp)
+            case "event_msg":
+                yield from self._event(payload, stamp)
+            case None if "instructions" in entry:
+                yield from _meta(entry)
+            case _ if kind in _SILENT:
+                return
+            case _ if "payload" in entry:
+                yield Oddity("unknown", f"entry {kind}", stamp.place)
+            case _:
+                yield from self._turns.take(entry, stamp)
+
+    def _event(self, payload: JsonObject, stamp: Stamp) -> Iterator[Item]:
+        """Events repeat what the items say, but for a turn's tokens and for turns taken back."""
+        usage = object_at(payload, "info", "last_token_usage")
+        if text_at(payload, "type") == "token_count" and usage:
+            counted = usage_of(prompt=[int_at(usage, "input_tokens")], output=int_at(usage, "output_tokens"))
+            if self._turns.open:
+                yield from self._turns.end(replace(stamp, usage=counted, model=self._model))
+            elif self._held and isinstance(turn := self._held[0], Said) and turn.usage is None:
+                self._held[0] = replace(turn, usage=counted)
+        elif text_at(payload, "type") == "thread_rolled_back":
+            yield Oddity("left out", "rollback (the turns taken back are told)", stamp.place)
+
+
+def _meta(payload: JsonObject) -> Iterator[Item]:
+    yield Facts(id=text_at(payload, "id"), cwd=text_at(payload, "cwd"), started_s=unix_s(payload.get("timestamp")))
+    system = text_at(payload, "base_instructions", "text") or text_at(payload, "instructions")
+    if system:
+        yield Said(Message("system", system), "line 1")
+
+
+def _compaction(payload: JsonObject, stamp: Stamp) -> Compaction:
+    turns = Turns()
+    history = [item for wire in list_at(payload, "replacement_history") for item in turns.take(wire, stamp)]
+    said = [item.message for item in (*history, *turns.end()) if isinstance(item, Said)]
+    summary = text_at(payload, "message")
+    if not said and summary:
+        said = [Message("user", f"{_SUMMARY}\n{summary}")]
+    return Compaction(tuple(said), 0, stamp.place, stamp.at_s)
+
+
+def _with_exit_code(said: Said) -> Said:
+    """A command's exit code stands in the text of its output: in a header, or in JSON."""
+    if said.message.role != "tool" or said.failed is not None:
+        return said
+    text = said.message.content
+    code = int_at(_json(text), "metadata", "exit_code") if text.startswith('{"') else None
+    found = _EXIT.search(text[:_EXIT_CHARS])
+    if code is None and found:
+        code = int(found[1])
+    return said if code is None else replace(said, failed=code != 0)
+
+
+def _json(text: str) -> JsonValue:
+    try:
+        return load(text)
+    except ValueError:
+        return None
+
+
+IMPORTER = Importer(AGENT, _recognises, one_file(AGENT, _read))

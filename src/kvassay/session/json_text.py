@@ -1,0 +1,83 @@
+"""Agents' JSON as it lies on disk: lenient about encoding, strict about what is an object."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from kvassay.types import JsonObject, JsonValue
+
+_MAX_LINE_BYTES = 1 << 27
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+class Line(NamedTuple):
+    """One line of JSONL, its number counted from 1. ``value`` is None where it can't be read; ``fault`` says why."""
+
+    number: int
+    value: JsonObject | None
+    fault: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"line {self.number}"
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Read JSONL line by line; blank lines are passed over. Raises OSError."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(_MAX_LINE_BYTES):
+            number += 1
+            if len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n"):
+                _skip_line(file)
+                yield Line(number, None, "line too long")
+            elif line.strip():
+                yield line_of(number, line)
+
+
+def load(text: str | bytes) -> JsonValue:
+    """Parse one JSON text. Half a character (one escaped surrogate, left where an agent cut a string) becomes U+FFFD,
+    for no encoding can hold it. Raises ValueError, also for nesting beyond Python's limit.
+    """
+    decoded = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    try:
+        value = json.loads(decoded.removeprefix("\ufeff"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return mended(cast("JsonValue", value)) if may_hold_halves(decoded) else cast("JsonValue", value)
+
+
+def may_hold_halves(text: str) -> bool:
+    """Whether a JSON text escapes anything that may be half a character."""
+    return "\\ud" in text or "\\uD" in text
+
+
+def mended(value: JsonValue) -> JsonValue:
+    """Put U+FFFD for halves of characters, in names too."""
+    match value:
+        case str():
+            return _HALF_CHARACTER.sub("\ufffd", value)
+        case list():
+            return [mended(item) for item in value]
+        case dict():
+            return {_HALF_CHARACTER.sub("\ufffd", key): mended(inner) for key, inner in value.items()}
+        case _:
+            return value
+
+
+def line_of(number: int, line: str | bytes) -> Line:
+    """One line's text, read."""
+    try:
+        value = load(line)
+    except ValueError:
+        return Line(number, None, "not JSON")
+    return Line(number, value) if isinstance(value, dict) else Line(number, None, "no JSON object")
+
+
+def _skip_line(file: BinaryIO) -> None:
+    while (rest := file.readline(_MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+        pass

@@ -1,0 +1,131 @@
+"""Masks for text that leaves the machine: secrets, home paths, user names and e-mail addresses.
+
+Pure, and idempotent: a mask is masked no more. Equal secrets get equal masks, so that copies still match: the mask
+holds the beginning of a keyed hash, and the key is drawn anew for each `Redactor` unless given.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kvassay.types import JsonValue, Message, ToolCall
+
+_MASK = r"⟨[a-z]+:[0-9a-f]{8}⟩"
+_KEY_CHARS = r"[A-Za-z0-9_\-]"
+_NAMES = (
+    r"(?:api[_-]?key|apikey|access[_-]?key|secret|token|passwd|password|passphrase|pwd|credential|private[_-]?key|auth)"
+)
+
+# Each pattern's group "s" is what is masked.
+_SECRETS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?s)(?P<s>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))",
+        # what providers say their keys look like
+        rf"(?P<s>\b(?:sk|pk|rk)[-_](?:ant|proj|or|live|test|lf|svcacct)?[-_]?{_KEY_CHARS}{{16,}})",
+        r"(?P<s>\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w\-]{16,}|\bhf_[A-Za-z0-9]{16,})",
+        r"(?P<s>\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w\-]{30,}|\bya29\.[\w\-]{20,}|\bxox[abeoprs]-[\w\-]{10,})",
+        r"(?P<s>\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w\-]{30,}|\bdop_v1_[a-f0-9]{40,}|\bSG\.[\w\-]{16,}\.[\w\-]{16,})",
+        r"(?P<s>\beyJ[\w\-]{6,}\.[\w\-]{6,}\.[\w\-]*)",
+        # passwords in addresses, and keys in headers
+        r"\b[a-zA-Z][\w+.\-]*://[^\s/:@'\"]*:(?P<s>[^\s/@'\"]+)@",
+        r"(?i)\b(?:authorization|proxy-authorization)\W{1,4}(?:bearer|basic|token)\s+(?P<s>[\w\-.~+/=]{8,})",
+        r"(?i)\b(?:x-api-key|api-key)\W{1,4}(?P<s>[\w\-.~+/=]{8,})",
+        # assignments: NAME_TOKEN=…, password: …, "password": "…", --password …
+        rf"(?m)^[ \t]*(?:export[ \t]+)?[A-Z0-9_]*{_NAMES.upper()}[A-Z0-9_]*=(?!\d+$)(?P<s>[^\s'\"$()\[\]{{}}]{{6,}})",
+        rf"(?im)^[ \t\-]*[\w\-]*{_NAMES}[ \t]*[:=][ \t]*(?=\S*\d)(?!\d+$)(?P<s>[^\s'\"()\[\]{{}}.,;]{{6,}})[ \t]*$",
+        rf"(?i)\b[\w\-]*{_NAMES}[\w\-]*\\?[\"']?[ \t]*[:=][ \t]*\\?[\"'](?P<s>[^\s\"'\\]{{6,}})\\?[\"']",
+        r"(?i)--(?:password|token|api-key|secret)[= ](?P<s>[^\s'\"\-][^\s'\"]{5,})",
+    )
+)
+_EMAIL = re.compile(r"(?P<s>\b[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*\.[A-Za-z]{2,}\b)")
+_HOMES = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2})(?P<s>[^\s/\\:\"'<>|⟨⟩]+)")
+_SHARED = frozenset({"shared", "public", "default", "runner", "user", "root", "linuxbrew"})
+
+
+@dataclass(frozen=True, slots=True)
+class Redactor:
+    """Masks text under one key. ``users`` are names that are masked wherever they stand as a word."""
+
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    users: tuple[str, ...] = ()
+
+    @classmethod
+    def of_this_machine(cls) -> Redactor:
+        """Masks the name of whoever runs this, and of the home folder's owner."""
+        names = {Path.home().name, os.environ.get("USER", ""), _login()}
+        return cls(users=tuple(sorted(name for name in names if _is_personal(name))))
+
+    def text(self, text: str) -> str:
+        """Mask a text."""
+        for pattern in _SECRETS:
+            text = pattern.sub(self._masking("secret"), text)
+        text = _EMAIL.sub(self._masking("mail"), text)
+        text = _HOMES.sub(self._masking("user"), text)
+        for name in self.users:
+            text = re.sub(rf"(?<![\w⟨:])(?P<s>{re.escape(name)})(?![\w⟩])", self._masking("user"), text)
+        return text
+
+    def json(self, value: JsonValue) -> JsonValue:
+        """Mask every string of a JSON value; names of members stay."""
+        match value:
+            case str():
+                return self.text(value)
+            case list():
+                return [self.json(item) for item in value]
+            case dict():
+                return {key: self._member(key, inner) for key, inner in value.items()}
+            case _:
+                return value
+
+    def messages(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+        """Mask what messages say and call; ids and tools' names stay."""
+        return tuple(
+            Message(m.role, self.text(m.content), tuple(map(self._call, m.tool_calls)), m.tool_call_id)
+            for m in messages
+        )
+
+    def _call(self, call: ToolCall) -> ToolCall:
+        return ToolCall(call.id, call.name, {name: self._member(name, value) for name, value in call.arguments.items()})
+
+    def _member(self, name: str, value: JsonValue) -> JsonValue:
+        """A member's value; one whose name says that it is a secret is masked whole, whatever it looks like."""
+        if isinstance(value, str) and _SECRET_NAME.fullmatch(name) and value and not _MASKED.fullmatch(value):
+            return self._mask("secret", value)
+        return self.json(value)
+
+    def _masking(self, kind: str) -> Callable[[re.Match[str]], str]:
+        def mask(match: re.Match[str]) -> str:
+            found, (start, end) = match["s"], match.span("s")
+            if _MASKED.search(found) or found.lower() in _SHARED:
+                return match[0]
+            return match[0][: start - match.start()] + self._mask(kind, found) + match[0][end - match.start() :]
+
+        return mask
+
+    def _mask(self, kind: str, found: str) -> str:
+        return f"⟨{kind}:{hmac.new(self.key, found.encode(), hashlib.sha256).hexdigest()[:8]}⟩"
+
+
+_MASKED = re.compile(_MASK)
+_SECRET_NAME = re.compile(rf"(?i)[\w\-]*{_NAMES}")
+_SHORTEST_NAME = 3
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+
+
+def _is_personal(name: str) -> bool:
+    return len(name) >= _SHORTEST_NAME and name.lower() not in _SHARED

@@ -1,0 +1,101 @@
+"""Nothing secret leaves, and copies still match."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvassay.session.redact import Redactor
+from kvassay.types import Message, ToolCall
+
+MASKS = Redactor(key=b"k", users=("anna",))
+KEY = "abcdefghijklmnopqrst0123456789ABCDEF"
+
+SECRETS = {
+    "openai": ("key sk-proj-{}", KEY),
+    "anthropic": ("sk-ant-api03-{}", KEY),
+    "github": ("ghp_{}", KEY),
+    "hugging face": ("login hf_{}", KEY),
+    "aws": ("AKIA{}", "ABCDEFGHIJKLMNOP"),
+    "slack": ("xoxb-{}", "1234567890-abcdef"),
+    "token": ("eyJhbGciOi.{}.c2ln", "eyJzdWIiOiIxIn0"),
+    "password in an address": ("postgres://me:{}@db/x", "hunter2!"),
+    "header": ("Authorization: Bearer {}", "opaque-value-1"),
+    "header of curl": ("-H 'x-api-key: {}'", "opaque-value-1"),
+    "assignment": ("DB_PASSWORD={}", "hunter2hunter2"),
+    "exported": ("export MY_API_KEY={}", "opaque-value-1"),
+    "yaml": ("  password: {}", "hunter2hunter2"),
+    "json": ('{{"password": "{}"}}', "hunter2hunter2"),
+    "json in json": ('{{\\"api_key\\": \\"{}\\"}}', "hunter2hunter2"),
+    "flag": ("login --token {}", "opaque-value-1"),
+    "private key": ("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----", KEY),
+    "cut private key": ("-----BEGIN PRIVATE KEY-----\n{}", KEY),
+    "mail": ("by {}@example.org", "jane.doe"),
+    "linux home": ("cd /home/{}/work", "jdoe"),
+    "mac home": ("/Users/{}/x.py", "jdoe"),
+    "windows home": ("C:\\Users\\{}\\x", "jdoe"),
+    "windows home in json": ("C:\\\\Users\\\\{}\\\\x", "jdoe"),
+    "name": ("drwxr-xr-x 2 {} staff", "anna"),
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_what_is_secret_is_masked_and_the_rest_stays(kind: str) -> None:
+    """The text around it is untouched, and masking again changes nothing."""
+    around, secret = SECRETS[kind]
+    text = f"first line\n{around.format(secret)}\nlast line"
+    masked = MASKS.text(text)
+    assert secret not in masked
+    assert masked.startswith("first line\n")
+    assert masked.endswith("last line") or kind == "cut private key"
+    assert MASKS.text(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def token(self): return self.tokens[0]",
+        "max_tokens=4096",
+        "MAX_TOKENS=131072",
+        "    token=self.token2,",
+        "password = getpass()",
+        "the secret: patience",
+        "import secrets, tokenize",
+        "https://example.org:8080/path",
+        "/home/shared/data",
+        "commit 0123456789abcdef0123456789abcdef01234567",
+        "decorator @app.route('/x')",
+    ],
+)
+def test_code_is_left_alone(text: str) -> None:
+    """Words that only look like secrets are what a session is made of."""
+    assert MASKS.text(text) == text
+
+
+def test_equal_secrets_get_equal_masks_and_others_other_ones() -> None:
+    """An edit that quotes masked text still finds it; another key makes other masks."""
+    one, two = MASKS.text(f"sk-{KEY} sk-{KEY[::-1]}").split()
+    assert one == MASKS.text(f"sk-{KEY}")
+    assert one != two
+    assert Redactor(key=b"other").text(f"sk-{KEY}") != one
+
+
+@given(st.lists(st.sampled_from([*SECRETS]) | st.text(max_size=8), max_size=6))
+def test_masking_is_idempotent(kinds: list[str]) -> None:
+    """Whatever stands beside what."""
+    pieces = (SECRETS[kind][0].format(SECRETS[kind][1]) if kind in SECRETS else kind for kind in kinds)
+    once = MASKS.text(" ".join(pieces))
+    assert MASKS.text(once) == once
+
+
+def test_messages_keep_their_form() -> None:
+    """Texts and arguments are masked, at any depth; ids and names are not."""
+    call = ToolCall("anna-1", "login", {"env": [{"API_TOKEN": "short", "path": "/home/jdoe/x"}], "n": 3})
+    (masked,) = MASKS.messages([Message("assistant", "anna says", (call,))])
+    ((env,), n) = masked.tool_calls[0].arguments["env"], masked.tool_calls[0].arguments["n"]  # type: ignore[misc, str-unpack, union-attr]
+    assert (masked.tool_calls[0].id, masked.tool_calls[0].name, n) == ("anna-1", "login", 3)
+    assert "anna" not in masked.content
+    assert "short" not in str(env)
+    assert "jdoe" not in str(env)
+    assert MASKS.messages([masked]) == (masked,)
