@@ -59,7 +59,7 @@ def test_the_borders_of_chunks_make_no_difference(api: Api, data: st.DataObject)
     chunks=st.lists(st.binary(max_size=60), max_size=8), streamed=st.booleans(), status=st.sampled_from([200, 400, 500])
 )
 def test_garbage_never_raises_and_every_byte_is_passed_on(
-    api: Api, chunks: list[bytes], streamed: bool, status: int
+    api: Api, chunks: list[bytes], status: int, *, streamed: bool
 ) -> None:
     reader = ReplyReader(Talk().asked(api, stream=streamed))
     passed = b"".join(piece.raw for chunk in chunks for piece in reader.feed(chunk))
@@ -77,13 +77,15 @@ def test_a_mangled_stream_never_raises(api: Api, data: st.DataObject) -> None:
     assert reply.status in range(200, 600)
 
 
+KEYS = (
+    "type index delta choices tool_calls function arguments item response content_block message usage id name error "
+    "output content output_index input"
+).split()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-        ["type", "index", "delta", "choices", "tool_calls", "function", "arguments", "item", "response", "content_block",
-         "message", "usage", "id", "name", "error", "output", "content", "output_index", "input"]), inner, max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -100,10 +102,8 @@ def test_json_of_the_wrong_shape_never_raises(api: Api, values: list[object], ki
 @pytest.mark.parametrize("api", APIS)
 def test_text_passes_and_from_the_first_call_on_the_reader_says_so(api: Api) -> None:
     reader = ReplyReader(Talk().asked(api))
-    started = []
-    for line in stream(api, "Hi", CALLS).split(b"\n\n")[:-1]:
-        for piece in reader.feed(line + b"\n\n"):
-            started.append((piece.kind, reader.tool_call_started))
+    events = (line + b"\n\n" for line in stream(api, "Hi", CALLS).split(b"\n\n")[:-1])
+    started = [(piece.kind, reader.tool_call_started) for event in events for piece in reader.feed(event)]
     kinds = [kind for kind, _ in started]
     assert kinds.count(PieceKind.TEXT) == 2
     assert kinds.index(PieceKind.TEXT) < kinds.index(PieceKind.TOOL)
