@@ -77,10 +77,12 @@ def test_a_mangled_stream_never_raises(api: Api, data: st.DataObject) -> None:
     assert reply.status in range(200, 600)
 
 
-KEYS = (
-    "type index delta choices tool_calls function arguments item response content_block message usage id name error "
-    "output content output_index input"
-).split()
+# fmt: off
+KEYS = [
+    "type", "index", "delta", "choices", "tool_calls", "function", "arguments", "item", "response", "content_block",
+    "id", "message", "usage", "name", "error", "output", "content", "output_index", "input",
+]
+# fmt: on
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),

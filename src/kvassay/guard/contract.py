@@ -209,7 +209,7 @@ class Observed:
     """One turn of a session as the monitor sees it.
 
     ``outcome`` is ``correct`` (nothing wrong is seen in it), M1–M10 or P0–P3; None where there is nothing to grade, and
-    ``skipped`` then says why. ``recovered`` (R): this turn is fine, one of the two before it failed.
+    ``skipped`` then says why. ``recovered`` (R): this turn is fine and ends a run of one or two failed ones.
     """
 
     session: str

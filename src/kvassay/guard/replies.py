@@ -134,8 +134,9 @@ class ReplyReader:
         return bytes(self._plain[:_EVIDENCE_CHARS]).decode("utf-8", "replace")
 
     def _turn(self, status: int, error: str, calls: tuple[SaidCall, ...]) -> Turn:
-        """The assay's own reading. Freeform calls are no JSON: they are neither calls nor faults there."""
-        judged = tuple(WireCall(call.name, call.arguments) for call in calls if not call.freeform)
+        """The assay's own reading. Calls to tools without a schema may be no JSON: neither calls nor faults there."""
+        free = self._asked.unjudged
+        judged = tuple(WireCall(c.name, c.arguments) for c in calls if not c.freeform and c.name not in free)
         reply = ChatReply(
             content="".join(self._draft.content),
             reasoning="".join(self._draft.reasoning),
