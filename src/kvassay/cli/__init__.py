@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "Measure how your model's tool calls fare under each K/V pair.",
     "report": "Print and write the report of a stored run.",
     "export": "Write a stored run's trials as JSONL or Parquet.",
+    "guard": "Watch live traffic between your agents and your server.",
     "models": "List, fetch, verify and remove the named small models.",
 }
 

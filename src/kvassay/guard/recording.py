@@ -24,8 +24,9 @@ class Exchange:
     """One request and its reply as they went over the wire; bodies still in their content encoding.
 
     ``headers`` are the request's without keys and cookies. ``status`` is 0 where no reply came. ``complete`` says that
-    the reply ended as it should; ``cancelled`` that the client went away. ``too_large`` says that bytes are missing
-    here, though not to the client. ``ttft_s`` runs to the reply's first body byte.
+    the reply ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here,
+    though not to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are the interventions that
+    acted.
     """
 
     id: int
@@ -42,6 +43,7 @@ class Exchange:
     complete: bool
     cancelled: bool
     too_large: bool
+    actions: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Recording:
     complete: bool = False
     cancelled: bool = False
     fault: Fault | None = None
+    actions: tuple[str, ...] = ()
     _request: list[bytes] = field(default_factory=list)
     _reply: list[bytes] = field(default_factory=list)
 
@@ -111,4 +114,5 @@ class Recording:
             complete=self.complete,
             cancelled=self.cancelled,
             too_large=self.room_bytes < 0,
+            actions=self.actions,
         )

@@ -1,0 +1,89 @@
+"""The traffic's side of the monitor: hands finished exchanges to the watching process, never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from kvassay.guard import watching
+from kvassay.guard.asking import api_of
+from kvassay.guard.recording import Exchange
+from kvassay.guard.watching import Watched, WatchSettings
+
+_BATCH_EVERY_S = 0.05
+_LAST_WORDS_S = 10.0
+
+
+def watches(method: str, path: str) -> bool:
+    """Whether a request may be a turn, so that its bodies are worth holding."""
+    return method == "POST" and api_of(path) is not None
+
+
+@dataclass(slots=True)
+class Watch:
+    """``heard`` gets what became of each exchange, in order. Exchanges that find ``waiting_bytes`` full are dropped and
+    counted in ``dropped``; a watching process that died is started anew and counted in ``restarts``.
+    """
+
+    settings: WatchSettings
+    heard: Callable[[Exchange, Watched], None]
+    waiting_bytes: int
+    dropped: int = 0
+    restarts: int = 0
+    _held_bytes: int = 0
+    _queue: list[Exchange] = field(default_factory=list)
+    _some: asyncio.Event = field(default_factory=asyncio.Event)
+    _pool: ProcessPoolExecutor | None = None
+
+    def take(self, exchange: Exchange) -> None:
+        """Take over a finished exchange; returns at once."""
+        size = len(exchange.request) + len(exchange.reply)
+        if self._held_bytes + size > self.waiting_bytes:
+            self.dropped += 1
+            return
+        self._held_bytes += size
+        self._queue.append(exchange)
+        self._some.set()
+
+    async def run(self) -> None:
+        """Hand over what was taken, in batches, until cancelled; then hand over the rest."""
+        try:
+            while True:
+                await self._some.wait()
+                await asyncio.sleep(_BATCH_EVERY_S)
+                await self._hand_over()
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._hand_over()
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def now(self, exchange: Exchange) -> Watched:
+        """Watch one exchange and wait for what became of it."""
+        return (await self._watched([exchange]))[0]
+
+    async def _hand_over(self) -> None:
+        batch, self._queue = self._queue, []
+        self._some.clear()
+        self._held_bytes -= sum(len(exchange.request) + len(exchange.reply) for exchange in batch)
+        if batch:
+            for exchange, watched in zip(batch, await self._watched(batch), strict=True):
+                self.heard(exchange, watched)
+
+    async def _watched(self, batch: list[Exchange]) -> list[Watched]:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, context, initializer=watching.begin, initargs=(self.settings,))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, watching.watch_all, batch)
+        except BrokenProcessPool:
+            self._pool.shutdown(wait=False)
+            self._pool = None
+            self.restarts += 1
+            return [Watched(fault="the watching process ended")] * len(batch)
