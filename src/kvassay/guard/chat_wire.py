@@ -22,7 +22,9 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
         return
     _read_frame(draft, body)
     for choice in field_objects(body, "choices")[:1]:
-        _add(draft, field_object(choice, "message"))
+        message = field_object(choice, "message")
+        calls = [{**call, "index": index} for index, call in enumerate(field_objects(message, "tool_calls"))]
+        _add(draft, {**message, "tool_calls": [*calls]})
         draft.finish_reason = field_text(choice, "finish_reason") or None
         draft.ended = draft.understood = True
 
@@ -73,11 +75,12 @@ def _add(draft: Draft, delta: JsonObject) -> None:
 
 
 def _call(draft: Draft, part: JsonObject) -> DraftCall:
-    """The call that a part belongs to: by its index, or (servers without) by a new id."""
+    """The call that a part belongs to: by its index; servers without one begin a call with an id or a name."""
     index = field_count(part, "index")
     last = max(draft.calls, default=-1)
     if index is None:
-        known = last >= 0 and field_text(part, "id") in {"", draft.calls[last].id}
+        id_, name = field_text(part, "id"), field_text(field_object(part, "function"), "name")
+        known = last >= 0 and (id_ == draft.calls[last].id if id_ else not name)
         index = last if known else last + 1
     return draft.call(index)
 

@@ -5,15 +5,16 @@ Who makes them (all pure: no clock, no randomness, no input or output):
 - `asking.read_request(path, headers, body) -> Asked | None`; None is not ours: pass it on untouched
 - `replies.ReplyReader(asked)`: ``feed(chunk) -> tuple[Piece, ...]``, ``rest -> bytes``, ``begun -> Begun``,
   ``tool_call_started -> bool``, ``finish(status, *, complete) -> Replied``
-- `grading.grade_turn(asked, replied) -> Outcome | None`
+- `grading.grade_turn(asked, replied, counted_tokens=…) -> Grade(outcome | None, skipped)`
 - `monitor.Monitor(limits)`: ``expect(asked) -> Expected`` (before the request goes on),
   ``observe(asked, replied, at_s) -> Observed`` (after the reply)
 - `interventions`: ``sanitised(asked)``, ``warned(asked, loop)``, ``nudged(asked, outcome, seed=…)`` → Edited | None (a
-  request's body); ``coerced(asked, replied)`` → Coerced | None; ``should_retry(outcome)``,
-  ``should_fall_back(outcome, replied)`` → bool; ``stop_loop(loops)`` → Loop | None
-- `answers`: ``said(asked, text, at_s=…)`` → Answer (a whole reply of our own); ``tail(asked, begun, …)`` → bytes (the
-  rest of a stream that began upstream); ``recalled(asked, body, calls)`` → bytes (a plain reply with other arguments);
-  ``failed(api, status, message, stream=…)`` → Answer; ``failed_midway(api, message)`` → bytes
+  request's body); ``should_retry(outcome)``, ``should_fall_back(outcome, replied)`` → bool; ``stop_loop(loops)`` →
+  Loop | None; ``stop_text(loop)`` → str
+- `coercion.coerced(asked, replied) -> Coerced | None`
+- `answers`: ``said(asked, text, at_s=…)`` → Answer (a whole reply of our own); ``tail(asked, begun, replied, calls,
+  at_s=…)`` → bytes (the rest of a stream that began upstream); ``recalled(asked, body, replied, calls)`` → bytes (a plain reply with new
+  arguments); ``failed(api, status, message)`` → Answer; ``failed_midway(api, message)`` → bytes
 """
 
 from __future__ import annotations

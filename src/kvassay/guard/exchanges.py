@@ -16,13 +16,14 @@ from kvassay.guard.volatile import settled
 from kvassay.types import JsonObject, Message, ToolCall
 
 _EXIT = re.compile(
-    r"""\b(?:exit(?:ed)?(?:\ with)?(?:\ (?:code|status))?|exit_?code|return_?code)["']?\s*[:= ]\s*[1-9]\d*\b""",
+    r"""\b(?:exit(?:ed)?(?:\ with)?(?:\ (?:code|status))?|exit_?code|return_?code)["']?\s*[:= ]\s*([1-9]\d*)\b""",
     re.IGNORECASE,
 )
 _NOTHING = re.compile(
     r"\bno (?:match(?:es)?|files?|results?|output|entries)\b|\b0 (?:matches|results|files)\b", re.IGNORECASE
 )
 _EDGE_CHARS = 400
+_ANSWERS_BY_STATUS = frozenset({"grep", "rg", "ag", "ack", "egrep", "diff", "cmp", "test", "[", "which"})
 
 _POLLING = frozenset({"wait", "poll", "sleep", "status", "monitor", "watch", "tail", "yield", "progress", "heartbeat"})
 _POLLING_COMMAND = re.compile(
@@ -112,12 +113,13 @@ def _call_of(pending: Sequence[ToolCall], id_: str | None) -> ToolCall | None:
 def _exchange(call: ToolCall, result: str, raw: str | None, *, marked: bool, opens: bool) -> Exchange:
     name, arguments = _effective(call)
     changing = names.verbs(name, arguments) & (names.WRITING | names.CHANGING)
-    wrong = marked or raw is not None or went_wrong(result)
+    target = target_of(arguments)
+    wrong = raw is not None or (not _finds_nothing(target, result) and (marked or went_wrong(result)))
     polls = _polls(name, arguments)
     return Exchange(
         tool=name,
         arguments=json.dumps(arguments, sort_keys=True, ensure_ascii=False) if raw is None else raw,
-        target=target_of(arguments),
+        target=target,
         result=result,
         failed=wrong,
         polls=polls,
@@ -135,9 +137,15 @@ def _effective(call: ToolCall) -> tuple[str, JsonObject]:
     return call.name, call.arguments
 
 
+def _finds_nothing(program: str, result: str) -> bool:
+    """These say with status 1 that there is nothing, or a difference: an answer, no failure."""
+    found = _EXIT.search(_edges(result))
+    return found is not None and found[1] == "1" and program.partition(" ")[0] in _ANSWERS_BY_STATUS
+
+
 def went_wrong(result: str) -> bool:
     """Whether a result reports a failure; finding nothing is none."""
-    edges = result if len(result) <= 2 * _EDGE_CHARS else f"{result[:_EDGE_CHARS]}\n{result[-_EDGE_CHARS:]}"
+    edges = _edges(result)
     return bool(_EXIT.search(edges)) or (failed(result) and not _NOTHING.search(edges))
 
 
@@ -171,8 +179,12 @@ def _polls(name: str, arguments: JsonObject) -> bool:
 
 
 def _waits(result: str, *, polls: bool) -> bool:
-    edges = result if len(result) <= 2 * _EDGE_CHARS else f"{result[:_EDGE_CHARS]}\n{result[-_EDGE_CHARS:]}"
-    return bool((_ONGOING if polls else _WAITING).search(edges))
+    return bool((_ONGOING if polls else _WAITING).search(_edges(result)))
+
+
+def _edges(text: str) -> str:
+    """A long result's beginning and end: there tools put what became of a call."""
+    return text if len(text) <= 2 * _EDGE_CHARS else f"{text[:_EDGE_CHARS]}\n{text[-_EDGE_CHARS:]}"
 
 
 def _settled(exchange: Exchange) -> str:

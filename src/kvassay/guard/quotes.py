@@ -22,7 +22,7 @@ _GIVEN_ID = re.compile(
 )
 _SLIP = 2  # characters; more is another name
 _MAKES = names.WRITING | {"add", "new", "start", "spawn", "plan", "todo", "todos", "task", "remember"}
-_DIGITS = re.compile(r"\d+")
+_NO_LETTER = re.compile(r"[\d\W_]+")
 
 
 def needs_context(call: Call) -> bool:
@@ -55,9 +55,12 @@ def _changed_since(path: str, messages: Sequence[Message]) -> bool:
 
 
 def _shown_elsewhere(path: str, messages: Sequence[Message]) -> Iterator[str]:
+    """What others than the file's own reads showed, and what edits put into it where no read had shown it."""
     name = posixpath.basename(path.replace("\\", "/"))
-    about = {call.id for message in messages for call in message.tool_calls if _about(call, name)}
-    return (message.content for message in messages if message.role in {"user", "tool"} and not _in(message, about))
+    about = [call for message in messages for call in message.tool_calls if _about(call, name)]
+    ids = {call.id for call in about}
+    yield from (message.content for message in messages if message.role in {"user", "tool"} and not _in(message, ids))
+    yield from (edit.new for call in about for edit in names.replacements(call.arguments))
 
 
 def _in(message: Message, ids: set[str]) -> bool:
@@ -92,8 +95,12 @@ def _is_slip(part: str, context: Context) -> bool:
         return False
     known = set(_NAME.findall(context.said))
     near = process.extract(part, known, scorer=Levenshtein.distance, score_cutoff=_SLIP, limit=3)
-    next_number = any(_DIGITS.sub("0", name) == _DIGITS.sub("0", part) for name, _, _ in near)
-    return bool(near) and not next_number
+    return bool(near) and not any(_stem(name) == _stem(part) for name, _, _ in near)
+
+
+def _stem(name: str) -> str:
+    """What two names share that differ in number, ending, spelling or plural: the source beside the compiled file."""
+    return _NO_LETTER.sub("", posixpath.splitext(name)[0].lower()).rstrip("s")
 
 
 def _leaves(name: str, value: JsonValue) -> Iterator[tuple[str, str]]:
