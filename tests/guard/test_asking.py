@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.traffic import PATHS, Talk, asked
+from guard.traffic import PATHS, Talk, answers, asked
 from kvassay.guard.asking import read_request
 from kvassay.guard.contract import Api
-from kvassay.types import JsonObject, Message, ToolCall
+from kvassay.guard.monitor import Monitor
+from kvassay.types import JsonObject, JsonValue, Message, ToolCall
 
 APIS = tuple(Api)
 
@@ -75,6 +76,18 @@ def test_json_of_any_shape_never_raises(api: Api, conversation: list[object], to
 def test_bytes_of_any_kind_never_raise(body: bytes, path: str) -> None:
     read_request(path, {path: path}, body)
     read_request("/v1/responses", {}, body)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_arguments_too_deep_to_be_walked_harm_nobody(api: Api) -> None:
+    deep: JsonValue = {}
+    for _ in range(400):
+        deep = {"a": deep}
+    question = Talk().calls("read", deep, "ok").asked(api)
+    seen = Monitor().observe(question, answers(question, "Done."), 0.0)
+    assert seen.outcome is not None
+    assert seen.outcome.correct
+    assert question.poisoned == ()
 
 
 def test_parallel_calls_of_responses_stand_in_one_turn() -> None:

@@ -75,7 +75,7 @@ def recalled(asked: Asked, body: bytes, replied: Replied, calls: Sequence[SaidCa
     places = _arguments(asked.api, cast("JsonObject", json.loads(text)))
     pairs = [(old, new) for old, new in zip(replied.calls, calls, strict=True) if not old.freeform]
     values = {
-        place: new.arguments if asked.api is Api.MESSAGES else json.dumps(new.arguments, ensure_ascii=False)
+        place: new.arguments if asked.api is Api.MESSAGES else json.dumps(new.arguments)
         for place, (old, new) in zip(places, pairs, strict=False)
         if old != new
     }

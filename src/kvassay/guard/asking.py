@@ -16,6 +16,7 @@ from kvassay.types import JsonObject, JsonValue
 
 _ENDPOINTS = {"/chat/completions": Api.CHAT, "/responses": Api.RESPONSES, "/messages": Api.MESSAGES}
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "n_predict")
+_NAME_CHARS = 200
 _VOLATILE = frozenset({"metadata", "client_metadata", "user", "safety_identifier", "request_id"})
 
 
@@ -43,7 +44,7 @@ def _asked(api: Api, path: str, headers: Mapping[str, str], parsed: JsonObject, 
     return Asked(
         api=api,
         path=path,
-        model=field_text(parsed, "model"),
+        model=_printable(field_text(parsed, "model")),
         stream=parsed.get("stream") is True,
         session=key.value,
         session_by=key.source,
@@ -59,6 +60,11 @@ def _asked(api: Api, path: str, headers: Mapping[str, str], parsed: JsonObject, 
         max_tokens=next((n for key in _LIMITS if (n := field_count(parsed, key)) is not None), None),
         include_usage=field_object(parsed, "stream_options").get("include_usage") is True,
     )
+
+
+def _printable(name: str) -> str:
+    """A name that any store takes: short, and without unpaired surrogates."""
+    return name[:_NAME_CHARS].encode("utf-8", "replace").decode()
 
 
 def _conversation(api: Api) -> str:

@@ -55,7 +55,10 @@ def _speaks(delta: JsonObject) -> bool:
 
 
 def _read_frame(draft: Draft, body: JsonObject) -> None:
-    draft.name(body)
+    if not draft.response_id:
+        draft.name(body)
+    if "usage" not in body and "timings" not in body:  # as most chunks are: the reader has to be quick
+        return
     draft.openai_usage(body, "prompt_tokens", "completion_tokens")
     timings = field_object(body, "timings")  # llama.cpp's own, in every reply
     cached, anew = field_count(timings, "cache_n"), field_count(timings, "prompt_n")

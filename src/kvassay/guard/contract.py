@@ -13,8 +13,8 @@ Who makes them (all pure: no clock, no randomness, no input or output):
   Loop | None; ``stop_text(loop)`` → str
 - `coercion.coerced(asked, replied) -> Coerced | None`
 - `answers`: ``said(asked, text, at_s=…)`` → Answer (a whole reply of our own); ``tail(asked, begun, replied, calls,
-  at_s=…)`` → bytes (the rest of a stream that began upstream); ``recalled(asked, body, replied, calls)`` → bytes (a plain reply with new
-  arguments); ``failed(api, status, message)`` → Answer; ``failed_midway(api, message)`` → bytes
+  at_s=…)`` → bytes (the rest of a stream that began upstream); ``recalled(asked, body, replied, calls)`` → bytes (a
+  plain reply with new arguments); ``failed(api, status, message)`` → Answer; ``failed_midway(api, message)`` → bytes
 """
 
 from __future__ import annotations

@@ -66,6 +66,8 @@ class EventSplitter:
 
 def read_event(raw: bytes) -> ServerEvent:
     """Read one event's lines; fields other than ``event`` and ``data`` are of no use here."""
+    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+        return ServerEvent(raw, "", raw[6:-2].decode("utf-8", "replace"))  # as almost all events are
     name, data = "", []
     for line in _LINE_END.split(raw.decode("utf-8", "replace").removeprefix("\ufeff")):
         field, _, value = line.partition(":")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from kvassay.guard.contract import Api, Poison
-from kvassay.guard.loose import field_object, field_objects, field_text, joined_text
+from kvassay.guard.loose import field_object, field_objects, field_text, joined_text, too_deep
 from kvassay.types import JsonObject, JsonValue, Message, ToolCall
 from kvassay.wire import parse_json
 
@@ -51,15 +51,15 @@ class History:
             self.failed_ids.add(call_id)
 
     def arguments(self, value: JsonValue, place: Place, call_id: str, tool: str) -> JsonObject:
-        """A replayed call's arguments; {} where they are poisoned, which is noted."""
+        """A replayed call's arguments; {} where they are poisoned, which is noted, or too deep to be walked."""
         if isinstance(value, dict) or value is None:
-            return value or {}
+            return {} if value is None or too_deep(value) else value
         try:
             parsed = parse_json(value) if isinstance(value, str) else value
         except ValueError:
             parsed = None
         if isinstance(parsed, dict):
-            return parsed
+            return {} if too_deep(parsed) else parsed
         self.poisoned.append(Poison(place, call_id, tool, value if isinstance(value, str) else repr(value)))
         return {}
 

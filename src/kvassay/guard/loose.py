@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from kvassay.dialect.strict_json import MAX_DEPTH
 from kvassay.types import JsonObject, JsonValue
 
 
@@ -30,6 +31,22 @@ def field_count(body: Mapping[str, JsonValue], key: str) -> int | None:
     """A whole number that counts something; None where there is none."""
     value = body.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def too_deep(value: JsonValue) -> bool:
+    """Whether a value is nested beyond what later readers, which recurse, can walk."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inner(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inner(value: JsonValue) -> list[JsonValue]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def joined_text(content: JsonValue) -> str:

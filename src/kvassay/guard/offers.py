@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvassay.errors import ConfigError
-from kvassay.guard.loose import field_object, field_objects, field_text
+from kvassay.guard.loose import field_object, field_objects, field_text, too_deep
 from kvassay.types import JsonObject, Tool
 from kvassay.wire import tool_from_openai
 
@@ -36,9 +36,11 @@ def _offers(wire: JsonObject) -> Iterator[Tool | str]:
         yield from _namespaced(field_text(wire, "name"), wire)
         return
     try:
-        yield tool_from_openai(wire)
+        tool = tool_from_openai(wire)
     except ConfigError:
         yield from filter(None, (_name(wire), field_text(wire, "type")))
+    else:
+        yield tool.name if too_deep(tool.parameters) else tool
 
 
 def _namespaced(space: str, wire: JsonObject) -> Iterator[Tool | str]:
