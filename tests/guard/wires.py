@@ -144,7 +144,7 @@ async def guarding(
     guarded = Guarded(sock.getsockname()[1])
     async with client_session(limits) as session:
         proxy = Proxy(f"http://127.0.0.1:{upstream_port}{path}", session, guarded.done, _always, limits)
-        async with listening(sock, Doors(gate or Gate(), proxy, own), limits):
+        async with listening(sock, Doors(gate or Gate(), proxy.pass_on, own), limits):
             yield guarded
 
 

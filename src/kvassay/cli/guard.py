@@ -51,6 +51,14 @@ _KNOCK_S = 2.0
 )
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="Another host name clients may use.")
 @click.option("--allow-origin", "origins", multiple=True, metavar="URL", help="A web origin whose pages may call.")
+@click.option("--sanitise", is_flag=True, help="Empty replayed call arguments that are not JSON.")
+@click.option("--regenerate", is_flag=True, help="Ask once more, with a hint and another seed, after a bad call.")
+@click.option("--coerce", is_flag=True, help="Mend values of a wrong type where nothing is lost by it.")
+@click.option("--warn", is_flag=True, help="Tell the model about a loop, in its last tool result.")
+@click.option("--stop", is_flag=True, help="Answer a request within a loop with a message instead of the model.")
+@click.option(
+    "--fall-back", "fallback", metavar="URL", help="Ask this server where yours fails, e.g. one with f16/f16."
+)
 def guard(
     *,
     upstream: str,
@@ -65,15 +73,18 @@ def guard(
     token: str | None,
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
+    fallback: str | None,
+    **actions: bool,
 ) -> None:
     """Watch the tool calls between your agents and your server. Point the agents at --listen instead of the server:
-    nothing they send or get is changed.
+    nothing they send or get is changed, unless you turn an intervention on (from --sanitise to --fall-back).
 
     Page: http://127.0.0.1:8484/__kvassay/   Metrics: /__kvassay/metrics
     """
     if importlib.util.find_spec("aiohttp") is None:
         raise ConfigError("the guard needs aiohttp", hint="Install it: pip install 'kvassay[guard]'")
     from kvassay.guard import options as opts  # noqa: PLC0415  the extra's imports only where they are needed
+    from kvassay.guard.contract import Action  # noqa: PLC0415
 
     if kv and not _LABEL.fullmatch(kv):
         raise ConfigError(f"--kv {kv!r} is no name of a pair", hint="Write for example q8_0/q4_0.")
@@ -91,6 +102,13 @@ def guard(
         keep_days=keep_days,
         keep_mb=keep_mb,
         keep_bodies=keep_bodies,
+        actions=frozenset(
+            (
+                *(Action(name) for name, on in actions.items() if on),
+                *((Action.FALL_BACK,) if fallback else ()),
+            )
+        ),
+        fallback=None if fallback is None else opts.server_url(fallback),
     )
     asyncio.run(_serve(options, Console(highlight=False)))
 

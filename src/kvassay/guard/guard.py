@@ -12,12 +12,13 @@ from filelock import FileLock, Timeout
 
 from kvassay.errors import StoreBusy
 from kvassay.guard.gate import Gate
+from kvassay.guard.intervening import Intervener
 from kvassay.guard.metrics import Metrics
 from kvassay.guard.options import Address, Options
 from kvassay.guard.own import OwnPages
 from kvassay.guard.proxy import Proxy, client_session
 from kvassay.guard.recording import Exchange
-from kvassay.guard.server import Doors, bind, listening
+from kvassay.guard.server import Doors, Traffic, bind, listening
 from kvassay.guard.store import open_store, read_events
 from kvassay.guard.tally import Tally
 from kvassay.guard.turn_event import TurnEvent
@@ -67,7 +68,9 @@ async def running(options: Options, listener: Listener = silent) -> AsyncIterato
         session = await stack.enter_async_context(client_session(options.bounds))
         proxy = Proxy(options.upstream, session, _both(metrics.passed, watch), watches, options.bounds)
         await stack.enter_async_context(_task(watch))
-        yield await _open(options, proxy, pages, stack)
+        intervener = Intervener(proxy, watch, options.actions, options.fallback, metrics.passed, metrics.acted)
+        traffic = intervener.pass_on if options.actions else proxy.pass_on
+        yield await _open(options, traffic, pages, stack)
 
 
 def _both(count: Callable[[Exchange], None], watch: Watch) -> Callable[[Exchange], None]:
@@ -79,7 +82,7 @@ def _both(count: Callable[[Exchange], None], watch: Watch) -> Callable[[Exchange
     return done
 
 
-async def _open(options: Options, proxy: Proxy, pages: OwnPages, stack: AsyncExitStack) -> Running:
+async def _open(options: Options, traffic: Traffic, pages: OwnPages, stack: AsyncExitStack) -> Running:
     gate = Gate(options.token, options.hosts, options.origins)
     main = bind(options.listen)
     stack.callback(main.close)
@@ -91,7 +94,7 @@ async def _open(options: Options, proxy: Proxy, pages: OwnPages, stack: AsyncExi
         stack.callback(other.close)
         page = Address(*other.getsockname()[:2])
         await stack.enter_async_context(listening(other, Doors(gate, None, pages.answer), options.bounds))
-    await stack.enter_async_context(listening(main, Doors(gate, proxy, own), options.bounds))
+    await stack.enter_async_context(listening(main, Doors(gate, traffic, own), options.bounds))
     return Running(listen, page, pages.metrics, pages.tally)
 
 

@@ -74,6 +74,10 @@ class Metrics:
             self._count("store_faults")
         self._turn(watched.event)
 
+    def acted(self, action: str, then: str) -> None:
+        """Count an intervention that is no turn of its own."""
+        self._count("actions", action=action, then=then)
+
     def _turn(self, event: TurnEvent) -> None:
         labels = {"model": self._model(event.model), "kv": event.kv, "depth": depth_label(event.depth_tokens)}
         self._count("turns", **labels, outcome=event.outcome or "not graded")

@@ -43,7 +43,7 @@ _VIEWERS = 20
 
 @dataclass(slots=True)
 class OwnPages:
-    """Serves what the guard knows. ``facts`` stand at the page's top; ``gauges`` are read when metrics are asked for."""
+    """Serves what the guard knows. ``facts`` stand at the page's top; ``gauges`` are read when metrics are wanted."""
 
     tally: Tally
     metrics: Metrics

@@ -40,13 +40,25 @@ class Proxy:
     bounds: Bounds
     _ids: count[int] = field(default_factory=lambda: count(1))
 
-    async def pass_on(self, request: web.Request, *, spent: frozenset[bytes] = _NEVER) -> web.StreamResponse:
-        """Answer a request with the upstream's answer. ``spent`` headers are not passed on."""
+    async def pass_on(
+        self,
+        request: web.Request,
+        *,
+        spent: frozenset[bytes] = _NEVER,
+        body: bytes | None = None,
+        actions: tuple[str, ...] = (),
+    ) -> web.StreamResponse:
+        """Answer a request with the upstream's answer. ``spent`` headers are not passed on; ``body`` is sent in place
+        of the request's own, changed by ``actions``.
+        """
         if (request.content_length or 0) > self.bounds.body_bytes:
             return refusal(request.raw_path, *self._too_large(), close=True)
-        recording = self._recording(request)
+        recording = self.recording(request)
+        recording.actions = actions
+        if body is not None:
+            recording.asked(body)
         try:
-            return await self._exchange(request, recording, spent)
+            return await self._exchange(request, recording, spent, body)
         except asyncio.CancelledError:
             recording.cancelled = True
             raise
@@ -56,7 +68,8 @@ class Proxy:
     def _too_large(self) -> Fault:
         return Fault(413, f"the body is larger than {self.bounds.body_bytes} bytes")
 
-    def _recording(self, request: web.Request) -> Recording:
+    def recording(self, request: web.Request) -> Recording:
+        """A recording of a request that begins now."""
         return Recording(
             id=next(self._ids),
             method=request.method,
@@ -67,26 +80,35 @@ class Proxy:
         )
 
     async def _exchange(
-        self, request: web.Request, recording: Recording, spent: frozenset[bytes]
+        self, request: web.Request, recording: Recording, spent: frozenset[bytes], body: bytes | None
     ) -> web.StreamResponse:
+        data = self._body(request, recording) if body is None and request.body_exists else body
         try:
-            async with self._sent(request, recording, spent) as upstream:
+            async with self.sent(request, self.upstream, data, without=spent) as upstream:
                 recording.status = upstream.status
                 recording.reply_encoding = upstream.headers.get("Content-Encoding", "")
-                with _noticing_loss(upstream):
+                with noticing_loss(upstream):
                     return await self._back(request, upstream, recording)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            status, message = recording.fault or _explained(error, self.upstream)
+            status, message = recording.fault or explained(error, self.upstream)
             return refusal(request.raw_path, status, message, close=not request.content.is_eof())
 
-    def _sent(
-        self, request: web.Request, recording: Recording, spent: frozenset[bytes]
+    def sent(
+        self,
+        request: web.Request,
+        server: str,
+        data: bytes | AsyncIterator[bytes] | None,
+        *,
+        without: frozenset[bytes],
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """A request on its way to a server, with this body; entered, the reply's head is there."""
+        if isinstance(data, bytes):
+            without |= {b"content-length"}
         return self.session.request(
             request.method,
-            URL(self.upstream + request.raw_path, encoded=True),
-            headers=passed_on(request.raw_headers, without=spent),
-            data=self._body(request, recording) if request.body_exists else None,
+            URL(server + request.raw_path, encoded=True),
+            headers=passed_on(request.raw_headers, without=without),
+            data=data,
             allow_redirects=False,
         )
 
@@ -152,7 +174,7 @@ async def as_given(_request: web.Request, response: web.StreamResponse) -> None:
 
 
 @contextmanager
-def _noticing_loss(upstream: aiohttp.ClientResponse) -> Iterator[None]:
+def noticing_loss(upstream: aiohttp.ClientResponse) -> Iterator[None]:
     """While entered, a lost connection ends the reading of an unfinished reply.
 
     aiohttp 3.14 closes the connection on broken chunk framing but leaves the reader of the body waiting.
@@ -186,7 +208,8 @@ def _cut(request: web.Request) -> None:
         request.transport.close()
 
 
-def _explained(error: Exception, upstream: str) -> Fault:
+def explained(error: Exception, upstream: str) -> Fault:
+    """What a failed request to a server means for the client."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return Fault(502, f"no server answers at {upstream}: is it running?")
     if isinstance(error, TimeoutError):

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-_SECRETS = frozenset({
+KEY_HEADERS = frozenset({
     b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie",
     b"x-kvassay-token",
 })  # fmt: skip
@@ -102,7 +102,7 @@ class Recording:
             headers=tuple(
                 (name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
                 for name, value in self.raw_headers
-                if name.lower() not in _SECRETS
+                if name.lower() not in KEY_HEADERS
             ),
             request=b"".join(self._request),
             status=self.status,

@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -15,10 +15,17 @@ from kvassay.errors import ConfigError, PortTaken
 from kvassay.guard.gate import Gate
 from kvassay.guard.heads import target_fault
 from kvassay.guard.options import PREFIX, Address, Bounds
-from kvassay.guard.proxy import Proxy, as_given
+from kvassay.guard.proxy import as_given
 from kvassay.guard.refusals import refusal
 
 Own = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Traffic(Protocol):
+    """Answers a request with the upstream's answer; ``spent`` headers are not passed on."""
+
+    def __call__(self, request: web.Request, *, spent: frozenset[bytes]) -> Awaitable[web.StreamResponse]: ...
+
 
 _IDLE_S = 75.0  # between two requests of a connection, and before its first
 _SHUTDOWN_S = 2.0
@@ -28,10 +35,10 @@ _SILENT.setLevel(logging.CRITICAL + 1)  # what clients send wrong is answered, n
 
 
 class Doors(NamedTuple):
-    """What stands behind a listening address: ``proxy`` and ``own`` pages; None where it does not serve them."""
+    """What stands behind a listening address: ``traffic`` and ``own`` pages; None where it does not serve them."""
 
     gate: Gate
-    proxy: Proxy | None
+    traffic: Traffic | None
     own: Own | None
 
 
@@ -100,15 +107,15 @@ def _handler(doors: Doors) -> Callable[[web.Request], Awaitable[web.StreamRespon
     async def handle(request: web.Request) -> web.StreamResponse:
         if fault := target_fault(request.raw_path):
             return refusal(request.raw_path, 400, fault, close=True)
-        own = doors.proxy is None or request.path == PREFIX or request.path.startswith(f"{PREFIX}/")
+        own = doors.traffic is None or request.path == PREFIX or request.path.startswith(f"{PREFIX}/")
         passage = doors.gate.admit(request.headers, own=own)
         if passage.status:
             return _refused(request, passage.status, passage.reason, own=own)
         _go_on(request)
         if own:
             return await (_nothing if doors.own is None else doors.own)(request)
-        assert doors.proxy is not None  # noqa: S101  own otherwise
-        return await doors.proxy.pass_on(request, spent=passage.spent)
+        assert doors.traffic is not None  # noqa: S101  own otherwise
+        return await doors.traffic(request, spent=passage.spent)
 
     return handle
 

@@ -13,6 +13,7 @@ from kvassay.guard.turn_event import TurnEvent
 from kvassay.types import JsonObject, JsonValue
 
 _SESSIONS, _STRIP, _FAILURES, _ALARMS, _CELLS = 60, 120, 40, 20, 2000
+_SECOND_TRIES = ("regenerate", "fall_back")  # another prompt or server: no part of the model's own rate
 _Z95 = 1.959963984540054
 
 
@@ -51,7 +52,8 @@ class Tally:
 
     def _count(self, event: TurnEvent) -> None:
         cell = Cell(event.model, event.kv, depth_label(event.depth_tokens))
-        if not event.graded or (cell not in self.graded and len(self.graded) >= _CELLS):
+        second = any(action in _SECOND_TRIES for action in event.actions)
+        if second or not event.graded or (cell not in self.graded and len(self.graded) >= _CELLS):
             return
         self.graded[cell] += 1
         if event.failed:

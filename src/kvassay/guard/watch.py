@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from kvassay.guard import watching
 from kvassay.guard.asking import api_of
+from kvassay.guard.contract import Asked, Expected
 from kvassay.guard.recording import Exchange
 from kvassay.guard.watching import Watched, WatchSettings
 
@@ -53,6 +54,7 @@ class Watch:
     async def run(self) -> None:
         """Hand over what was taken, in batches, until cancelled; then hand over the rest."""
         try:
+            await self._watched([])  # starts the process, so that the first turn need not wait for it
             while True:
                 await self._some.wait()
                 await asyncio.sleep(_BATCH_EVERY_S)
@@ -65,8 +67,18 @@ class Watch:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def now(self, exchange: Exchange) -> Watched:
-        """Watch one exchange and wait for what became of it."""
-        return (await self._watched([exchange]))[0]
+        """Watch one exchange and wait for what became of it, which ``heard`` hears too."""
+        watched = (await self._watched([exchange]))[0]
+        self.heard(exchange, watched)
+        return watched
+
+    async def expect(self, asked: Asked) -> Expected | None:
+        """What the monitor says of a request before it goes on; None if it can't say."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._ready(), watching.expect, asked)
+        except BrokenProcessPool:
+            self._replace()
+            return None
 
     async def _hand_over(self) -> None:
         batch, self._queue = self._queue, []
@@ -77,13 +89,20 @@ class Watch:
                 self.heard(exchange, watched)
 
     async def _watched(self, batch: list[Exchange]) -> list[Watched]:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._ready(), watching.watch_all, batch)
+        except BrokenProcessPool:
+            self._replace()
+            return [Watched(fault="the watching process ended")] * len(batch)
+
+    def _ready(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, initializer=watching.begin, initargs=(self.settings,))
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, watching.watch_all, batch)
-        except BrokenProcessPool:
+        return self._pool
+
+    def _replace(self) -> None:
+        if self._pool is not None:
             self._pool.shutdown(wait=False)
             self._pool = None
             self.restarts += 1
-            return [Watched(fault="the watching process ended")] * len(batch)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kvassay.guard.asking import read_request
-from kvassay.guard.contract import Asked, Observed, Replied
+from kvassay.guard.contract import Asked, Expected, Observed, Replied
 from kvassay.guard.monitor import Monitor
 from kvassay.guard.recording import Exchange
 from kvassay.guard.redaction import redact
@@ -60,6 +60,13 @@ class Watcher:
             return self._watch(exchange)
         except Exception as error:  # noqa: BLE001  the proxy's edge: no fault of the monitor's may reach the traffic
             return Watched(fault=f"{type(error).__name__}: {error}"[:200])
+
+    def expect(self, asked: Asked) -> Expected | None:
+        """Judge a request alone. Never raises, for the same reason."""
+        try:
+            return self.monitor.expect(asked)
+        except Exception:  # noqa: BLE001  the same edge
+            return None
 
     def _watch(self, exchange: Exchange) -> Watched:
         asked = None if exchange.too_large else _asked(exchange)
@@ -146,6 +153,12 @@ def watch_all(exchanges: Sequence[Exchange]) -> list[Watched]:
     """Watch exchanges in the watching process."""
     assert _watcher is not None  # noqa: S101  begin() made it
     return [_watcher.watch(exchange) for exchange in exchanges]
+
+
+def expect(asked: Asked) -> Expected | None:
+    """What the monitor says of a request before it goes on; None where it fails."""
+    assert _watcher is not None  # noqa: S101  begin() made it
+    return _watcher.expect(asked)
 
 
 def _end_with_parent() -> None:
