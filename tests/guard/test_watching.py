@@ -19,7 +19,8 @@ from kvassay.guard.recording import Exchange
 from kvassay.guard.redaction import MARK, redact
 from kvassay.guard.store import open_store, read_turn
 from kvassay.guard.watch import Watch, watches
-from kvassay.guard.watching import Watched, Watcher, WatchSettings, unpacked
+from kvassay.guard.watcher import Watcher, unpacked
+from kvassay.guard.watching import Watched, WatchSettings
 
 GOOD, BAD = answer("read_file", '{"path": "src/a.py"}'), answer("read_file", '{"path": "src/a.py", "limti": 3}')
 

@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 
 from kvassay.errors import StoreBusy
 from kvassay.guard.gate import Gate
-from kvassay.guard.intervening import Intervener
 from kvassay.guard.metrics import Metrics
 from kvassay.guard.options import Address, Options
 from kvassay.guard.own import OwnPages
@@ -68,9 +67,15 @@ async def running(options: Options, listener: Listener = silent) -> AsyncIterato
         session = await stack.enter_async_context(client_session(options.bounds))
         proxy = Proxy(options.upstream, session, _both(metrics.passed, watch), watches, options.bounds)
         await stack.enter_async_context(_task(watch))
-        intervener = Intervener(proxy, watch, options.actions, options.fallback, metrics.passed, metrics.acted)
-        traffic = intervener.pass_on if options.actions else proxy.pass_on
-        yield await _open(options, traffic, pages, stack)
+        yield await _open(options, _traffic(options, proxy, watch, metrics), pages, stack)
+
+
+def _traffic(options: Options, proxy: Proxy, watch: Watch, metrics: Metrics) -> Traffic:
+    if not options.actions:
+        return proxy.pass_on
+    from kvassay.guard.intervening import Intervener  # noqa: PLC0415  who only watches need not hold it in memory
+
+    return Intervener(proxy, watch, options.actions, options.fallback, metrics.passed, metrics.acted).pass_on
 
 
 def _both(count: Callable[[Exchange], None], watch: Watch) -> Callable[[Exchange], None]:
