@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from guard.traffic import Talk, answers, plain, replied, sse, stream
 from kvassay.guard.contract import Api, PieceKind, SaidCall
+from kvassay.guard.grading import grade_turn
 from kvassay.guard.replies import ReplyReader
-from kvassay.types import Call, Stop
+from kvassay.types import Call, JsonObject, OutcomeClass, Stop
 
 APIS = tuple(Api)
 CALLS = (("read", '{"path": "src/ä.py"}'), ("bash", '{"command": "ls\\n"}'))
@@ -188,3 +190,50 @@ def test_chunks_of_an_ollama_style_server_without_indexes_are_told_apart_by_id()
     events = [("", {"choices": [{"delta": {"tool_calls": [call]}}]}) for call in calls]
     body = sse([*events, ("", {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})], named=False)
     assert replied(Talk().asked(), body).turn.calls == (Call("read", {"path": "0.py"}), Call("read", {"path": "1.py"}))
+
+
+def test_parallel_calls_of_llama_cpps_responses_are_told_apart_without_an_index() -> None:
+    events: list[tuple[str, JsonObject]] = []
+    for id_, path in (("fc_a", "a.py"), ("fc_b", "b.py")):
+        arguments = f'{{"path": "{path}"}}'
+        item: JsonObject = {"type": "function_call", "call_id": id_, "name": "read", "arguments": ""}
+        events.append(("response.output_item.added", {"item": item}))
+        deltas = ({"item_id": id_, "delta": half} for half in (arguments[:5], arguments[5:]))
+        events += [("response.function_call_arguments.delta", delta) for delta in deltas]
+    for id_, path in (("fc_a", "a.py"), ("fc_b", "b.py")):
+        item = {"type": "function_call", "call_id": id_, "name": "read", "arguments": f'{{"path": "{path}"}}'}
+        events.append(("response.output_item.done", {"item": item}))
+    events.append(("response.completed", {"response": {"id": "r", "output": []}}))
+    body = sse([(name, {"type": name, **data}) for name, data in events], named=True)
+    reply = replied(Talk().asked(Api.RESPONSES), body)
+    assert [(call.id, call.arguments) for call in reply.calls] == [
+        ("fc_a", '{"path": "a.py"}'),
+        ("fc_b", '{"path": "b.py"}'),
+    ]
+
+
+CASSETTES = Path(__file__).parent / "cassettes"
+SAID = '{"name": "hello", "arguments": {"message": "Hello, world!"}}'
+
+
+@pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES])
+@pytest.mark.parametrize("form", ["stream", "plain"])
+def test_what_llama_cpp_really_sends_is_read_and_graded(api: Api, form: str) -> None:
+    question = Talk().asked(api, stream=form == "stream")
+    body = (CASSETTES / f"llama_{api.value}_{form}_text.txt").read_bytes()
+    reply = replied(question, *(body[n : n + 100] for n in range(0, len(body), 100)))
+    assert (reply.turn.content, reply.finish_reason, reply.cut, reply.unread) == (SAID, "stop", False, False)
+    assert (reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens) == (164, 149, 19)
+    outcome = grade_turn(question, reply).outcome
+    assert outcome is not None
+    assert outcome.kind is OutcomeClass.CALL_LEAKED
+
+
+def test_what_llama_cpp_really_streams_to_anthropics_clients_is_read_and_graded() -> None:
+    question = Talk().asked(Api.MESSAGES)
+    reply = replied(question, (CASSETTES / "llama_messages_stream_text.txt").read_bytes())
+    assert (reply.finish_reason, reply.turn.stop, reply.cut) == ("length", Stop.LIMIT, False)
+    assert (reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens) == (167, 62, 60)
+    outcome = grade_turn(question, reply).outcome
+    assert outcome is not None
+    assert outcome.kind is OutcomeClass.CALL_LEAKED

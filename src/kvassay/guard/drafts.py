@@ -42,6 +42,7 @@ class Draft:
     content: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
     calls: dict[int, DraftCall] = field(default_factory=dict)
+    call_keys: dict[str, int] = field(default_factory=dict)
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
@@ -61,6 +62,17 @@ class Draft:
     def call(self, key: int) -> DraftCall:
         """The call at this index, begun if need be."""
         return self.calls.setdefault(key, DraftCall())
+
+    def call_named(self, *ids: str) -> DraftCall:
+        """The call that goes by one of these ids, for servers that send no index: a new one if none of them is known,
+        the newest if there are none.
+        """
+        names = list(filter(None, ids))
+        newest = max(self.calls, default=-1)
+        fresh = newest + 1 if names or newest < 0 else newest
+        key = next((self.call_keys[name] for name in names if name in self.call_keys), fresh)
+        self.call_keys |= dict.fromkeys(names, key)
+        return self.call(key)
 
     def said(self) -> tuple[SaidCall, ...]:
         """The calls in their order."""

@@ -41,19 +41,27 @@ def read_event(draft: Draft, name: str, data: JsonObject) -> PieceKind:
 
 
 def _read_item(draft: Draft, kind: str, data: JsonObject) -> PieceKind:
-    item, index = field_object(data, "item"), field_count(data, "output_index") or 0
+    item = field_object(data, "item")
     if kind in _ARGUMENTS:
-        draft.call(index).arguments.append(field_text(data, "delta"))
+        _call(draft, data, item).arguments.append(field_text(data, "delta"))
         return PieceKind.TOOL
     if kind in _ARGUMENTS_DONE:
         return PieceKind.TOOL
     if kind in {"response.output_item.added", "response.output_item.done"}:
         _open(draft, item, added=kind.endswith("added"))
         if field_text(item, "type") in _CALLS:
-            _set_call(draft.call(index), item)
+            _set_call(_call(draft, data, item), item)
             return PieceKind.TOOL
     draft.name(field_object(data, "response"))
     return PieceKind.OTHER
+
+
+def _call(draft: Draft, data: JsonObject, item: JsonObject) -> DraftCall:
+    """The call that an event is about: by its place, or (llama.cpp sends none) by its item's or its own id."""
+    index = field_count(data, "output_index")
+    if index is not None:
+        return draft.call(index)
+    return draft.call_named(field_text(data, "item_id"), field_text(item, "id"), field_text(item, "call_id"))
 
 
 def _open(draft: Draft, item: JsonObject, *, added: bool) -> None:
