@@ -38,7 +38,7 @@ class Bounds:
 
     body_bytes: int = 256 * MIB
     watched_bytes: int = 32 * MIB
-    waiting_bytes: int = 256 * MIB
+    waiting_bytes: int = 64 * MIB
     connections: int = 512
     request_s: float = 60.0
     connect_s: float = 10.0

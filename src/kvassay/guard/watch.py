@@ -17,6 +17,7 @@ from kvassay.guard.recording import Exchange
 from kvassay.guard.watching import Watched, WatchSettings
 
 _BATCH_EVERY_S = 0.05
+_BATCH_BYTES = 1024 * 1024
 _LAST_WORDS_S = 10.0
 
 
@@ -43,7 +44,7 @@ class Watch:
 
     def take(self, exchange: Exchange) -> None:
         """Take over a finished exchange; returns at once."""
-        size = len(exchange.request) + len(exchange.reply)
+        size = _size(exchange)
         if self._held_bytes + size > self.waiting_bytes:
             self.dropped += 1
             return
@@ -62,7 +63,8 @@ class Watch:
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
-                    await self._hand_over()
+                    while self._queue:
+                        await self._hand_over()
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -81,12 +83,22 @@ class Watch:
             return None
 
     async def _hand_over(self) -> None:
-        batch, self._queue = self._queue, []
-        self._some.clear()
-        self._held_bytes -= sum(len(exchange.request) + len(exchange.reply) for exchange in batch)
+        batch = self._next()
         if batch:
             for exchange, watched in zip(batch, await self._watched(batch), strict=True):
                 self.heard(exchange, watched)
+
+    def _next(self) -> list[Exchange]:
+        """What is handed over at once: little, because packing it stops the traffic's process for a moment."""
+        size = number = 0
+        while number < len(self._queue) and size < _BATCH_BYTES:
+            size += _size(self._queue[number])
+            number += 1
+        batch, self._queue = self._queue[:number], self._queue[number:]
+        self._held_bytes -= size
+        if not self._queue:
+            self._some.clear()
+        return batch
 
     async def _watched(self, batch: list[Exchange]) -> list[Watched]:
         try:
@@ -106,3 +118,7 @@ class Watch:
             self._pool.shutdown(wait=False)
             self._pool = None
             self.restarts += 1
+
+
+def _size(exchange: Exchange) -> int:
+    return len(exchange.request) + len(exchange.reply)
