@@ -95,7 +95,7 @@ def _answered(pending: Sequence[ToolCall], id_: str | None) -> ToolCall | None:
 
 def _follow(seen: dict[str, views.View], call: ToolCall, result: str) -> None:
     path = names.file_path(call.arguments)
-    if path is None or _failed(result):
+    if path is None or failed(result):
         return
     path = _known(seen, path) or path
     verbs, body = names.verbs(call.name, call.arguments), names.body(call.arguments)
@@ -112,7 +112,8 @@ def _follow(seen: dict[str, views.View], call: ToolCall, result: str) -> None:
         seen[path] = views.read(seen.get(path, ()), call.arguments, result)
 
 
-def _failed(result: str) -> bool:
+def failed(result: str) -> bool:
+    """Whether a tool's result reads like an error: short, and its first line says so."""
     first_line = result.lstrip().partition("\n")[0]
     return len(result) < _FAILURE_CHARS and bool(_FAILURE.search(first_line))
 

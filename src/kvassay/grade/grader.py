@@ -38,7 +38,7 @@ def grade(
         return refused
     looped = degenerate(turn, max_tokens=max_tokens)
     try:
-        outcome = _form(turn, declared) or _answer(turn, probe, declared, context, check)
+        outcome = form_fault(turn, declared) or _answer(turn, probe, declared, context, check)
     except RecursionError:
         outcome = Outcome(OutcomeClass.WRONG_TYPE, "the arguments are nested too deeply to be read")
     # A right call that ended of itself is right, however repetitive the file it writes.
@@ -46,8 +46,8 @@ def grade(
     return looped if looped and not right else outcome
 
 
-def _form(turn: Turn, tools: Mapping[str, Tool]) -> Outcome | None:
-    """Faults in what was said, before asking whether it was right: M1, M2, M3, M7, M4, M5, M6."""
+def form_fault(turn: Turn, tools: Mapping[str, Tool]) -> Outcome | None:
+    """Find what is wrong with the form of a turn, right or not: M1, M2, M3, M7, M4, M5, M6; None where nothing is."""
     faults = (*map(_parse_fault, turn.faults), *_call_faults(turn, tools))
     return min(faults, key=lambda fault: _FORM_ORDER.index(fault.kind), default=None)
 

@@ -57,6 +57,29 @@ def schema_fault(tool: Tool, arguments: JsonObject) -> Outcome | None:
     return faults[0]
 
 
+class TypeFault(NamedTuple):
+    """A value of another JSON type than its schema takes: where it stands, and the types that would do."""
+
+    place: tuple[str | int, ...]
+    wanted: tuple[str, ...]
+
+
+def type_faults(tool: Tool, arguments: JsonObject) -> tuple[TypeFault, ...]:
+    """Find the values that have the wrong JSON type, in the schema's own order."""
+    validator = _build(json.dumps(tool.parameters)).validator
+    errors = validator.iter_errors(arguments) if validator else ()
+    return tuple(
+        TypeFault(tuple(leaf.absolute_path), _types(leaf.validator_value))
+        for error in errors
+        for leaf in leaves(error)
+        if leaf.validator == "type"
+    )
+
+
+def _types(wanted: object) -> tuple[str, ...]:
+    return tuple(map(str, wanted)) if isinstance(wanted, list) else (str(wanted),)
+
+
 def _stranger(validator: Validator, tool: Tool, arguments: JsonObject) -> Outcome | None:
     stranger = first_stranger(validator, arguments)
     if stranger is None:

@@ -1,1 +1,1 @@
-"""What a K/V pair costs, what runs it well, and how to launch it: memory model, capability table, planner, launch lines."""
+"""What a K/V pair costs, what runs it well, how to launch it: memory model, capability table, planner, launch lines."""

@@ -1,0 +1,155 @@
+"""`kvassay guard`: a proxy in front of your server that watches the tool calls."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import re
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from kvassay.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kvassay.guard.guard import Running
+    from kvassay.guard.options import Options
+    from kvassay.guard.turn_event import TurnEvent
+
+_LABEL = re.compile(r"[\w./:+ -]{1,40}", re.ASCII)
+_KNOCK_S = 2.0
+
+
+@click.command(no_args_is_help=True)
+@click.option("--upstream", required=True, metavar="URL", help="Your server, e.g. http://127.0.0.1:8080.")
+@click.option("--listen", metavar="HOST:PORT", help="Where agents connect. [127.0.0.1:8484]")
+@click.option("--page", metavar="HOST:PORT", help="A separate address for page and metrics. [the same]")
+@click.option("--kv", default="", metavar="K/V", help="The K/V pair your server runs, for page and metrics.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("kvassay-out/guard.sqlite"),
+    metavar="FILE",
+    help="Where turns are remembered. [kvassay-out/guard.sqlite]",
+)
+@click.option("--no-store", is_flag=True, help="Remember nothing on disk.")
+@click.option("--keep-days", type=click.FloatRange(min=0, min_open=True), default=30.0, metavar="N", help="[30]")
+@click.option("--keep-mb", type=click.FloatRange(min=1), default=256.0, metavar="N", help="Size of the store. [256]")
+@click.option("--keep-bodies", is_flag=True, help="Keep requests and replies too, keys redacted.")
+@click.option(
+    "--token",
+    envvar="KVASSAY_GUARD_TOKEN",
+    metavar="TOKEN",
+    help="Ask clients for this; needed to listen on other than loopback. Better set in KVASSAY_GUARD_TOKEN.",
+)
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="Another host name clients may use.")
+@click.option("--allow-origin", "origins", multiple=True, metavar="URL", help="A web origin whose pages may call.")
+@click.option("--sanitise", is_flag=True, help="Empty replayed call arguments that are not JSON.")
+@click.option("--regenerate", is_flag=True, help="Ask once more, with a hint and another seed, after a bad call.")
+@click.option("--coerce", is_flag=True, help="Mend values of a wrong type where nothing is lost by it.")
+@click.option("--warn", is_flag=True, help="Tell the model about a loop, in its last tool result.")
+@click.option("--stop", is_flag=True, help="Answer a request within a loop with a message instead of the model.")
+@click.option(
+    "--fall-back", "fallback", metavar="URL", help="Ask this server where yours fails, e.g. one with f16/f16."
+)
+def guard(
+    *,
+    upstream: str,
+    listen: str | None,
+    page: str | None,
+    kv: str,
+    store: Path,
+    no_store: bool,
+    keep_days: float,
+    keep_mb: float,
+    keep_bodies: bool,
+    token: str | None,
+    hosts: tuple[str, ...],
+    origins: tuple[str, ...],
+    fallback: str | None,
+    **actions: bool,
+) -> None:
+    """Watch the tool calls between your agents and your server. Point the agents at --listen instead of the server:
+    nothing they send or get is changed, unless you turn an intervention on (from --sanitise to --fall-back).
+
+    Page: http://127.0.0.1:8484/__kvassay/   Metrics: /__kvassay/metrics
+    """
+    if importlib.util.find_spec("aiohttp") is None:
+        raise ConfigError("the guard needs aiohttp", hint="Install it: pip install 'kvassay[guard]'")
+    from kvassay.guard import options as opts  # noqa: PLC0415  the extra's imports only where they are needed
+    from kvassay.guard.contract import Action  # noqa: PLC0415
+
+    if kv and not _LABEL.fullmatch(kv):
+        raise ConfigError(f"--kv {kv!r} is no name of a pair", hint="Write for example q8_0/q4_0.")
+    if no_store and keep_bodies:
+        raise ConfigError("--keep-bodies and --no-store contradict each other", hint="Leave one out.")
+    options = opts.Options(
+        upstream=opts.server_url(upstream),
+        listen=opts.DEFAULT_LISTEN if listen is None else opts.address(listen),
+        page=None if page is None else opts.address(page),
+        token=token,
+        hosts=frozenset(host.lower() for host in hosts),
+        origins=frozenset(opts.origin(origin) for origin in origins),
+        kv=kv,
+        store=None if no_store else store,
+        keep_days=keep_days,
+        keep_mb=keep_mb,
+        keep_bodies=keep_bodies,
+        actions=frozenset(
+            (
+                *(Action(name) for name, on in actions.items() if on),
+                *((Action.FALL_BACK,) if fallback else ()),
+            )
+        ),
+        fallback=None if fallback is None else opts.server_url(fallback),
+    )
+    asyncio.run(_serve(options, Console(highlight=False)))
+
+
+async def _serve(options: Options, console: Console) -> None:
+    from kvassay.guard.guard import running  # noqa: PLC0415  as above
+    from kvassay.guard.options import PREFIX  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows, where Ctrl-C interrupts asyncio.run itself
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(options, lambda event: _tell(event, console)) as guard:
+        console.print(f"guarding {escape(options.upstream)} at http://{guard.listen}", soft_wrap=True)
+        console.print(f"page     http://{guard.page}{PREFIX}/", soft_wrap=True)
+        if fault := await asyncio.to_thread(_knock, options.upstream):
+            console.print(
+                f"note     no server answers there yet ({escape(fault)}); requests get an error until it does"
+            )
+        await stop.wait()
+    console.print(_summary(guard), soft_wrap=True)
+
+
+def _knock(upstream: str) -> str:
+    try:
+        httpx.get(upstream, timeout=_KNOCK_S, trust_env=False)
+    except httpx.HTTPError as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _tell(event: TurnEvent, console: Console) -> None:
+    what = [f"{event.outcome} {event.detail}"] if event.outcome not in ("", "correct") else []
+    for line in (*what, *event.loops, *(f"ALARM {alarm}" for alarm in event.alarms)):
+        at = time.strftime("%H:%M:%S", time.localtime(event.at_s))
+        depth = "" if event.depth_tokens is None else f" at {event.depth_tokens} tokens"
+        printable = "".join(char if char.isprintable() else "�" for char in line)
+        console.print(escape(f"{at} {event.model}{depth}: {printable}"), soft_wrap=True)
+
+
+def _summary(guard: Running) -> str:
+    graded = sum(guard.tally.graded.values())
+    failed = sum(guard.tally.failed.values())
+    return f"{guard.tally.turns} turns seen, {graded} graded, {failed} failed" if guard.tally.turns else "no turns seen"

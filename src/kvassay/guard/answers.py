@@ -1,0 +1,168 @@
+"""Well-formed replies in the client's own API: our own, the rest of one from upstream, new arguments in one, errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias, cast
+
+from kvassay.guard import chat_voice, messages_voice, responses_voice
+from kvassay.guard.contract import Answer, Api, Asked, Begun, Replied, SaidCall
+from kvassay.guard.loose import field_text
+from kvassay.guard.speech import Speech, data_events, named_events
+from kvassay.guard.splice import replaced
+from kvassay.types import JsonObject, JsonValue
+
+Plain: TypeAlias = Callable[[Speech], JsonObject]
+Tail: TypeAlias = Callable[[Speech, Begun], bytes]
+
+_JSON = "application/json"
+_STREAM = "text/event-stream; charset=utf-8"
+
+
+class _Voice(NamedTuple):
+    plain: Plain
+    tail: Tail
+    prefix: str
+
+
+_VOICES = {
+    Api.CHAT: _Voice(chat_voice.plain, chat_voice.tail, "chatcmpl-kvassay-"),
+    Api.RESPONSES: _Voice(responses_voice.plain, responses_voice.tail, "resp_kvassay_"),
+    Api.MESSAGES: _Voice(messages_voice.plain, messages_voice.tail, "msg_kvassay_"),
+}
+
+# Anthropic's names for HTTP statuses; OpenAI's are coarser.
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_SERVER_ERROR = 500
+
+
+def said(asked: Asked, text: str, *, at_s: float) -> Answer:
+    """A whole reply that says this and calls nothing, plain or streamed as asked."""
+    speech = _speech(asked, Begun(), None, text=text, calls=(), finish_reason="stop", at_s=at_s)
+    voice = _VOICES[asked.api]
+    if asked.stream:
+        return Answer(200, _STREAM, voice.tail(speech, Begun()))
+    return Answer(200, _JSON, json.dumps(voice.plain(speech)).encode())
+
+
+def tail(asked: Asked, begun: Begun, replied: Replied, calls: Sequence[SaidCall], *, at_s: float) -> bytes:
+    """The rest of a stream whose text the client has, and whose calls were held: ``replied`` with these calls.
+
+    ``replied`` is the same reply, or another one to the same question: then its text is said only where the client has
+    none yet.
+    """
+    text = "" if begun.text else replied.turn.content
+    finish = replied.finish_reason or ("tool_calls" if calls else "stop")
+    speech = _speech(asked, begun, replied, text=text, calls=tuple(calls), finish_reason=finish, at_s=at_s)
+    return _VOICES[asked.api].tail(speech, begun)
+
+
+def recalled(asked: Asked, body: bytes, replied: Replied, calls: Sequence[SaidCall]) -> bytes:
+    """A plain reply with the arguments of those calls replaced that differ from ``replied``'s; every other byte as it
+    was. ``calls`` are the reply's, one for one.
+    """
+    text = body.decode()
+    places = _arguments(asked.api, cast("JsonObject", json.loads(text)))
+    pairs = [(old, new) for old, new in zip(replied.calls, calls, strict=True) if not old.freeform]
+    values = {
+        place: new.arguments if asked.api is Api.MESSAGES else json.dumps(new.arguments)
+        for place, (old, new) in zip(places, pairs, strict=False)
+        if old != new
+    }
+    return replaced(text, values).encode()
+
+
+def failed(api: Api | None, status: int, message: str) -> Answer:
+    """An error before anything was sent, in the API's own shape (OpenAI's where it is none of ours)."""
+    return Answer(status, _JSON, json.dumps(_error(api, status, message)).encode())
+
+
+def failed_midway(api: Api, message: str, *, begun: Begun | None = None) -> bytes:
+    """An error within a stream that has begun: clients report it instead of taking a part for the whole."""
+    error = _error(api, _SERVER_ERROR, message)
+    if api is Api.CHAT:
+        return data_events([error])
+    if api is Api.MESSAGES:
+        return named_events([error])
+    at, known = (begun.sequence + 1, begun) if begun else (0, Begun())
+    detail: JsonObject = {"code": "server_error", "message": message}
+    response: JsonObject = {"id": known.response_id, "object": "response", "status": "failed", "error": detail}
+    return named_events(
+        [
+            {"type": "error", "sequence_number": at, **detail, "param": None},
+            {"type": "response.failed", "sequence_number": at + 1, "response": {**response, "output": []}},
+        ]
+    )
+
+
+def _error(api: Api | None, status: int, message: str) -> JsonObject:
+    if api is Api.MESSAGES:
+        kind = _ANTHROPIC_TYPES.get(status, "api_error")
+        return {"type": "error", "error": {"type": kind, "message": message}}
+    kind = "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
+
+
+def _speech(
+    asked: Asked,
+    begun: Begun,
+    replied: Replied | None,
+    *,
+    text: str,
+    calls: tuple[SaidCall, ...],
+    finish_reason: str,
+    at_s: float,
+) -> Speech:
+    return Speech(
+        response_id=begun.response_id or f"{_VOICES[asked.api].prefix}{asked.digest[:16]}",
+        model=begun.model or asked.model,
+        created=begun.created or int(at_s),
+        text=text,
+        calls=calls,
+        finish_reason=finish_reason,
+        prompt_tokens=(replied and replied.prompt_tokens) or 0,
+        completion_tokens=(replied and replied.completion_tokens) or 0,
+        cached_tokens=(replied and replied.cached_tokens) or 0,
+        include_usage=asked.include_usage,
+    )
+
+
+def _arguments(api: Api, body: JsonObject) -> Iterator[tuple[str | int, ...]]:
+    """Where the arguments of a plain reply's JSON calls stand, in their order."""
+    match api:
+        case Api.CHAT:
+            for index, call in _items(body, "choices", 0, "message", "tool_calls"):
+                if "function" in call:
+                    yield ("choices", 0, "message", "tool_calls", index, "function", "arguments")
+        case Api.RESPONSES:
+            for index, item in _items(body, "output"):
+                if field_text(item, "type") == "function_call":
+                    yield ("output", index, "arguments")
+        case Api.MESSAGES:
+            for index, block in _items(body, "content"):
+                if field_text(block, "type") == "tool_use":
+                    yield ("content", index, "input")
+
+
+def _items(body: JsonObject, *path: str | int) -> Iterator[tuple[int, JsonObject]]:
+    value: JsonValue = body
+    for step in path:
+        if isinstance(value, dict) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            value = None
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, dict):
+            yield index, item

@@ -1,0 +1,97 @@
+"""OpenAI chat completions: a reply's chunks, or its whole body, into a draft."""
+
+from __future__ import annotations
+
+from kvassay.guard.contract import PieceKind
+from kvassay.guard.drafts import Draft, DraftCall
+from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text, joined_text
+from kvassay.types import JsonObject
+
+_DONE = "[DONE]"
+
+
+def is_end(data: str) -> bool:
+    """Whether an event's data is the closing mark, which is no JSON."""
+    return data.strip() == _DONE
+
+
+def read_plain(draft: Draft, body: JsonObject) -> None:
+    """A whole reply."""
+    if "error" in body and body["error"] is not None:
+        draft.fail(body["error"], body)
+        return
+    _read_frame(draft, body)
+    for choice in field_objects(body, "choices")[:1]:
+        message = field_object(choice, "message")
+        calls = [{**call, "index": index} for index, call in enumerate(field_objects(message, "tool_calls"))]
+        _add(draft, {**message, "tool_calls": [*calls]})
+        draft.finish_reason = field_text(choice, "finish_reason") or None
+        draft.ended = draft.understood = True
+
+
+def read_chunk(draft: Draft, name: str, chunk: JsonObject) -> PieceKind:
+    """One chunk; what kind of piece it is."""
+    if name == "error" or chunk.get("error") is not None:
+        draft.fail(chunk.get("error", chunk), chunk)
+        return PieceKind.OTHER
+    _read_frame(draft, chunk)
+    choices = field_objects(chunk, "choices")
+    draft.understood = draft.understood or bool(choices) or "choices" in chunk
+    deltas = [field_object(choice, "delta") for choice in choices]
+    for choice, delta in zip(choices, deltas, strict=True):
+        if not choice.get("index"):
+            _add(draft, delta)
+            draft.finish_reason = field_text(choice, "finish_reason") or draft.finish_reason
+    draft.ended = draft.ended or draft.finish_reason is not None
+    if any(delta.get("tool_calls") or delta.get("function_call") for delta in deltas):
+        return PieceKind.TOOL
+    if not choices or any(choice.get("finish_reason") for choice in choices):
+        return PieceKind.END
+    return PieceKind.TEXT if any(_speaks(delta) for delta in deltas) else PieceKind.OTHER
+
+
+def _speaks(delta: JsonObject) -> bool:
+    return any(delta.get(key) for key in ("content", "reasoning_content", "reasoning", "refusal"))
+
+
+def _read_frame(draft: Draft, body: JsonObject) -> None:
+    if not draft.response_id:
+        draft.name(body)
+    if "usage" not in body and "timings" not in body:  # as most chunks are: the reader has to be quick
+        return
+    draft.openai_usage(body, "prompt_tokens", "completion_tokens")
+    timings = field_object(body, "timings")  # llama.cpp's own, in every reply
+    cached, anew = field_count(timings, "cache_n"), field_count(timings, "prompt_n")
+    if cached is not None and anew is not None:
+        draft.count(cached + anew, cached, field_count(timings, "predicted_n"))
+
+
+def _add(draft: Draft, delta: JsonObject) -> None:
+    """A delta of a stream; a whole message is one delta."""
+    draft.content.append(joined_text(delta.get("content")) or field_text(delta, "refusal"))
+    draft.reasoning.append(field_text(delta, "reasoning_content") or field_text(delta, "reasoning"))
+    for part in field_objects(delta, "tool_calls"):
+        _add_call(_call(draft, part), part)
+    legacy = field_object(delta, "function_call")
+    if legacy:
+        _add_call(draft.call(0), {"function": legacy})
+
+
+def _call(draft: Draft, part: JsonObject) -> DraftCall:
+    """The call that a part belongs to: by its index; servers without one begin a call with an id or a name."""
+    index = field_count(part, "index")
+    last = max(draft.calls, default=-1)
+    if index is None:
+        id_, name = field_text(part, "id"), field_text(field_object(part, "function"), "name")
+        known = last >= 0 and (id_ == draft.calls[last].id if id_ else not name)
+        index = last if known else last + 1
+    return draft.call(index)
+
+
+def _add_call(call: DraftCall, part: JsonObject) -> None:
+    custom = field_object(part, "custom")
+    function = custom or field_object(part, "function")
+    call.id = field_text(part, "id") or call.id
+    call.freeform = call.freeform or bool(custom)
+    call.name.append(field_text(function, "name"))
+    call.arguments.append(as_text(function.get("input" if custom else "arguments")))

@@ -1,0 +1,52 @@
+"""Which headers go through a proxy, and which request targets do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from multidict import CIMultiDict
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+# RFC 9110, 7.6.1: these speak of one connection. The upstream's Host is its own; Expect is answered by us.
+_ONE_CONNECTION = frozenset({
+    b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
+    b"host",
+})  # fmt: skip
+_DOTS = re.compile(r"(?:^|[/\\])\.{1,2}(?:[/\\;]|$)")
+_LOWEST_PRINTABLE = 0x21
+
+
+def passed_on(raw: RawHeaders, *, without: frozenset[bytes] = frozenset()) -> CIMultiDict[str]:
+    """The headers that go to the other side: all of them, in their order, repeated ones too, except those of one
+    connection and those ``without`` (lower case). A name is spelled as it was, a repeated one as it was first (aiohttp
+    takes another spelling for a correction).
+    """
+    pairs = [(name, value, name.lower()) for name, value in raw]
+    named = {
+        word.strip().lower() for _, value, lower in pairs if lower == b"connection" for word in value.split(b",")
+    } - {b"close", b"keep-alive"}
+    spelled: dict[bytes, bytes] = {}
+    return CIMultiDict(
+        (_text(spelled.setdefault(lower, name)), _text(value))
+        for name, value, lower in pairs
+        if lower not in _ONE_CONNECTION and lower not in without and lower not in named
+    )
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def target_fault(target: str) -> str:
+    """Why a request target is refused, "" if it is not: only ``/path?query`` that means the same to every reader."""
+    path = target.partition("?")[0]
+    if not target.startswith("/"):
+        return "the request target must be a path, such as /v1/chat/completions"
+    if any(ord(char) < _LOWEST_PRINTABLE or ord(char) == 0x7F for char in target) or "#" in target:  # noqa: PLR2004
+        return "the request target holds a character that must be percent-encoded"
+    if _DOTS.search(unquote(path)) or "\x00" in unquote(path):
+        return "the request path holds '.' or '..' segments"
+    return ""

@@ -1,0 +1,219 @@
+"""One request through: to the upstream and back, byte for byte, both ways streamed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from kvassay.guard.heads import passed_on
+from kvassay.guard.options import Bounds
+from kvassay.guard.recording import Exchange, Fault, Recording
+from kvassay.guard.refusals import refusal
+
+GIVEN: web.ResponseKey[frozenset[str]] = web.ResponseKey("given", frozenset)  # names of the upstream's headers
+
+Done = Callable[[Exchange], None]
+
+_NEVER = frozenset[bytes]()
+_AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_POOLED_S = 2.0  # llama-server and uvicorn close idle connections after 5 s: never send into a closing one
+
+
+@dataclass(slots=True)
+class Proxy:
+    """Passes requests to ``upstream``; ``done`` hears of every exchange after its last byte has gone.
+
+    ``session`` is made by `client_session`. ``watches`` says whose bodies ``done`` wants.
+    """
+
+    upstream: str
+    session: aiohttp.ClientSession
+    done: Done
+    watches: Callable[[str, str], bool]
+    bounds: Bounds
+    _ids: count[int] = field(default_factory=lambda: count(1))
+
+    async def pass_on(
+        self,
+        request: web.Request,
+        *,
+        spent: frozenset[bytes] = _NEVER,
+        body: bytes | None = None,
+        actions: tuple[str, ...] = (),
+    ) -> web.StreamResponse:
+        """Answer a request with the upstream's answer. ``spent`` headers are not passed on; ``body`` is sent in place
+        of the request's own, changed by ``actions``.
+        """
+        if (request.content_length or 0) > self.bounds.body_bytes:
+            return refusal(request.raw_path, *self._too_large(), close=True)
+        recording = self.recording(request)
+        recording.actions = actions
+        if body is not None:
+            recording.asked(body)
+        try:
+            return await self._exchange(request, recording, spent, body)
+        except asyncio.CancelledError:
+            recording.cancelled = True
+            raise
+        finally:
+            self.done(recording.ended())
+
+    def _too_large(self) -> Fault:
+        return Fault(413, f"the body is larger than {self.bounds.body_bytes} bytes")
+
+    def recording(self, request: web.Request) -> Recording:
+        """A recording of a request that begins now."""
+        return Recording(
+            id=next(self._ids),
+            method=request.method,
+            path=request.raw_path,
+            raw_headers=request.raw_headers,
+            room_bytes=self.bounds.watched_bytes,
+            watch=self.watches(request.method, request.path),
+        )
+
+    async def _exchange(
+        self, request: web.Request, recording: Recording, spent: frozenset[bytes], body: bytes | None
+    ) -> web.StreamResponse:
+        data = self._body(request, recording) if body is None and request.body_exists else body
+        try:
+            async with self.sent(request, self.upstream, data, without=spent) as upstream:
+                recording.status = upstream.status
+                recording.reply_encoding = upstream.headers.get("Content-Encoding", "")
+                with noticing_loss(upstream):
+                    return await self._back(request, upstream, recording)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            status, message = recording.fault or explained(error, self.upstream)
+            return refusal(request.raw_path, status, message, close=not request.content.is_eof())
+
+    def sent(
+        self,
+        request: web.Request,
+        server: str,
+        data: bytes | AsyncIterator[bytes] | None,
+        *,
+        without: frozenset[bytes],
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """A request on its way to a server, with this body; entered, the reply's head is there."""
+        if isinstance(data, bytes):
+            without |= {b"content-length"}
+        return self.session.request(
+            request.method,
+            URL(server + request.raw_path, encoded=True),
+            headers=passed_on(request.raw_headers, without=without),
+            data=data,
+            allow_redirects=False,
+        )
+
+    async def _body(self, request: web.Request, recording: Recording) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(self.bounds.request_s):
+                    chunk = await request.content.readany()
+            except TimeoutError:
+                recording.fault = Fault(408, "the request's body stopped arriving")
+                raise
+            if not chunk:
+                return
+            recording.asked(chunk)
+            if recording.request_bytes > self.bounds.body_bytes:
+                recording.fault = self._too_large()
+                raise ValueError
+            yield chunk
+
+    async def _back(
+        self, request: web.Request, upstream: aiohttp.ClientResponse, recording: Recording
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(
+            status=upstream.status, reason=upstream.reason, headers=passed_on(upstream.raw_headers)
+        )
+        response[GIVEN] = frozenset(name.lower() for name in upstream.headers)
+        await response.prepare(request)
+        try:
+            async for chunk in upstream.content.iter_any():
+                async with asyncio.timeout(self.bounds.idle_s):
+                    await response.write(chunk)
+                recording.answered(chunk)
+            await response.write_eof()
+            recording.complete = True
+        except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, TimeoutError):
+            _cut(request)
+        return response
+
+
+def client_session(bounds: Bounds) -> aiohttp.ClientSession:
+    """A client that adds nothing of its own: no cookies, no redirects, no unpacking, no headers but Host."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOLED_S),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=bounds.connect_s, sock_read=bounds.idle_s),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=_AUTOMATIC,
+        max_line_size=65536,
+        max_field_size=65536,
+    )
+
+
+async def as_given(_request: web.Request, response: web.StreamResponse) -> None:
+    """Take off what aiohttp adds to a reply's headers where the upstream did not send it (an on_response_prepare
+    signal).
+    """
+    given = response.get(GIVEN)
+    if given is None:
+        return
+    for name in ("Date", "Server", "Content-Type"):
+        if name.lower() not in given:
+            response.headers.popall(name, None)
+
+
+@contextmanager
+def noticing_loss(upstream: aiohttp.ClientResponse) -> Iterator[None]:
+    """While entered, a lost connection ends the reading of an unfinished reply.
+
+    aiohttp 3.14 closes the connection on broken chunk framing but leaves the reader of the body waiting.
+    """
+
+    def lost(closed: asyncio.Future[None] | None) -> None:
+        if closed is not None and not closed.cancelled():
+            closed.exception()  # seen
+        if not upstream.content.is_eof() and upstream.content.exception() is None:
+            upstream.content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
+
+    connection = upstream.connection
+    if connection is None or connection.protocol is None:  # the whole reply is here
+        yield
+        return
+    closed = connection.protocol.closed
+    if closed is None:
+        lost(None)
+        yield
+        return
+    closed.add_done_callback(lost)
+    try:
+        yield
+    finally:
+        closed.remove_done_callback(lost)
+
+
+def _cut(request: web.Request) -> None:
+    """End the client's connection in the middle of the reply, as the upstream did: a cut reply must not look whole."""
+    if request.transport is not None:
+        request.transport.close()
+
+
+def explained(error: Exception, upstream: str) -> Fault:
+    """What a failed request to a server means for the client."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Fault(502, f"no server answers at {upstream}: is it running?")
+    if isinstance(error, TimeoutError):
+        return Fault(504, f"the server at {upstream} said nothing for too long")
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return Fault(502, f"the server at {upstream} closed the connection without an answer")
+    return Fault(502, f"the server at {upstream} answered with something that is not HTTP")

@@ -1,0 +1,118 @@
+"""What is kept of one exchange while it goes through: for the monitor, and only as much as that may hold."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+KEY_HEADERS = frozenset({
+    b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie",
+    b"x-kvassay-token",
+})  # fmt: skip
+
+
+class Fault(NamedTuple):
+    """Why an exchange failed on our side: an HTTP status and a sentence for the client."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its reply as they went over the wire; bodies still in their content encoding.
+
+    ``headers`` are the request's without keys and cookies. ``status`` is 0 where no reply came. ``complete`` says that
+    the reply ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here,
+    though not to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are the interventions that
+    acted.
+    """
+
+    id: int
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    request: bytes = field(repr=False)
+    status: int
+    reply_encoding: str
+    reply: bytes = field(repr=False)
+    at_s: float
+    ttft_s: float | None
+    wall_s: float
+    complete: bool
+    cancelled: bool
+    too_large: bool
+    actions: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Recording:
+    """An exchange under way. ``room_bytes`` is what is left for both bodies; ``watch`` off keeps none."""
+
+    id: int
+    method: str
+    path: str
+    raw_headers: tuple[tuple[bytes, bytes], ...]
+    room_bytes: int
+    watch: bool = True
+    at_s: float = field(default_factory=time.time)
+    began: float = field(default_factory=time.perf_counter)
+    request_bytes: int = 0
+    reply_bytes: int = 0
+    status: int = 0
+    reply_encoding: str = ""
+    first_byte_at: float | None = None
+    complete: bool = False
+    cancelled: bool = False
+    fault: Fault | None = None
+    actions: tuple[str, ...] = ()
+    _request: list[bytes] = field(default_factory=list)
+    _reply: list[bytes] = field(default_factory=list)
+
+    def asked(self, chunk: bytes) -> None:
+        """Take note of a part of the request's body."""
+        self.request_bytes += len(chunk)
+        self._keep(self._request, chunk)
+
+    def answered(self, chunk: bytes) -> None:
+        """Take note of a part of the reply's body, just passed on."""
+        if self.first_byte_at is None:
+            self.first_byte_at = time.perf_counter()
+        self.reply_bytes += len(chunk)
+        self._keep(self._reply, chunk)
+
+    def _keep(self, into: list[bytes], chunk: bytes) -> None:
+        if not self.watch or self.room_bytes < 0:
+            return
+        self.room_bytes -= len(chunk)
+        if self.room_bytes < 0:
+            self._request.clear()
+            self._reply.clear()
+        else:
+            into.append(chunk)
+
+    def ended(self) -> Exchange:
+        """The exchange as a value."""
+        first = self.first_byte_at
+        return Exchange(
+            id=self.id,
+            method=self.method,
+            path=self.path,
+            headers=tuple(
+                (name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+                for name, value in self.raw_headers
+                if name.lower() not in KEY_HEADERS
+            ),
+            request=b"".join(self._request),
+            status=self.status,
+            reply_encoding=self.reply_encoding,
+            reply=b"".join(self._reply),
+            at_s=self.at_s,
+            ttft_s=None if first is None else first - self.began,
+            wall_s=time.perf_counter() - self.began,
+            complete=self.complete,
+            cancelled=self.cancelled,
+            too_large=self.room_bytes < 0,
+            actions=self.actions,
+        )

@@ -1,0 +1,83 @@
+"""The watching process: what it is told, what it tells, and its three entry points.
+
+Light to import: the traffic's process must not carry the monitor (and SciPy) in its memory.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kvassay.guard.contract import Asked, Expected, Observed
+from kvassay.guard.recording import Exchange
+from kvassay.guard.redaction import redact
+from kvassay.guard.turn_event import TurnEvent
+
+if TYPE_CHECKING:
+    from kvassay.guard.watcher import Watcher
+
+_NICE = 10  # traffic first
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """What the watching process is told; ``store`` None keeps nothing. ``redact`` sees all text before it is kept."""
+
+    store: Path | None = None
+    keep_days: float = 30.0
+    keep_mb: float = 256.0
+    keep_bodies: bool = False
+    kv: str = ""
+    redact: Callable[[str], str] = redact
+
+
+class Watched(NamedTuple):
+    """What became of an exchange: nothing for what is no turn; ``fault`` names what went wrong on our side."""
+
+    event: TurnEvent | None = None
+    observed: Observed | None = None
+    fault: str = ""
+
+
+# --------------------------------------------------------------------------- in the process
+
+_watcher: Watcher | None = None
+
+
+def begin(settings: WatchSettings) -> None:
+    """Make this process the watching one: it leaves Ctrl-C to its parent, ends when that is gone, and works when the
+    machine has nothing else to do.
+    """
+    from kvassay.guard.watcher import begun  # noqa: PLC0415  heavy, and needed in this process only
+
+    global _watcher  # noqa: PLW0603  a pool's worker keeps its state in its module
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    _watcher = begun(settings)
+
+
+def watch_all(exchanges: Sequence[Exchange]) -> list[Watched]:
+    """Watch exchanges in the watching process."""
+    assert _watcher is not None  # noqa: S101  begin() made it
+    return [_watcher.watch(exchange) for exchange in exchanges]
+
+
+def expect(asked: Asked) -> Expected | None:
+    """What the monitor says of a request before it goes on; None where it fails."""
+    assert _watcher is not None  # noqa: S101  begin() made it
+    return _watcher.expect(asked)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)

@@ -1,0 +1,87 @@
+"""`kvassay guard` as a process: what it says, how it ends, what it refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+COMMAND = (sys.executable, "-m", "kvassay", "guard")
+
+
+def refused(*flags: str, **env: str) -> tuple[int, str]:
+    """Exit code and message of a guard that does not start."""
+    done = subprocess.run(
+        [*COMMAND, *flags], capture_output=True, text=True, timeout=60, env={**os.environ, **env}, check=False
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+UP = ("--upstream", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        ((), 2, "Usage"),
+        (("--upstream", "127.0.0.1:8080"), 2, "'127.0.0.1:8080' is no server's address"),
+        ((*UP, "--listen", "here"), 2, "'here' is no address to listen on"),
+        ((*UP, "--listen", "0.0.0.0:8484"), 2, "--token"),
+        ((*UP, "--token", "short"), 2, "fewer than 16"),
+        ((*UP, "--kv", "q8_0\nq4_0"), 2, "is no name of a pair"),
+        ((*UP, "--no-store", "--keep-bodies"), 2, "contradict"),
+        ((*UP, "--allow-origin", "here"), 2, "'here' is no web origin"),
+        ((*UP, "--keep-days", "0"), 2, "keep-days"),
+        ((*UP, "--fall-back", "x"), 2, "'x' is no server's address"),
+    ],
+)
+def test_wrong_input_is_one_clear_message(flags: tuple[str, ...], code: int, said: str) -> None:
+    got, message = refused(*flags)
+    assert (got, said in message) == (code, True), message
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        place = f"127.0.0.1:{sock.getsockname()[1]}"
+        code, message = refused(*UP, "--listen", place, "--no-store")
+    assert (code, f"'{place}' can't be listened on" in message) == (4, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_it_starts_without_a_server_says_so_and_ends_with_its_child(tmp_path: Path, number: signal.Signals) -> None:
+    port = free_port()
+    flags = (*UP, "--listen", str(port), "--store", str(tmp_path / "g.sqlite"))
+    with subprocess.Popen([*COMMAND, *flags], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert lines[0] == f"guarding http://127.0.0.1:1 at http://127.0.0.1:{port}\n"
+        assert lines[1] == f"page     http://127.0.0.1:{port}/__kvassay/\n"
+        assert lines[2].startswith("note     no server answers there yet")
+        asked = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+        answered = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=asked)
+        assert answered.status_code == 502
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        said = process.stdout.read()
+    assert process.returncode == (-signal.SIGKILL if number is signal.SIGKILL else 0)
+    assert number is signal.SIGKILL or "seen" in said
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive

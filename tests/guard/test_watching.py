@@ -1,0 +1,146 @@
+"""The watching process: grades finished exchanges, survives what it can't read, ends with its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.turns import answer, ask, exchange
+from kvassay.guard.recording import Exchange
+from kvassay.guard.redaction import MARK, redact
+from kvassay.guard.store import open_store, read_turn
+from kvassay.guard.watch import Watch, watches
+from kvassay.guard.watcher import Watcher, unpacked
+from kvassay.guard.watching import Watched, WatchSettings
+
+GOOD, BAD = answer("read_file", '{"path": "src/a.py"}'), answer("read_file", '{"path": "src/a.py", "limti": 3}')
+
+
+def test_a_turn_is_graded_with_its_depth() -> None:
+    watcher = Watcher(WatchSettings(kv="q8_0/q4_0"))
+    good, bad = (watcher.watch(exchange(ask(), reply)).event for reply in (GOOD, BAD))
+    assert good is not None
+    assert bad is not None
+    assert (good.outcome, good.depth_tokens, good.kv, good.tools) == ("correct", 5000, "q8_0/q4_0", ("read_file",))
+    assert (bad.outcome, bad.failed, bad.session) == ("M6", True, good.session)
+
+
+def test_packed_bodies_are_read() -> None:
+    packed = exchange(
+        gzip.compress(ask()), gzip.compress(BAD), headers=(("Content-Encoding", "gzip"),), reply_encoding="gzip"
+    )
+    event = Watcher(WatchSettings()).watch(packed).event
+    assert event is not None
+    assert event.outcome == "M6"
+    assert unpacked(b"x", "br") is None
+    assert unpacked(b"no gzip", "gzip") is None
+
+
+def test_what_is_no_turn_or_too_large_makes_no_event() -> None:
+    watcher = Watcher(WatchSettings())
+    assert watcher.watch(exchange(b"[]", b"{}")) == Watched()
+    assert watcher.watch(exchange(ask(), GOOD, too_large=True)) == Watched()
+    assert watches("POST", "/v1/chat/completions?x=1")
+    assert not watches("GET", "/v1/chat/completions")
+    assert not watches("POST", "/v1/embeddings")
+
+
+@settings(max_examples=100, deadline=None)
+@given(request=st.binary(max_size=200), reply=st.binary(max_size=200), valid=st.booleans(), status=st.integers(0, 599))
+def test_no_bytes_make_it_fall(request: bytes, reply: bytes, status: int, *, valid: bool) -> None:
+    watched = Watcher(WatchSettings()).watch(exchange(ask() if valid else request, reply, status=status))
+    assert watched.fault == ""
+
+
+def test_a_monitor_that_breaks_is_a_fault_and_no_exception() -> None:
+    class Broken:
+        def observe(self, *_: object) -> None:
+            raise RecursionError("deep")
+
+    watcher = Watcher(WatchSettings(), monitor=Broken())  # type: ignore[arg-type]
+    assert watcher.watch(exchange(ask(), GOOD)).fault == "RecursionError: deep"
+
+
+def test_bodies_are_kept_only_if_asked_and_without_keys(tmp_path: Path) -> None:
+    path = tmp_path / "g.sqlite"
+    secret = "sk-proj-abcdefghijklmnopqrstuvwx"  # noqa: S105  a made-up one
+    asked = ask(user=f"use {secret} and password=hunter22 at https://me:pa55word@host/")
+    for keep in (False, True):
+        store = open_store(path, keep_days=1e6, keep_mb=9)
+        Watcher(WatchSettings(path, keep_bodies=keep), store).watch(exchange(asked, GOOD))
+        store.close()
+    kept = [read_turn(path, number) for number in (1, 2)]
+    assert kept[0] is not None
+    assert kept[0][1] is None
+    assert kept[1] is not None
+    assert kept[1][1] is not None
+    assert MARK in kept[1][1].request
+    assert kept[1][1].answer == '→ read_file {"path": "src/a.py"}'
+    for part in kept[1][1]:
+        assert not any(word in part for word in (secret, "hunter22", "pa55word"))
+
+
+def test_plain_text_is_not_redacted() -> None:
+    text = 'def token(x): return x["password_field"], "bearer of news", task-force, risk-averse-undertaking-of-many'
+    assert redact(text) == text
+
+
+def test_a_store_that_fails_costs_the_event_only() -> None:
+    store = open_store(Path(":memory:"), keep_days=1, keep_mb=1)
+    store.close()
+    watched = Watcher(WatchSettings(), store).watch(exchange(ask(), GOOD))
+    assert watched.event is not None
+    assert watched.fault.startswith("not stored")
+    assert isinstance(sqlite3.ProgrammingError(), sqlite3.Error)
+
+
+# --------------------------------------------------------------------------- the process
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to become true."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  what is waited for is another process
+            await asyncio.sleep(0.05)
+
+
+def test_the_process_is_replaced_when_it_dies_and_traffic_does_not_wait() -> None:
+    async def scenario() -> None:
+        heard: list[Watched] = []
+        watch = Watch(WatchSettings(), lambda _, watched: heard.append(watched), waiting_bytes=10**6)
+        task = asyncio.create_task(watch.run())
+        watch.take(exchange(ask(), GOOD))
+        await until(lambda: len(heard) == 1)
+        os.kill(psutil.Process().children(recursive=True)[-1].pid, signal.SIGKILL)
+        watch.take(exchange(ask(), GOOD))
+        await until(lambda: len(heard) == 2)
+        watch.take(exchange(ask(), GOOD))
+        await until(lambda: len(heard) == 3)
+        assert heard[1].fault == "the watching process ended"
+        assert heard[2].event is not None
+        assert watch.restarts == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_a_monitor_that_falls_behind_loses_turns_not_memory() -> None:
+    def ignore(_exchange: Exchange, _watched: Watched) -> None: ...
+
+    async def scenario() -> None:
+        watch = Watch(WatchSettings(), ignore, waiting_bytes=3 * len(ask() + GOOD))
+        for _ in range(5):
+            watch.take(exchange(ask(), GOOD))
+        assert watch.dropped == 2
+
+    asyncio.run(scenario())
