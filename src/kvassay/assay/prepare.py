@@ -66,6 +66,8 @@ def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Writt
     wanted = questions.tools or next((case.tools for at in depths for case in cases[at] if case.tools), None)
     code = corpus.directory(settings.corpus) if settings.corpus else corpus.stdlib()
     ladder = climb(seed=settings.seed, tools=wanted, corpus=code, depths=depths, count=count)
+    native = native_dialect(settings, boot.facts.chat_template)
+    form = dialect.form(native) if native else ""
     for rung in ladder.rungs:
         drawn = draw(
             rung.scene,
@@ -73,6 +75,7 @@ def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Writt
             per_family=settings.probes_per_family,
             seed=settings.seed,
             levels=settings.levels,
+            form=form,
         )
         places.append(Place(rung.depth, ladder.messages[: rung.n_messages], (*drawn, *cases[rung.depth])))
     return write(boot, places, tuple(ladder.tools))

@@ -8,9 +8,14 @@ from typing import TypedDict
 from kvassay.dialect.catalog import choose, detect, markers, named, names, read_as
 from kvassay.dialect.faults import fault_class
 from kvassay.dialect.tools import declared
-from kvassay.types import JsonObject, ParseFault
+from kvassay.types import Call, JsonObject, ParseFault
 
-__all__ = ["Fault", "Parsed", "ParsedCall", "detect", "fault_class", "markers", "named", "names", "parse"]
+__all__ = ["Fault", "Parsed", "ParsedCall", "detect", "fault_class", "form", "markers", "named", "names", "parse"]
+
+
+def form(name: str) -> str:
+    """How a call is written in a dialect, with placeholders for names and values. Raises ConfigError if unknown."""
+    return named(name).render([Call("name_of_the_tool", {"name_of_the_parameter": "value"})])
 
 
 class ParsedCall(TypedDict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from kvassay.errors import ConfigError
@@ -22,10 +23,17 @@ _TRIES_PER_PROBE = 12
 
 
 def draw(
-    scene: Scene, *, families: Sequence[str], per_family: int, seed: int, levels: Sequence[int] = LEVELS
+    scene: Scene,
+    *,
+    families: Sequence[str],
+    per_family: int,
+    seed: int,
+    levels: Sequence[int] = LEVELS,
+    form: str = "",
 ) -> tuple[Probe, ...]:
     """Distinct probes about a scene, ``per_family`` of each family, the ``levels`` in turn. An id fixes the level, so
-    that runs with other levels or numbers share probes.
+    that runs with other levels or numbers share probes. ``form`` shows how a call is written, for questions that want
+    one: what is asked is which call, not whether its form is remembered from thousands of tokens ago.
 
     Fewer come back where the scene or its tools don't hold enough to ask. Raises ConfigError for an unknown family or
     level.
@@ -37,7 +45,17 @@ def draw(
         raise ConfigError(f"Levels {tuple(levels)!r} can't be drawn.", hint="Levels are 1 (easy), 2 and 3.")
     numbers = [n for n in range(seed * _SEEDS_PER_RUN, (seed + 1) * _SEEDS_PER_RUN) if _level(n) in levels]
     tried = numbers[: per_family * _TRIES_PER_PROBE]
-    return tuple(probe for name in families for probe in islice(_distinct(FAMILIES[name], scene, tried), per_family))
+    drawn = (probe for name in families for probe in islice(_distinct(FAMILIES[name], scene, tried), per_family))
+    return tuple(_formed(probe, form) for probe in drawn)
+
+
+def _formed(probe: Probe, form: str) -> Probe:
+    """The probe with the form of a call behind its question, where a call is what it wants."""
+    if not form or not all(probe.expected):
+        return probe
+    *before, question = probe.messages
+    said = f"{question.content}\nThe form of a call:\n{form}"
+    return replace(probe, messages=(*before, replace(question, content=said)))
 
 
 def _distinct(family: Family, scene: Scene, seeds: Sequence[int]) -> Iterator[Probe]:
