@@ -251,8 +251,13 @@ def perplexity_sentence(ratio: PerplexityRatio, *, correct: int, asked: int) -> 
     if ratio.ratio is None:
         return f"Perplexity unknown (no token of the text was listed under both), {calls}."
     outside = ratio.tokens - ratio.listed
-    beyond = f"; {ratio.low:.2f}× to {ratio.high:.2f}× with the {outside} outside the lists" if outside else ""
+    beyond = f"; {_times(ratio.low)} to {_times(ratio.high)} with the {outside} outside the lists" if outside else ""
     return f"Perplexity {ratio.ratio:.2f}× the reference's (n = {ratio.listed} tokens{beyond}), {calls}."
+
+
+def _times(ratio: float) -> str:
+    """A bound of a ratio; beyond a thousand it bounds nothing worth a number."""
+    return f"{ratio:.2f}×" if ratio < 1000 else "over 1,000×"  # noqa: PLR2004
 
 
 def _words(cell: RoleCell) -> str:
