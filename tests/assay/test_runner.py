@@ -28,7 +28,8 @@ PROSE = "I would rather not call a tool."
 
 
 def settings(**changes: object) -> RunSettings:
-    values = {"pairs": "q4_0/f16", "isolate": False, "depths": "8k,10k", "probes_per_family": 2, "parsed_share": 0.5}
+    values = {"pairs": "q4_0/f16", "isolate": False, "depths": "8k,10k", "probes_per_family": 2, "parsed_share": 0.5,
+              "evidence_probes": 0}  # fmt: skip
     return check({**values, **changes})
 
 

@@ -25,5 +25,5 @@ def answer(prompt: str, arm: Arm) -> str:
 if __name__ == "__main__":
     suite, delay_s = sys.argv.pop(1), float(sys.argv.pop(1))
     backend.make = lambda *_args, **_options: Scripted(answer, delay_s=delay_s)
-    demo.DEMO = {"attach": ATTACH, "suite": suite, "channels": "raw"}
+    demo.DEMO = {"attach": ATTACH, "suite": suite, "channels": "raw", "evidence_probes": 0}
     main()

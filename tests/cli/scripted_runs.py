@@ -37,7 +37,18 @@ def command(folder: Path, *args: object, delay_s: float = 0.0) -> list[str]:
 
 def new_run(folder: Path) -> list[str]:
     """The arguments of a run of TRIALS trials."""
-    return ["run", *ATTACH, "--suite", str(suite(folder)), "--channels", "raw", "--stopping", "fixed"]
+    return [
+        "run",
+        *ATTACH,
+        "--suite",
+        str(suite(folder)),
+        "--channels",
+        "raw",
+        "--stopping",
+        "fixed",
+        "--evidence",
+        "0",
+    ]
 
 
 def finish(folder: Path, *args: object) -> subprocess.CompletedProcess[str]:
