@@ -196,7 +196,17 @@ def server() -> Iterator[Boot]:
 def test_an_attached_server_is_measured_and_its_context_is_respected(tmp_path: Path, server: Boot) -> None:
     """What fits its context runs to a report; a depth that doesn't is refused with both numbers, and nothing runs."""
     assert isinstance(server, LlamaBoot)
-    attach = ["run", "--attach", f"f16/f16={server._client.base_url}", "--max-tokens", "16", "--out", tmp_path]
+    attach = [
+        "run",
+        "--attach",
+        f"f16/f16={server._client.base_url}",
+        "--max-tokens",
+        "16",
+        "--evidence",
+        "0",
+        "--out",
+        tmp_path,
+    ]
     done = kvassay(*attach, "--suite", suite(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "as stated by you" in done.stderr
@@ -210,7 +220,7 @@ def test_an_attached_server_is_measured_and_its_context_is_respected(tmp_path: P
 def test_a_run_on_embedded_llama_cpp_ends_with_a_verdict(tmp_path: Path) -> None:
     """One command, two boots of a real model, every case asked of both."""
     done = kvassay("run", MODEL, "--kv", "q8_0", "--no-isolate", "--no-repeat", "--suite", suite(tmp_path),
-                   "--max-tokens", 16, "--out", tmp_path)  # fmt: skip
+                   "--max-tokens", 16, "--evidence", 0, "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     with Store(tmp_path / "kvassay.sqlite") as store:
         run = store.run()
