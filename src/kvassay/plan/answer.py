@@ -163,7 +163,7 @@ def _candidate(candidate: Candidate) -> JsonObject:
         "pair": candidate.name,
         "max_context": candidate.row.max_context,
         "standing": candidate.standing.name.lower(),
-        "runs_badly": bool(candidate.handicap),
+        "runs_badly": candidate.runs_badly,
         "why": candidate.why,
     }
 

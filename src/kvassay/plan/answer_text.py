@@ -65,8 +65,8 @@ def _evidence(answer: Answer, proven: Found) -> Iterator[str]:
     if deepest < answer.view.plan.wanted:
         reach = f"Beyond {deepest:,} tokens" if deepest else "With a session in front"
         yield f"{reach} nothing was measured; --max-depth or --depths go deeper."
-    if proven.candidate.handicap:
-        yield f"Beware: {proven.candidate.handicap}"
+    if proven.candidate.caution:
+        yield f"Beware: {proven.candidate.caution}"
     others = [found for found in answer.found if found is not proven]
     yield from (f"Tried before: {found.sentence}" for found in others)
     if others:

@@ -22,11 +22,14 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pair that fits. ``handicap`` says why it would run badly, empty where it would not; ``why`` is one sentence."""
+    """A pair that fits. ``caution`` says why it ``runs_badly``, or that nobody knows where its attention runs; ``why``
+    says what the place in the order rests on.
+    """
 
     row: Row
     standing: Standing
-    handicap: str
+    runs_badly: bool
+    caution: str
     why: str
 
     @property
@@ -76,11 +79,11 @@ def roomier(entries: Sequence[Entry], chosen: Row, *, device: str) -> Entry | No
         for entry in entries
         if entry.row.max_context > chosen.max_context and not _refusal(entry) and not _is_broken(entry.evidence)
     ]
-    return min(more, key=lambda entry: (bool(_handicap(entry, device)), *_size(entry.row)), default=None)
+    return min(more, key=lambda entry: (_runs_badly(entry, device), *_size(entry.row)), default=None)
 
 
 def _place(candidate: Candidate) -> tuple[float, ...]:
-    return (bool(candidate.handicap), candidate.standing, *_size(candidate.row))
+    return (candidate.runs_badly, candidate.standing, *_size(candidate.row))
 
 
 def _size(row: Row) -> tuple[float, ...]:
@@ -108,16 +111,21 @@ def _is_broken(evidence: Evidence) -> bool:
 
 
 def _candidate(entry: Entry, device: str) -> Candidate:
-    standing, known = _standing(entry.evidence), entry.evidence.words
-    handicap = _handicap(entry, device)
-    return Candidate(entry.row, standing, handicap, f"{known}. Put last: {handicap}" if handicap else f"{known}.")
+    badly = _runs_badly(entry, device)
+    caution = _attention(entry) if badly or entry.attention.where == Where.UNKNOWN else ""
+    parts = (entry.evidence.words, f"Put last: {caution}" if badly else caution)
+    why = ". ".join(part.rstrip(".") for part in parts if part)
+    return Candidate(entry.row, _standing(entry.evidence), badly, caution, f"{why}.")
 
 
-def _handicap(entry: Entry, device: str) -> str:
-    """Why attention would run badly. On the CPU's own device the CPU is no handicap: there is nothing better."""
-    if not entry.attention.is_bad or entry.attention.where == device:
-        return ""
-    return f"attention runs {entry.attention.where.replace('-', ' ')}. {entry.attention.why}"
+def _attention(entry: Entry) -> str:
+    where = {Where.UNKNOWN: "where attention runs is not known", Where.CPU: "attention runs on the CPU"}
+    return f"{where.get(Where(entry.attention.where), 'attention runs slowly')}. {entry.attention.why}"
+
+
+def _runs_badly(entry: Entry, device: str) -> bool:
+    """On the CPU's own device the CPU is no handicap: there is nothing better."""
+    return entry.attention.is_bad and entry.attention.where != device
 
 
 def _standing(evidence: Evidence) -> Standing:
