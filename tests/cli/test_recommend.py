@@ -5,17 +5,49 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from cli.scripted_runs import CASES, finish, query, rows, start, suite
+from cli import scripted_runs
+from cli.scripted_cli import answer as scripted_answer
+from cli.scripted_runs import CASES, query, rows, start, suite
+from kvassay import backend
+from kvassay.backend.scripted import Scripted
+from kvassay.cli import main
 from plan.architectures import keys_of, plain, write
 
 TIGHT = ("--vram", "0.82GiB", "--reserve", "128MiB", "--context", "64k", "--device", "cuda")
 AMPLE = ("--vram", "24GiB", "--context", "64k", "--device", "cuda")
+
+
+class Done(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Finish = Callable[..., Done]
+
+
+@pytest.fixture
+def finish(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Finish:
+    """The program in this process, its output in a folder."""
+    monkeypatch.setattr(backend, "make", lambda *_args, **_options: Scripted(scripted_answer))
+
+    def run(folder: Path, *args: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["kvassay", *args, "--out", str(folder)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Done(int(str(ended.value.code)), printed.out, printed.err)
+
+    return run
 
 
 @pytest.fixture
@@ -29,14 +61,14 @@ def asked(folder: Path, model: Path, *more: str, memory: tuple[str, ...] = TIGHT
     return ["recommend", str(model), *memory, *how, *more]
 
 
-def answer(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+def answer(done: Done) -> dict[str, object]:
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
     return found
 
 
 def test_the_first_candidate_that_is_proven_is_recommended_and_no_other_is_measured(
-    tmp_path: Path, model: Path
+    finish: Finish, tmp_path: Path, model: Path
 ) -> None:
     """V at q8_0 is the least quantised; the launch line stands by itself, evidence and runner-up below it."""
     done = finish(tmp_path, *asked(tmp_path, model))
@@ -51,7 +83,7 @@ def test_the_first_candidate_that_is_proven_is_recommended_and_no_other_is_measu
     assert query(tmp_path, "select count(*) from runs") == [(1,)]
 
 
-def test_a_broken_candidate_is_rejected_and_the_next_one_proven(tmp_path: Path, model: Path) -> None:
+def test_a_broken_candidate_is_rejected_and_the_next_one_proven(finish: Finish, tmp_path: Path, model: Path) -> None:
     """In the order of their bits, however they were named; the broken one is told with its counts."""
     done = finish(tmp_path, *asked(tmp_path, model, "--kv", "f16/q4_0", "--kv", "q8_0/q8_0"))
     assert done.returncode == 0, done.stderr
@@ -61,7 +93,7 @@ def test_a_broken_candidate_is_rejected_and_the_next_one_proven(tmp_path: Path, 
     )
 
 
-def test_a_second_call_measures_nothing_again_and_says_the_same(tmp_path: Path, model: Path) -> None:
+def test_a_second_call_measures_nothing_again_and_says_the_same(finish: Finish, tmp_path: Path, model: Path) -> None:
     """The store knows which pair is broken and which is proven."""
     arguments = asked(tmp_path, model, "--kv", "f16/q4_0", "--kv", "q8_0/q8_0")
     assert finish(tmp_path, *arguments).returncode == 0
@@ -74,7 +106,7 @@ def test_a_second_call_measures_nothing_again_and_says_the_same(tmp_path: Path, 
     assert rows(tmp_path) == before
 
 
-def test_a_stricter_margin_is_measured_anew(tmp_path: Path, model: Path) -> None:
+def test_a_stricter_margin_is_measured_anew(finish: Finish, tmp_path: Path, model: Path) -> None:
     """What was proven under a laxer one proves nothing; eight cases can't exclude a loss of one point."""
     assert finish(tmp_path, *asked(tmp_path, model, "--kv", "f16/q8_0")).returncode == 0
     done = finish(tmp_path, *asked(tmp_path, model, "--kv", "f16/q8_0", "--margin", "0.01"))
@@ -91,14 +123,14 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing(tmp_path: Pat
     with start(tmp_path, *arguments) as child:
         os.kill(child.pid, signal.SIGKILL)
     before = rows(tmp_path)
-    done = finish(tmp_path, *arguments)
+    done = scripted_runs.finish(tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
     assert before < rows(tmp_path)
     assert query(tmp_path, "select count(*) from runs") == [(1,)]
     assert len(rows(tmp_path)) == 2 * CASES
 
 
-def test_where_f16_fits_nothing_is_measured(tmp_path: Path, model: Path) -> None:
+def test_where_f16_fits_nothing_is_measured(finish: Finish, tmp_path: Path, model: Path) -> None:
     """It is said, with f16's launch line, and no store is made."""
     done = finish(tmp_path, *asked(tmp_path, model, memory=AMPLE))
     assert done.returncode == 0, done.stderr
@@ -107,7 +139,7 @@ def test_where_f16_fits_nothing_is_measured(tmp_path: Path, model: Path) -> None
     assert not (tmp_path / "kvassay.sqlite").exists()
 
 
-def test_a_dry_run_prints_the_order_and_measures_nothing(tmp_path: Path, model: Path) -> None:
+def test_a_dry_run_prints_the_order_and_measures_nothing(finish: Finish, tmp_path: Path, model: Path) -> None:
     """As text and as JSON."""
     done = finish(tmp_path, *asked(tmp_path, model, "--dry-run", "--build", "11434"))
     assert done.returncode == 0, done.stderr
@@ -120,7 +152,7 @@ def test_a_dry_run_prints_the_order_and_measures_nothing(tmp_path: Path, model: 
     assert not (tmp_path / "kvassay.sqlite").exists()
 
 
-def test_other_weights_are_facts_of_memory(tmp_path: Path, model: Path) -> None:
+def test_other_weights_are_facts_of_memory(finish: Finish, tmp_path: Path, model: Path) -> None:
     """What fits with them, never what they do; another model's file is refused."""
     other = write(tmp_path / "other.gguf", "llama", plain(4))
     done = finish(tmp_path, *asked(tmp_path, model, "--dry-run", "--also", str(other)))
@@ -134,7 +166,7 @@ def test_other_weights_are_facts_of_memory(tmp_path: Path, model: Path) -> None:
     assert "foreign.gguf' is another model" in refused.stderr
 
 
-def test_where_no_pair_fits_it_is_said(tmp_path: Path, model: Path) -> None:
+def test_where_no_pair_fits_it_is_said(finish: Finish, tmp_path: Path, model: Path) -> None:
     """With what each of them reaches, and the exit code of "nothing is proven"."""
     done = finish(tmp_path, *asked(tmp_path, model, "--kv", "q8_0/q8_0", memory=(*TIGHT[:5], "128k", *TIGHT[6:])))
     assert done.returncode == 1, done.stderr
@@ -159,7 +191,9 @@ def test_where_no_pair_fits_it_is_said(tmp_path: Path, model: Path) -> None:
         (("--dialect", "hermess"), "hermes"),
     ],
 )
-def test_wrong_flags_are_one_message(tmp_path: Path, model: Path, args: tuple[str, ...], said: str) -> None:
+def test_wrong_flags_are_one_message(
+    finish: Finish, tmp_path: Path, model: Path, args: tuple[str, ...], said: str
+) -> None:
     """The value in it, no traceback, an exit code, nothing measured."""
     done = finish(tmp_path, *asked(tmp_path, model, *args))
     assert done.returncode == 2, done.stdout
@@ -168,7 +202,7 @@ def test_wrong_flags_are_one_message(tmp_path: Path, model: Path, args: tuple[st
     assert not (tmp_path / "kvassay.sqlite").exists()
 
 
-def test_a_missing_model_is_named(tmp_path: Path) -> None:
+def test_a_missing_model_is_named(finish: Finish, tmp_path: Path) -> None:
     """Before anything else of it is asked."""
     done = finish(tmp_path, *asked(tmp_path, tmp_path / "none.gguf"))
     assert done.returncode == 2
