@@ -46,8 +46,12 @@ def _order(answer: Answer) -> Iterator[str]:
         yield from _nothing(answer)
         return
     yield f"In this order they would be measured {places(answer.depths)}, until one is proven:"
+    told: dict[str, int] = {}
     for number, candidate in enumerate(answer.ranking.candidates, 1):
-        yield f"{number}. {candidate.name} (reaches {candidate.row.max_context:,}): {candidate.why}"
+        why = candidate.why
+        if candidate.caution and told.setdefault(candidate.caution, number) != number:
+            why = why.replace(candidate.caution.rstrip("."), f"as {told[candidate.caution]}")
+        yield f"{number}. {candidate.name} (reaches {candidate.row.max_context:,}): {why}"
     yield from _left_out(answer)
 
 
