@@ -18,6 +18,7 @@ from cli.scripted_runs import CASES, query, rows, start, suite
 from kvassay import backend
 from kvassay.backend.scripted import Scripted
 from kvassay.cli import main
+from kvassay.errors import PairRefused
 from plan.architectures import keys_of, plain, write
 
 TIGHT = ("--vram", "0.82GiB", "--reserve", "128MiB", "--context", "64k", "--device", "cuda")
@@ -104,6 +105,45 @@ def test_a_second_call_measures_nothing_again_and_says_the_same(finish: Finish, 
     assert "by an earlier run in this store" in again.stdout
     assert "Left out: q8_0/q8_0, measured on your machine: degraded" in " ".join(again.stdout.split())
     assert rows(tmp_path) == before
+
+
+def test_the_json_holds_launch_line_and_counts(finish: Finish, tmp_path: Path, model: Path) -> None:
+    """Of the proven pair, with the runner-up and what was tried before."""
+    found = answer(finish(tmp_path, *asked(tmp_path, model, "--kv", "f16/q4_0", "--kv", "q8_0/q8_0", "--json")))
+    chosen, measured = found["recommended"], found["measured"]
+    assert isinstance(chosen, dict)
+    assert isinstance(measured, list)
+    assert chosen["pair"] == "f16/q4_0"
+    assert "-ctk f16 -ctv q4_0" in chosen["launch"]
+    assert chosen["evidence"]["overall"]["candidate_correct"] == CASES
+    assert [(one["pair"], one["state"]) for one in measured] == [
+        ("q8_0/q8_0", "degraded"),
+        ("f16/q4_0", "within margin"),
+    ]
+
+
+def test_a_pair_that_the_server_refuses_is_told_and_the_next_one_tried(
+    finish: Finish, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the plan knew nothing of it."""
+    refused = {"f16/q8_0": PairRefused("no kernel for it")}
+    monkeypatch.setattr(backend, "make", lambda *_args, **_options: Scripted(scripted_answer, refused=refused))
+    done = finish(tmp_path, *asked(tmp_path, model, "--kv", "f16/q8_0", "--kv", "f16/q4_0"))
+    assert done.returncode == 0, done.stderr
+    assert "Run f16/q4_0" in done.stdout
+    assert "f16/q8_0: its server did not start: no kernel for it" in " ".join(done.stdout.split())
+
+
+def test_a_model_that_fails_by_itself_ends_the_search(
+    finish: Finish, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other pair could be judged either; another call measures nothing."""
+    monkeypatch.setattr(backend, "make", lambda *_args, **_options: Scripted(["no idea"]))
+    for _ in range(2):
+        done = finish(tmp_path, *asked(tmp_path, model))
+        assert done.returncode == 1, done.stderr
+        assert "no verdict can be relied on" in " ".join(done.stdout.split())
+        assert query(tmp_path, "select count(*) from runs") == [(1,)]
 
 
 def test_a_stricter_margin_is_measured_anew(finish: Finish, tmp_path: Path, model: Path) -> None:
