@@ -20,12 +20,13 @@ from kvassay.plan.advice import Attention
 from kvassay.plan.breakdown import MIB, Certainty, Place, breakdown, compute_bytes, scratch_bytes
 from kvassay.plan.evidence import Evidence, Grade, evidence_for
 from kvassay.plan.hardware import Memory
+from kvassay.plan.launch import LaunchLine
 from kvassay.plan.memory import PAD, CacheSettings, FlashAttention, context_of, layer_memory
 from kvassay.plan.picture import render
 from kvassay.plan.planner import PAIRS, Budget, Plan, make_plan, needed, slots_cost_bytes
 from kvassay.plan.sizes import size_bytes
 from kvassay.plan.table import print_plan
-from kvassay.plan.view import Entry, Launch, PlanView, to_json
+from kvassay.plan.view import Entry, PlanView, to_json
 from kvassay.types import KVConfig
 from model.model_fixtures import Typed, gguf_bytes
 from plan.architectures import F32, STRING, U32, keys_of, plain
@@ -64,7 +65,7 @@ def view_of(
         for row in plan.rows
     )
     memory = Memory("cuda", "a GPU", plan.budget.total_bytes, "--vram")
-    return PlanView(plan, memory, entries, (Launch("llama-server", "llama-server -m m.gguf", ""),))
+    return PlanView(plan, memory, entries, (LaunchLine("llama-server", "llama-server -m m.gguf", ""),))
 
 
 def printed(view: PlanView) -> str:

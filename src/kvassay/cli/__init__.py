@@ -16,8 +16,9 @@ COMMANDS = {
     "compare": "Compare two stored runs: builds, rotation, weight quants.",
     "plan": "Show which K/V pairs fit your memory, at which context.",
     "doctor": "Say what is wrong with a set-up's KV cache.",
+    "recommend": "Find the K/V pair to run: one that fits, proven on your machine.",
     "guard": "Watch live traffic between your agents and your server.",
-    "sessions": "List the recorded agent sessions on this machine, or under a path.",
+    "sessions": "List the recorded agent sessions of this machine, or of a path.",
     "models": "List, fetch, verify and remove the named small models.",
     "export": "Write a stored run's trials as JSONL or Parquet.",
 }

@@ -85,7 +85,7 @@ def plan(
     kvassay plan model.gguf --k q8_0 --v q4_0 --context 40000 --parallel 2 --json
     """  # noqa: D301  click's mark of a paragraph that is not to be wrapped
     settings = CacheSettings(
-        context_tokens=_tokens(context),
+        context_tokens=context_tokens(context),
         parallel=parallel,
         unified=unified,
         batch=batch,
@@ -129,7 +129,7 @@ def _exact(k_type: str | None, v_type: str | None, types: Sequence[str]) -> KVCo
     return parse_pair(f"{k}/{v}", types)
 
 
-def _tokens(text: str | None) -> int:
+def context_tokens(text: str | None) -> int:
     """A context as people write it; 0 is the model's own."""
     if text is None:
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -17,12 +17,13 @@ from kvassay.model.shape import ModelShape
 from kvassay.plan import advice, hardware
 from kvassay.plan.breakdown import Place
 from kvassay.plan.evidence import Evidence, evidence_for, measured
+from kvassay.plan.launch import LaunchLine, launch_lines
 from kvassay.plan.memory import CacheSettings
 from kvassay.plan.picture import render
 from kvassay.plan.planner import MARGIN_BYTES, PAIRS, Budget, make_plan
 from kvassay.plan.sizes import size_bytes
 from kvassay.plan.table import print_plan
-from kvassay.plan.view import Entry, Launch, PlanView, to_json
+from kvassay.plan.view import Entry, PlanView, to_json
 from kvassay.types import KVConfig
 
 
@@ -74,12 +75,20 @@ def view(  # noqa: PLR0917  all that an answer is made of
     return PlanView(planned, memory, entries, _launches(model, bare))
 
 
-def _launches(model: str, view: PlanView) -> tuple[Launch, ...]:
+def with_evidence(view: PlanView, here: Mapping[str, Evidence]) -> PlanView:
+    """The same plan with other evidence beside it."""
+    name = view.plan.shape.name
+    return replace(
+        view,
+        entries=tuple(replace(entry, evidence=evidence_for(name, entry.row.kv, here)) for entry in view.entries),
+    )
+
+
+def _launches(model: str, view: PlanView) -> tuple[LaunchLine, ...]:
     chosen, plan = view.chosen, view.plan
     if chosen is None:
         return ()
-    lines = advice.launches(model, chosen.kv, context_tokens=plan.wanted, parallel=plan.settings.parallel)
-    return tuple(Launch(*line) for line in lines)
+    return launch_lines(model, chosen.kv, context_tokens=plan.wanted, parallel=plan.settings.parallel)
 
 
 def _projector(path: Path | None) -> int:

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
+from kvassay.assay.records import Design, RunRecord
 from kvassay.assay.results import verdict_of
-from kvassay.assay.store import Store, StoredRun
+from kvassay.assay.store import Store
 from kvassay.model import store as models
 from kvassay.model.catalog import CATALOG
 from kvassay.plan.published import published
 from kvassay.types import KVConfig
-from kvassay.verdict.effects import State
+from kvassay.verdict import ArmVerdict, State
 
 
 class Grade(StrEnum):
@@ -27,13 +29,14 @@ class Grade(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """``finding`` is a verdict's state or a published figure; ``source`` the store's path or a publication;
-    ``is_worse``: measured to be worse than the reference.
+    ``is_worse``: measured to be worse than the reference; ``is_within``: proven to lose less than the run's margin.
     """
 
     grade: Grade
     finding: str = ""
     source: str = ""
     is_worse: bool = False
+    is_within: bool = False
 
     @property
     def words(self) -> str:
@@ -45,26 +48,38 @@ class Evidence:
         return f"published ({self.source}): {self.finding}"
 
 
+class Judged(NamedTuple):
+    """What a stored run found of one of its candidates; ``fault`` says why the run can't be relied on, if it can't."""
+
+    design: Design
+    arm: ArmVerdict
+    fault: str
+
+
+def judgements(path: Path, model: str) -> tuple[Judged, ...]:
+    """What the finished runs of this model in a store found, the oldest first.
+
+    Raises StoreError for a store that can't be read.
+    """
+    with Store(path) as store:
+        mine = [record for record in store.runs() if record.finished_at is not None and of_model(record, model)]
+        verdicts = [(record.manifest.design, verdict_of(store.run(record.id))) for record in mine]
+    return tuple(Judged(design, arm, verdict.fault) for design, verdict in verdicts for arm in verdict.arms)
+
+
 def measured(path: Path, model: str) -> Mapping[str, Evidence]:
     """By pair, what the finished runs of this model in a store found; later runs over earlier ones.
 
     Raises StoreError for a store that can't be read.
     """
-    found: dict[str, Evidence] = {}
-    with Store(path) as store:
-        for record in store.runs():
-            design = record.manifest.design
-            if record.finished_at is not None and _same(model, design.model_name, design.model_sha256):
-                found |= _of_run(store.run(record.id), path)
-    return found
+    return {found.arm.arm: evidence_of(found, path) for found in judgements(path, model)}
 
 
-def _of_run(run: StoredRun, path: Path) -> dict[str, Evidence]:
-    depths = run.record.manifest.design.depths
-    return {
-        arm.arm: Evidence(Grade.MEASURED, _finding(arm.state, depths), str(path), arm.state.is_worse)
-        for arm in verdict_of(run).arms
-    }
+def evidence_of(found: Judged, path: Path) -> Evidence:
+    """A stored verdict as evidence."""
+    state = found.arm.state
+    finding = _finding(state, found.design.depths)
+    return Evidence(Grade.MEASURED, finding, str(path), state.is_worse, state.is_within)
 
 
 def _finding(state: State, depths: tuple[int, ...]) -> str:
@@ -72,8 +87,9 @@ def _finding(state: State, depths: tuple[int, ...]) -> str:
     return f"{state.value} at up to {deepest:,} tokens"
 
 
-def _same(model: str, name: str, sha256: str | None) -> bool:
+def of_model(record: RunRecord, model: str) -> bool:
     """Whether a run was of this model: by hash where that costs nothing, a file's remembered hash included."""
+    name, sha256 = record.manifest.design.model_name, record.manifest.design.model_sha256
     if model in CATALOG:
         return sha256 == CATALOG[model].sha256
     path = Path(model).expanduser()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from kvassay.backend.kv import BITS_PER_VALUE
 from kvassay.model.shape import ModelShape
@@ -58,6 +59,13 @@ class Row:
     fits: bool
     refused: str | None = None
     pareto: bool = False
+
+
+class Bits(NamedTuple):
+    """Bits per value, scales included."""
+
+    k: float
+    v: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +147,19 @@ def recommended(plan: Plan) -> Row | None:
     That is an order of sizes, not of quality: only a measurement tells what a pair does to a model.
     """
     fitting = [row for row in plan.rows if row.fits]
-    return max(fitting, key=lambda row: (min(_bits(row)), *_bits(row)), default=None)
+    return max(fitting, key=lambda row: (min(bits(row)), *bits(row)), default=None)
 
 
-def _bits(row: Row) -> tuple[float, float]:
-    return BITS_PER_VALUE[row.kv.k], BITS_PER_VALUE[row.kv.v]
+def bits(row: Row) -> Bits:
+    """The bits per value of a row's two sides."""
+    return Bits(BITS_PER_VALUE[row.kv.k], BITS_PER_VALUE[row.kv.v])
 
 
 def _beats(one: Row, other: Row) -> bool:
     """Whether a pair is nowhere worse and somewhere better: bits of K, bits of V, greatest context."""
     if one.refused or other.refused or not other.max_context:
         return other.refused is not None or not other.max_context
-    ours, theirs = (*_bits(one), one.max_context), (*_bits(other), other.max_context)
+    ours, theirs = (*bits(one), one.max_context), (*bits(other), other.max_context)
     return ours != theirs and all(a >= b for a, b in zip(ours, theirs, strict=True))
 
 

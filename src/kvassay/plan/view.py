@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from kvassay.plan.advice import Attention
 from kvassay.plan.breakdown import Breakdown
 from kvassay.plan.evidence import Evidence
 from kvassay.plan.hardware import Memory
+from kvassay.plan.launch import LaunchLine
 from kvassay.plan.planner import Plan, Row, recommended
 from kvassay.plan.words import headline, notes, total
 from kvassay.types import JsonObject, JsonValue
-
-
-class Launch(NamedTuple):
-    """How one back end is started with the recommended pair; no command where it can't be."""
-
-    engine: str
-    command: str | None
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +31,7 @@ class PlanView:
     plan: Plan
     memory: Memory
     entries: tuple[Entry, ...]
-    launches: Sequence[Launch]
+    launches: Sequence[LaunchLine]
 
     @property
     def chosen(self) -> Row | None:
