@@ -42,10 +42,14 @@ _SECRETS = tuple(
         r"(?i)\b(?:bearer|basic)\s+(?=\S{0,99}\d)(?P<s>[A-Za-z0-9._~+/\-]{12,}=*)",
         r"(?i)\b(?:x-api-key|api-key)\W{1,4}(?P<s>[\w\-.~+/=]{8,})",
         # assignments: NAME_TOKEN=…, password: …, "password": "…", --password …
-        rf"(?m)^[ \t]*(?:export[ \t]+)?[A-Z0-9_]{{0,64}}{_NAMES.upper()}[A-Z0-9_]{{0,64}}=(?!\d+$)"
-        r"(?P<s>[^\s'\"$()\[\]{}]{6,})",
-        rf"(?im)^[ \t]*[\w\-]{{0,64}}{_NAMES}[ \t]{{0,9}}[:=][ \t]*(?=\S{{0,99}}\d)(?!\d+$)"
-        r"(?P<s>[^\s'\"()\[\]{}.,;]{6,})[ \t]*$",
+        (
+            rf"(?m)^[ \t]*(?:export[ \t]+)?[A-Z0-9_]{{0,64}}{_NAMES.upper()}[A-Z0-9_]{{0,64}}=(?!\d+$)"
+            r"(?P<s>[^\s'\"$()\[\]{}]{6,})"
+        ),
+        (
+            rf"(?im)^[ \t]*[\w\-]{{0,64}}{_NAMES}[ \t]{{0,9}}[:=][ \t]*(?=\S{{0,99}}\d)(?!\d+$)"
+            r"(?P<s>[^\s'\"()\[\]{}.,;]{6,})[ \t]*$"
+        ),
         rf"(?i){_NAMES}[\w\-]{{0,64}}\\?[\"']?[ \t]{{0,9}}[:=][ \t]{{0,9}}\\?[\"'](?P<s>[^\s\"'\\]{{6,}})\\?[\"']",
         # … within a sentence or a line of code; what is called or subscripted is code, and no mask is a secret
         rf"(?i)(?<!⟨){_WORDS}(?:=|:[ \t]?(?=\S{{0,99}}\d))(?P<s>[^\s'\"\\,;}}{{()\[\]]{{6,}}+)(?![(\[])",
