@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kvassay.errors import ConfigError
-from kvassay.settings import check, read, tokens
+from kvassay.settings import check, read
+from kvassay.units import tokens
 
 
 @pytest.mark.parametrize(("text", "value"), [("8192", 8192), ("8k", 8192), ("64K", 65536), ("1m", 1048576), (300, 300)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,17 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kvassay.errors import ConfigError
-
-DEPTH_UNITS = {"": 1, "k": 1024, "m": 1024 * 1024}
-
-
-def tokens(value: object) -> int:
-    """A number of tokens as people write it: ``8192``, ``"8k"`` (8 × 1024). Raises ValueError."""
-    match = re.fullmatch(r"(\d+)([kKmM]?)", str(value).strip())
-    if match is None:
-        msg = f"{value!r} is not a number of tokens; write for example 8192 or 8k"
-        raise ValueError(msg)
-    return int(match[1]) * DEPTH_UNITS[match[2].lower()]
+from kvassay.units import tokens
 
 
 def split(value: object) -> object:

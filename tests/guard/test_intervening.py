@@ -237,6 +237,19 @@ def test_a_loop_is_stopped_with_a_message_and_no_request() -> None:
     with_actions(scenario, stream(GOOD), actions=only(Action.STOP))
 
 
+def test_a_question_that_was_edited_is_still_known_when_the_client_sends_it_again() -> None:
+    """Each time the guard adds its warning; L4 counts the client's question, not what became of it."""
+
+    async def scenario(guard: Running, upstream: Upstream) -> None:
+        said_to_client = [await said(guard.listen.port, looping(3)) for _ in range(4)]
+        assert len({request.body for request in upstream.heard} | {looping(3)}) > 1
+        assert len(upstream.heard) == 3
+        assert b"Stopped by kvassay guard (L4)" in said_to_client[3]
+
+    # coercing waits for each turn's grade, so that the next request finds it
+    with_actions(scenario, stream(BAD), actions=only(Action.WARN, Action.STOP, Action.COERCE))
+
+
 @pytest.mark.parametrize(
     "first", [stream(BAD), b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n{}"], ids=["bad", "error"]
 )

@@ -107,7 +107,7 @@ def test_hostile_words_stay_words_and_the_page_follows(chrome: Chrome, port: int
     question, said = (pre.text for pre in chrome.find_elements(By.CSS_SELECTOR, ".pair pre"))
     assert question == f"user: {HOSTILE}"
     assert said.startswith(f"→ {HOSTILE} ")
-    assert "kvassay replay turn-2.json" in chrome.find_element(By.ID, "turn").text
+    assert "kvassay sessions turn-2.json" in chrome.find_element(By.ID, "turn").text
 
     assert chrome.title == "kvassay guard"
     assert not chrome.find_elements(By.CSS_SELECTOR, "main img, main script, [onerror], [onload], main b")

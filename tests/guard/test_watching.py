@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from guard.turns import answer, ask, exchange
 from kvassay.guard.recording import Exchange
-from kvassay.guard.redaction import MARK, redact
 from kvassay.guard.store import open_store, read_turn
 from kvassay.guard.watch import Watch, watches
 from kvassay.guard.watcher import Watcher, unpacked
@@ -83,7 +82,7 @@ def test_bodies_are_kept_only_if_asked_and_without_keys(tmp_path: Path) -> None:
     assert kept[0][1] is None
     assert kept[1] is not None
     assert kept[1][1] is not None
-    assert MARK in kept[1][1].request
+    assert "⟨secret:" in kept[1][1].request
     assert kept[1][1].answer == '→ read_file {"path": "src/a.py"}'
     for part in kept[1][1]:
         assert not any(word in part for word in (secret, "hunter22", "pa55word"))
@@ -91,7 +90,7 @@ def test_bodies_are_kept_only_if_asked_and_without_keys(tmp_path: Path) -> None:
 
 def test_plain_text_is_not_redacted() -> None:
     text = 'def token(x): return x["password_field"], "bearer of news", task-force, risk-averse-undertaking-of-many'
-    assert redact(text) == text
+    assert WatchSettings().redact(text) == text
 
 
 def test_a_store_that_fails_costs_the_event_only() -> None:

@@ -26,6 +26,9 @@ SECRETS = {
     "assignment": ("DB_PASSWORD={}", "hunter2hunter2"),
     "exported": ("export MY_API_KEY={}", "opaque-value-1"),
     "yaml": ("  password: {}", "hunter2hunter2"),
+    "within a sentence": ("use password={} there", "hunter2hunter2"),
+    "within a line": ("curl -d api_key={}, once", "opaque-value-1"),
+    "bearer alone": ("send Bearer {} with it", "opaque-value-1"),
     "json": ('{{"password": "{}"}}', "hunter2hunter2"),
     "json in json": ('{{\\"api_key\\": \\"{}\\"}}', "hunter2hunter2"),
     "flag": ("login --token {}", "opaque-value-1"),
@@ -61,6 +64,8 @@ def test_what_is_secret_is_masked_and_the_rest_stays(kind: str) -> None:
         "    token=self.token2,",
         "password = getpass()",
         "the secret: patience",
+        "connect(secret=load_secret(), password=values[0])",
+        "basic authentication, bearer of responsibilities",
         "import secrets, tokenize",
         "https://example.org:8080/path",
         "/home/shared/data",
@@ -87,6 +92,15 @@ def test_masking_is_idempotent(kinds: list[str]) -> None:
     pieces = (SECRETS[kind][0].format(SECRETS[kind][1]) if kind in SECRETS else kind for kind in kinds)
     once = MASKS.text(" ".join(pieces))
     assert MASKS.text(once) == once
+
+
+def test_only_secrets_are_masked_where_that_is_asked_for() -> None:
+    """What stays on this machine keeps its paths and names."""
+    personal = "/home/jdoe/a.py by jane@example.org and anna"
+    masked = MASKS.without_secrets(f"{personal} sk-{KEY}")
+    assert masked.startswith(personal)
+    assert KEY not in masked
+    assert MASKS.without_secrets(masked) == masked
 
 
 def test_messages_keep_their_form() -> None:

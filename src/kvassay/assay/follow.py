@@ -131,8 +131,8 @@ def _embed(tokens: Sequence[int], wanted: Sequence[int]) -> list[int]:
     return places
 
 
-def shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many leading tokens two sequences have in common."""
+def shared(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many leading items, tokens or characters, two sequences have in common."""
     differing = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
     return next(differing, min(len(one), len(other)))
 

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kvassay.assay.follow import shared as shared_items
 from kvassay.assay.records import ProbeRecord, RungRecord, SessionRecord
 from kvassay.assay.schedule import Slot
 from kvassay.backend.base import Boot
@@ -137,7 +138,7 @@ def conversation(history: tuple[Message, ...], probe: Probe) -> tuple[Message, .
 def prefix_text(boot: Boot, history: Sequence[Message], tools: Sequence[Tool]) -> str:
     """What every prompt after this history begins with: the stretch that two different questions share."""
     first, second = (boot.render((*history, Message("user", question)), tools) for question in "ab")
-    return first[: _shared(first, second)]
+    return first[: shared_items(first, second)]
 
 
 def digest(tokens: Sequence[int]) -> str:
@@ -146,7 +147,7 @@ def digest(tokens: Sequence[int]) -> str:
 
 
 def _record(prompt: Prompt, prefix: str, text: str) -> ProbeRecord:
-    chars = _shared(prefix, text)
+    chars = shared_items(prefix, text)
     cut = None if chars == len(prefix) else chars
     return ProbeRecord(prompt.depth, prompt.probe, prompt.sha256, prompt.prompt_tokens, text[chars:], prefix_chars=cut)
 
@@ -154,11 +155,5 @@ def _record(prompt: Prompt, prefix: str, text: str) -> ProbeRecord:
 def _prompt(
     place: Place, probe: Probe, tools: tuple[Tool, ...], prefix: Sequence[int], tokens: tuple[int, ...]
 ) -> Prompt:
-    shared = _shared(prefix, tokens)
+    shared = shared_items(prefix, tokens)
     return Prompt(place.depth, probe, tools, place.history, shared, tokens[shared:], digest(tokens))
-
-
-def _shared(one: Sequence[object], other: Sequence[object]) -> int:
-    """How many leading items two sequences have in common."""
-    differing = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return next(differing, min(len(one), len(other)))

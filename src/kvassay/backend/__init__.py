@@ -1,4 +1,7 @@
-"""Back ends: one file per way to run a server, one line in the table to add one."""
+"""Back ends: one file per way to run a server, one line in the table to add one.
+
+Each is imported when it is made: who only wants the cache types' names (`kvassay plan`) loads no HTTP client.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from kvassay.backend.attach import Attach
 from kvassay.backend.base import Backend
-from kvassay.backend.embedded import Embedded
 from kvassay.backend.engaged import FlashAttention
-from kvassay.backend.llama_server import LlamaServer
 from kvassay.errors import ConfigError
 
 __all__ = ["BACKENDS", "Options", "make"]
@@ -45,12 +45,16 @@ def _embedded(o: Options) -> Backend:
             f"server flags {' '.join(o.extra_args)!r} need the back end llama-server",
             hint="The embedded server takes only kvassay's own options.",
         )
+    from kvassay.backend.embedded import Embedded  # noqa: PLC0415  see above
+
     return Embedded(
         o.model, o.threads, o.flash_attention, o.gpu_layers, o.port, log_dir=o.log_dir, model_sha256=o.model_sha256
     )
 
 
 def _llama_server(o: Options) -> Backend:
+    from kvassay.backend.llama_server import LlamaServer  # noqa: PLC0415  see above
+
     return LlamaServer(
         o.model,
         binary=o.binary,
@@ -65,6 +69,8 @@ def _llama_server(o: Options) -> Backend:
 
 
 def _attach(o: Options) -> Backend:
+    from kvassay.backend.attach import Attach  # noqa: PLC0415  see above
+
     return Attach(o.url, model_sha256=o.model_sha256)
 
 

@@ -15,8 +15,8 @@ from kvassay.model.source import load_shape
 from kvassay.plan import exllama
 from kvassay.plan.exact import exact_pair
 from kvassay.plan.memory import CacheSettings, FlashAttention
-from kvassay.settings import tokens
 from kvassay.types import KVConfig
+from kvassay.units import tokens
 
 FILE = click.Path(path_type=Path)
 DEVICES = ("cuda", "hip", "metal", "vulkan", "sycl", "cpu")

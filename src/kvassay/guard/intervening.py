@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 import aiohttp
@@ -102,21 +102,19 @@ class Intervener:
         return await self._turn(request, asked, spent)
 
     async def _turn(self, request: web.Request, asked: Asked, spent: frozenset[bytes]) -> web.StreamResponse:
-        asked, did, said = await self._before(request, asked)
+        asked, did, said = await self._before(asked)
         if said is not None:
             return said
         if self.actions & _ON_THE_REPLY:
             return await self._reply(Question(request, asked, spent), did)
-        return await self.proxy.pass_on(request, spent=spent, body=asked.body, actions=did)
+        return await self.proxy.pass_on(request, spent=spent, body=asked.body, actions=did, digest=asked.digest)
 
     # ----------------------------------------------------------------------- before the request goes on
 
-    async def _before(
-        self, request: web.Request, asked: Asked
-    ) -> tuple[Asked, tuple[str, ...], web.StreamResponse | None]:
+    async def _before(self, asked: Asked) -> tuple[Asked, tuple[str, ...], web.StreamResponse | None]:
         did: list[str] = []
         if Action.SANITISE in self.actions and (edited := sanitised(asked)) is not None:
-            asked = self._again(request, asked, edited.body)
+            asked = replace(asked, body=edited.body)
             did.append(Action.SANITISE.value)
         if not self.actions & {Action.WARN, Action.STOP}:
             return asked, tuple(did), None
@@ -130,19 +128,16 @@ class Intervener:
         if expected is not None and expected.loops and Action.WARN in self.actions:
             edited = warned(asked, expected.loops[0])
             if edited is not None:
-                asked = self._again(request, asked, edited.body)
+                asked = replace(asked, body=edited.body)
                 did.append(Action.WARN.value)
         return asked, tuple(did), None
-
-    def _again(self, request: web.Request, asked: Asked, body: bytes) -> Asked:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        return read_request(request.raw_path, headers, body) or asked
 
     # ----------------------------------------------------------------------- the reply
 
     async def _reply(self, question: Question, did: tuple[str, ...]) -> web.StreamResponse:
         request, asked, spent = question
         recording = self._recording(request, asked.body, did)
+        recording.digest = asked.digest
         held: Held | None = None
         try:
             async with self.proxy.sent(request, self.proxy.upstream, asked.body, without=spent | _UNPACKED) as upstream:

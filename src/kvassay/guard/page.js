@@ -149,7 +149,7 @@ async function choose(e) {
     ["time", `${e.ttft_s === null ? "" : `${e.ttft_s.toFixed(2)} s to the first byte, `}${e.wall_s.toFixed(2)} s in all`], ["acted", e.actions.join(", ")], ["session", e.session],
   ]));
   if (!e.has_bodies) {
-    box.append(node("p", { class: "note" }, "Request and answer were not kept. Start the guard with --keep-bodies to see them, and to hand a turn to kvassay replay."));
+    box.append(node("p", { class: "note" }, "Request and answer were not kept. Start the guard with --keep-bodies to see them, and to save a request that went wrong."));
     return;
   }
   const got = await fetch(`turns/${Number(e.id)}`);
@@ -159,7 +159,8 @@ async function choose(e) {
   const side = (title, text) => node("div", {}, node("h4", {}, title), node("pre", {}, text));
   const name = `turn-${Number(e.id)}.json`;
   box.append(node("div", { class: "pair" }, side("last message of the request", bodies.question), side("answer", bodies.answer)),
-    node("p", { class: "note" }, "Under other pairs: ", node("a", { href: `turns/${Number(e.id)}/request.json`, download: name }, `save ${name}`), ", then ", node("code", {}, `kvassay replay ${name}`)));
+    node("p", { class: "note" }, "The whole request: ", node("a", { href: `turns/${Number(e.id)}/request.json`, download: name }, `save ${name}`), "; send it again, say to a server under another pair, with ",
+      node("code", {}, `curl --json @${name} URL`), ", or read it with ", node("code", {}, `kvassay sessions ${name}`)));
 }
 
 async function refresh() {

@@ -47,14 +47,15 @@ class Proxy:
         spent: frozenset[bytes] = _NEVER,
         body: bytes | None = None,
         actions: tuple[str, ...] = (),
+        digest: str = "",
     ) -> web.StreamResponse:
         """Answer a request with the upstream's answer. ``spent`` headers are not passed on; ``body`` is sent in place
-        of the request's own, changed by ``actions``.
+        of the request's own, changed by ``actions``, which ``digest`` names.
         """
         if (request.content_length or 0) > self.bounds.body_bytes:
             return refusal(request.raw_path, *self._too_large(), close=True)
         recording = self.recording(request)
-        recording.actions = actions
+        recording.actions, recording.digest = actions, digest
         if body is not None:
             recording.asked(body)
         try:

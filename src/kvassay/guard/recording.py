@@ -26,7 +26,7 @@ class Exchange:
     ``headers`` are the request's without keys and cookies. ``status`` is 0 where no reply came. ``complete`` says that
     the reply ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here,
     though not to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are the interventions that
-    acted.
+    acted. ``digest`` names the question as the client asked it (`Asked.digest`), "" where ``request`` tells it.
     """
 
     id: int
@@ -44,6 +44,7 @@ class Exchange:
     cancelled: bool
     too_large: bool
     actions: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Recording:
     cancelled: bool = False
     fault: Fault | None = None
     actions: tuple[str, ...] = ()
+    digest: str = ""
     _request: list[bytes] = field(default_factory=list)
     _reply: list[bytes] = field(default_factory=list)
 
@@ -115,4 +117,5 @@ class Recording:
             cancelled=self.cancelled,
             too_large=self.room_bytes < 0,
             actions=self.actions,
+            digest=self.digest,
         )

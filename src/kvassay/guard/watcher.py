@@ -94,9 +94,11 @@ def answer_text(replied: Replied) -> str:
 
 
 def _asked(exchange: Exchange) -> Asked | None:
+    """What the server was asked, by the name of what the client asked: an edit of ours makes it no other question."""
     headers = {name.lower(): value for name, value in exchange.headers}
     body = unpacked(exchange.request, headers.get("content-encoding", ""))
-    return None if body is None else read_request(exchange.path, headers, body)
+    asked = None if body is None else read_request(exchange.path, headers, body)
+    return asked if asked is None or not exchange.digest else replace(asked, digest=exchange.digest)
 
 
 def _question(asked: Asked) -> str:

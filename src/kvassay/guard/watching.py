@@ -10,14 +10,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvassay.guard.contract import Asked, Expected, Observed
 from kvassay.guard.recording import Exchange
-from kvassay.guard.redaction import redact
 from kvassay.guard.turn_event import TurnEvent
+from kvassay.session.redact import Redactor
 
 if TYPE_CHECKING:
     from kvassay.guard.watcher import Watcher
@@ -34,7 +34,7 @@ class WatchSettings:
     keep_mb: float = 256.0
     keep_bodies: bool = False
     kv: str = ""
-    redact: Callable[[str], str] = redact
+    redact: Callable[[str], str] = field(default_factory=lambda: Redactor().without_secrets)
 
 
 class Watched(NamedTuple):

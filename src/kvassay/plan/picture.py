@@ -18,7 +18,7 @@ from kvassay.plan.planner import Plan, Row, needed
 from kvassay.plan.table import CACHE
 from kvassay.plan.view import Entry, PlanView
 from kvassay.plan.words import total
-from kvassay.report.words import depth_words, mib
+from kvassay.units import depth_words, mib
 
 _COLOURS = ("s-ref", "s0", "s1", "s2", "s3", "s4", "s5")
 _DASHES = ("none", "7 4", "2 3")

@@ -11,7 +11,7 @@ from kvassay.plan.evidence import Grade
 from kvassay.plan.planner import Plan, Row
 from kvassay.plan.view import Entry, PlanView
 from kvassay.plan.words import total
-from kvassay.report.words import depth_words, mib
+from kvassay.units import depth_words, mib
 
 _MARK = "*"
 CACHE = ("K", "V", "K, sliding window", "V, sliding window", "indexer keys", "recurrent state")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kvassay.plan.breakdown import MIB
 from kvassay.plan.planner import Plan, Row, needed, slots_cost_bytes
-from kvassay.report.words import depth_words, mib
+from kvassay.units import depth_words, mib
 
 
 def headline(plan: Plan, best: Row | None) -> str:

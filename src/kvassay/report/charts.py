@@ -10,8 +10,9 @@ from markupsafe import Markup, escape
 
 from kvassay.report.tally import Rate
 from kvassay.report.view import ArmView, View
-from kvassay.report.words import depth_words, interval, sign
+from kvassay.report.words import interval, sign
 from kvassay.types import Role
+from kvassay.units import depth_words
 
 _COLOURS = 6  # the stylesheet's classes s0 … s5, Okabe–Ito; more candidates are drawn as rows of dots
 _WIDTH, _HEIGHT = 720, 380

@@ -10,8 +10,9 @@ from hashlib import blake2b
 from kvassay.assay.records import ProbeRecord, SessionRecord
 from kvassay.report.source import RunSource
 from kvassay.report.view import View
-from kvassay.report.words import CHANNELS, OUTCOMES, depth_words
+from kvassay.report.words import CHANNELS, OUTCOMES
 from kvassay.types import Channel, ExpectedCall, JsonValue, OutcomeClass, Timings, Trial
+from kvassay.units import depth_words
 
 
 def data_blocks(run: RunSource, view: View) -> Iterator[tuple[str, Iterator[str]]]:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from kvassay import units
 from kvassay.report import charts, words
 from kvassay.report.explorer import data_blocks
 from kvassay.report.source import RunSource
@@ -67,11 +68,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters |= {
-        "depth": words.depth_words,
+        "depth": units.depth_words,
         "percent": words.percent,
         "signed": words.signed_percent,
         "points": words.points,
-        "mib": words.mib,
+        "mib": units.mib,
         "per_second": words.per_second,
         "sign": _sign,
         "prose": _prose,

@@ -9,7 +9,8 @@ from xml.etree import ElementTree as ET
 
 from kvassay.errors import StoreError
 from kvassay.report.view import View
-from kvassay.report.words import STATES, depth_words
+from kvassay.report.words import STATES
+from kvassay.units import depth_words
 from kvassay.verdict import ArmVerdict, Effect, State
 
 

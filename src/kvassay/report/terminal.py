@@ -14,18 +14,9 @@ from rich.text import Text
 from kvassay.report.evidence_view import evidence_lines
 from kvassay.report.tally import Rate
 from kvassay.report.view import ArmView, View
-from kvassay.report.words import (
-    CHANNELS,
-    OUTCOMES,
-    Sign,
-    depth_words,
-    interval,
-    mib,
-    percent,
-    sign,
-    signed_percent,
-)
+from kvassay.report.words import CHANNELS, OUTCOMES, Sign, interval, percent, sign, signed_percent
 from kvassay.types import Role
+from kvassay.units import depth_words, mib
 
 _GAP = 2
 _TONES = {"good": "bold dodger_blue2", "bad": "bold dark_orange", "doubt": "italic", "plain": ""}

@@ -62,16 +62,6 @@ def sign(role: str, state: State | None) -> Sign:
     return _ROLES[role] if state is None else STATES[state]
 
 
-def depth_words(tokens: int) -> str:
-    """A depth as people say it: ``2k``, ``32k``, ``1,500``; ``alone`` where no session stands in front."""
-    if tokens == 0:
-        return "alone"
-    for thousand in (1024, 1000):
-        if tokens % thousand == 0:
-            return f"{tokens // thousand}k"
-    return f"{tokens:,}"
-
-
 def percent(share: float) -> str:
     """A proportion as ``47 %``; one decimal where whole percents would say 0 or 100 and be wrong."""
     value = 100 * share
@@ -104,14 +94,6 @@ def e_value(value: float) -> str:
 def interval_points(low: float, high: float) -> str:
     """Two differences in percentage points as ``−4.1 … +2.0``."""
     return f"{points(low)} … {points(high)}"
-
-
-def mib(size_bytes: int | None) -> str:
-    """Bytes as ``448 MiB``; ``–`` where nothing told."""
-    if size_bytes is None:
-        return "–"
-    value = size_bytes / 2**20
-    return f"{value:,.0f} MiB" if value >= 10 else f"{value:.2f} MiB"  # noqa: PLR2004 - small models: decimals matter
 
 
 def per_second(rate: float | None) -> str:

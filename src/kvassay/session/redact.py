@@ -23,8 +23,9 @@ _KEY_CHARS = r"[A-Za-z0-9_\-]"
 _NAMES = (
     r"(?:api[_-]?key|apikey|access[_-]?key|secret|token|passwd|password|passphrase|pwd|credential|private[_-]?key|auth)"
 )
+_WORDS = r"(?:api[_-]?key|secret|passw(?:or)?d|passphrase|access[_-]?token|auth[_-]?token|private[_-]?key)"
 
-# Each pattern's group "s" is what is masked.
+# Each pattern's group "s" is what is masked. Repeats that may fail late are bounded: no text makes it slow.
 _SECRETS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -33,20 +34,29 @@ _SECRETS = tuple(
         rf"(?P<s>\b(?:sk|pk|rk)[-_](?:ant|proj|or|live|test|lf|svcacct)?[-_]?{_KEY_CHARS}{{16,}})",
         r"(?P<s>\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w\-]{16,}|\bhf_[A-Za-z0-9]{16,})",
         r"(?P<s>\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w\-]{30,}|\bya29\.[\w\-]{20,}|\bxox[abeoprs]-[\w\-]{10,})",
-        r"(?P<s>\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w\-]{30,}|\bdop_v1_[a-f0-9]{40,}|\bSG\.[\w\-]{16,}\.[\w\-]{16,})",
-        r"(?P<s>\beyJ[\w\-]{6,}\.[\w\-]{6,}\.[\w\-]*)",
+        r"(?P<s>\bnpm_[A-Za-z0-9]{30,}|\bpypi-[\w\-]{30,}|\bdop_v1_[a-f0-9]{40,}|\bSG\.[\w\-]{16,99}\.[\w\-]{16,})",
+        r"(?P<s>\beyJ[\w\-]{6,999}\.[\w\-]{6,9999}\.[\w\-]*)",
         # passwords in addresses, and keys in headers
-        r"\b[a-zA-Z][\w+.\-]*://[^\s/:@'\"]*:(?P<s>[^\s/@'\"]+)@",
+        r"(?<=\w)://[^\s/:@'\"]{0,200}:(?P<s>[^\s/@'\"]+)@",
         r"(?i)\b(?:authorization|proxy-authorization)\W{1,4}(?:bearer|basic|token)\s+(?P<s>[\w\-.~+/=]{8,})",
+        r"(?i)\b(?:bearer|basic)\s+(?=\S{0,99}\d)(?P<s>[A-Za-z0-9._~+/\-]{12,}=*)",
         r"(?i)\b(?:x-api-key|api-key)\W{1,4}(?P<s>[\w\-.~+/=]{8,})",
         # assignments: NAME_TOKEN=…, password: …, "password": "…", --password …
-        rf"(?m)^[ \t]*(?:export[ \t]+)?[A-Z0-9_]*{_NAMES.upper()}[A-Z0-9_]*=(?!\d+$)(?P<s>[^\s'\"$()\[\]{{}}]{{6,}})",
-        rf"(?im)^[ \t\-]*[\w\-]*{_NAMES}[ \t]*[:=][ \t]*(?=\S*\d)(?!\d+$)(?P<s>[^\s'\"()\[\]{{}}.,;]{{6,}})[ \t]*$",
-        rf"(?i)\b[\w\-]*{_NAMES}[\w\-]*\\?[\"']?[ \t]*[:=][ \t]*\\?[\"'](?P<s>[^\s\"'\\]{{6,}})\\?[\"']",
+        (
+            rf"(?m)^[ \t]*(?:export[ \t]+)?[A-Z0-9_]{{0,64}}{_NAMES.upper()}[A-Z0-9_]{{0,64}}=(?!\d+$)"
+            r"(?P<s>[^\s'\"$()\[\]{}]{6,})"
+        ),
+        (
+            rf"(?im)^[ \t]*[\w\-]{{0,64}}{_NAMES}[ \t]{{0,9}}[:=][ \t]*(?=\S{{0,99}}\d)(?!\d+$)"
+            r"(?P<s>[^\s'\"()\[\]{}.,;]{6,})[ \t]*$"
+        ),
+        rf"(?i){_NAMES}[\w\-]{{0,64}}\\?[\"']?[ \t]{{0,9}}[:=][ \t]{{0,9}}\\?[\"'](?P<s>[^\s\"'\\]{{6,}})\\?[\"']",
+        # … within a sentence or a line of code; what is called or subscripted is code, and no mask is a secret
+        rf"(?i)(?<!⟨){_WORDS}(?:=|:[ \t]?(?=\S{{0,99}}\d))(?P<s>[^\s'\"\\,;}}{{()\[\]]{{6,}}+)(?![(\[])",
         r"(?i)--(?:password|token|api-key|secret)[= ](?P<s>[^\s'\"\-][^\s'\"]{5,})",
     )
 )
-_EMAIL = re.compile(r"(?P<s>\b[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*\.[A-Za-z]{2,}\b)")
+_EMAIL = re.compile(r"(?P<s>(?<![\w.+\-])[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*\.[A-Za-z]{2,}\b)")
 _HOMES = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2})(?P<s>[^\s/\\:\"'<>|⟨⟩]+)")
 _SHARED = frozenset({"shared", "public", "default", "runner", "user", "root", "linuxbrew"})
 
@@ -64,10 +74,15 @@ class Redactor:
         names = {Path.home().name, os.environ.get("USER", ""), _login()}
         return cls(users=tuple(sorted(name for name in names if _is_personal(name))))
 
-    def text(self, text: str) -> str:
-        """Mask a text."""
+    def without_secrets(self, text: str) -> str:
+        """Mask keys, tokens and passwords only."""
         for pattern in _SECRETS:
             text = pattern.sub(self._masking("secret"), text)
+        return text
+
+    def text(self, text: str) -> str:
+        """Mask a text: secrets, and who wrote it."""
+        text = self.without_secrets(text)
         text = _EMAIL.sub(self._masking("mail"), text)
         text = _HOMES.sub(self._masking("user"), text)
         for name in self.users:
