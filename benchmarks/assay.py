@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from kvassay.assay.store import Store, StoredRun
+from kvassay.assay.store import Store
+from kvassay.assay.stored import StoredRun
 
 SCRIPTED = """
 import resource, sys, time

@@ -12,7 +12,8 @@ from kvassay.assay.comparing import Change, compare
 from kvassay.assay.design import Sample
 from kvassay.assay.prepare import questions_of
 from kvassay.assay.runner import Job, run
-from kvassay.assay.store import Store, StoredRun
+from kvassay.assay.store import Store
+from kvassay.assay.stored import StoredRun
 from kvassay.errors import StoreMismatch
 from kvassay.settings import RunSettings
 

@@ -11,7 +11,8 @@ from pyarrow import parquet
 
 from assay import values
 from kvassay.assay import export
-from kvassay.assay.store import Store, StoredRun, Usage
+from kvassay.assay.store import Store, Usage
+from kvassay.assay.stored import StoredRun
 from kvassay.errors import StoreError
 from kvassay.types import BootFacts, Outcome, OutcomeClass
 

@@ -10,7 +10,8 @@ import pytest
 from assay import values
 from kvassay.assay.results import verdict_of
 from kvassay.assay.stopping import main_channel
-from kvassay.assay.store import Store, StoredRun, Usage
+from kvassay.assay.store import Store, Usage
+from kvassay.assay.stored import StoredRun
 from kvassay.types import BootFacts, Channel, Outcome, OutcomeClass
 from kvassay.verdict import State
 

@@ -16,7 +16,8 @@ from kvassay.assay.design import Sample
 from kvassay.assay.prepare import questions_of
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import Job, run
-from kvassay.assay.store import Store, StoredRun
+from kvassay.assay.store import Store
+from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Boot, Listener, Progress, silent
 from kvassay.backend.scripted import Scripted, ScriptedBoot
 from kvassay.errors import ConfigError, PairRefused, ServerDied, StoreMismatch

@@ -10,7 +10,8 @@ from assay.test_runner import job, obliging, settings, suite
 from kvassay.assay.evidence import unpack
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import run
-from kvassay.assay.store import Store, StoredRun
+from kvassay.assay.store import Store
+from kvassay.assay.stored import StoredRun
 from kvassay.assay.witness import reading_from_json, reading_to_json
 from kvassay.backend.scripted import Scripted
 from kvassay.report import build_view

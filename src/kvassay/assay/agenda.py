@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kvassay.assay.schedule import Slot, schedule
 from kvassay.assay.stopping import Right, Rule, main_channel, rule_of, wanted
-from kvassay.assay.store import StoredRun
+from kvassay.assay.stored import StoredRun
 from kvassay.types import Arm, Channel, Role, Trial, TrialKey
 
 

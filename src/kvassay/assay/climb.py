@@ -13,7 +13,8 @@ from kvassay.assay.evidence import pack
 from kvassay.assay.meter import Meter
 from kvassay.assay.prompts import Prompt, PromptBook
 from kvassay.assay.schedule import Slot
-from kvassay.assay.store import Store, StoredRun, Usage
+from kvassay.assay.store import Store, Usage
+from kvassay.assay.stored import StoredRun
 from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
 from kvassay.assay.witness import Witness, reading_to_json
 from kvassay.backend.base import Boot, Listener, Progress, Sampling

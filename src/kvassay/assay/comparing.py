@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from kvassay.assay.records import ArmSpec, Design
 from kvassay.assay.results import outcomes_of
-from kvassay.assay.store import StoredRun
+from kvassay.assay.stored import StoredRun
 from kvassay.errors import StoreMismatch
 from kvassay.stats.multiplicity import holm
 from kvassay.verdict import Effect, effect

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from kvassay.assay.codec import dump, storable
-from kvassay.assay.store import StoredRun
+from kvassay.assay.stored import StoredRun
 from kvassay.errors import ConfigError, StoreError
 from kvassay.types import JsonObject, Timings, Trial
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvassay.assay.agenda import agenda
 from kvassay.assay.design import arm_of
 from kvassay.assay.stopping import main_channel
-from kvassay.assay.store import StoredRun
+from kvassay.assay.stored import StoredRun
 from kvassay.types import Role
 from kvassay.verdict import Measurements, Outcomes, Verdict, judge
 

@@ -23,7 +23,8 @@ from kvassay.assay.meter import Meter
 from kvassay.assay.prepare import Questions, native_dialect, prompts_of
 from kvassay.assay.prompts import PromptBook, read
 from kvassay.assay.schedule import Slot, boot_order
-from kvassay.assay.store import Store, StoredRun, Usage
+from kvassay.assay.store import Store, Usage
+from kvassay.assay.stored import StoredRun
 from kvassay.assay.witness import witness
 from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError, ConfigError, StoreMismatch

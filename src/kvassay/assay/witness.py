@@ -15,7 +15,7 @@ from kvassay.assay.floor import Floor, measure_floor, surest
 from kvassay.assay.follow import NO_WORK, Said, follow
 from kvassay.assay.passage import PassageScore, score_passage
 from kvassay.assay.prompts import Prompt
-from kvassay.assay.store import StoredRun
+from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Boot
 from kvassay.stats.divergence import Bounds
 from kvassay.types import Arm, Channel, Role, Trial

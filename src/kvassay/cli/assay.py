@@ -14,7 +14,8 @@ from kvassay.assay.design import Sample, check_room
 from kvassay.assay.prepare import questions_of
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import Interrupted, Job, run
-from kvassay.assay.store import Store, StoredRun
+from kvassay.assay.store import Store
+from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Backend
 from kvassay.backend.engaged import refuse_early
 from kvassay.backend.kv import LLAMA_TYPES

@@ -10,7 +10,7 @@ from rich.text import Text
 from kvassay.plan.alternative import cures
 from kvassay.plan.answer import Answer, Found
 from kvassay.plan.words import headline, notes
-from kvassay.report.words import depth_words, mib
+from kvassay.units import depth_words, mib
 from kvassay.verdict.sentences import at_each, places
 
 
