@@ -159,3 +159,18 @@ def test_any_text_can_be_read(text: str) -> None:
     decisive(text)
     classify(text)
     assert warnings(text) == parse(text).warnings
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("main: server is listening on http://127.0.0.1:32827\n", "http://127.0.0.1:32827"),
+        ("main: server is listening on http://127.0.0.1:32827 - starting the main loop\n", "http://127.0.0.1:32827"),
+        ("main: server is listening on http://127.0.0.1:32827I srv  update_slots: all slots", "http://127.0.0.1:32827"),
+        ("main: server is listening on http://[::1]:8080/\n", "http://[::1]:8080"),
+        ("main: server is listening on http://127.0.0.1:328", None),
+    ],
+)
+def test_the_address_ends_with_its_port(text: str, expected: str | None) -> None:
+    """However lines of several threads run into each other, and only once the port is written out."""
+    assert address(text) == expected

@@ -27,7 +27,8 @@ _COMPUTE = re.compile(r"(\S+) compute buffer size (?:=|of) +([\d.]+) MiB")
 _WEIGHTS = re.compile(r"(\S+) model buffer size = +([\d.]+) MiB")
 _DEVICE = re.compile(r" - (\S+) +: (.+?) \(\d+ MiB, \d+ MiB free\)|using device (\S+) \((.+?)\).* MiB free")
 _BUILD = re.compile(r"(?:build_info: |build: )(b?\d+\S*(?: \(\w+\))?)")
-_ADDRESS = re.compile(r"listening on (http://\S+)")
+# Threads log at once: what follows the port may be another line's beginning, and nothing yet means half a port.
+_ADDRESS = re.compile(r"listening on (http://(?:\[[^\]\s]+\]|[^\s:/]+):\d+)(?=\D)")
 _STAMP = re.compile(r"^(?:\d+\.)+\d+ +(?:([IWE]) +)?|^(?:([IWE]) )")
 
 _WARNINGS = re.compile(
