@@ -11,17 +11,17 @@ from kvassay.assay.store import Store
 from kvassay.cli.assay import STORE_NAME, perform
 from kvassay.settings import check
 
-# Sized for twelve minutes on two slow cores: 24 easy probes an arm, which the small model can do at f16. So few pairs
-# can show a break, and exclude a loss of 16 points, no less.
+# Sized for twelve minutes on two slow cores: 18 easy probes an arm, which the small model can do at f16. So few pairs
+# can show a break, and exclude a loss of 20 points, no less.
 DEMO = {
     "model": "qwen2.5-coder-0.5b",
     "pairs": ("q8_0/q8_0", "q4_0/f16", "f16/q4_0"),
-    "depths": (2048, 2560),
-    "probes_per_family": 2,
+    "depths": (2048,),
+    "probes_per_family": 3,
     "levels": (1,),
     "parsed_share": 0.05,
     "max_tokens": 96,
-    "margin": 0.16,
+    "margin": 0.2,
     "evidence_probes": 2,
 }
 
