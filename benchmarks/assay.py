@@ -35,7 +35,7 @@ out, trials = Path(sys.argv[1]), int(sys.argv[2])
 cases = out / "cases.jsonl"
 backend = Scripted(lambda prompt, arm: '{"name": "get", "arguments": {"id": 1}}')
 settings = check({"model": "scripted", "pairs": ("q8_0/q8_0", "q4_0/f16"), "depths": "512", "suite": str(cases),
-                  "channels": "raw", "top_n": 0})
+                  "channels": "raw", "top_n": 0, "stopping": "fixed"})
 arms = arms_of(settings, backend.cache_types)
 with Store(out / "scripted.sqlite", write=True) as store:
     started = time.perf_counter()

@@ -17,7 +17,7 @@ import numpy as np
 from kvassay.assay.records import ArmSpec
 from kvassay.assay.schedule import Slot, schedule
 from kvassay.assay.stopping import Rule, wanted
-from kvassay.verdict import Outcomes, State, judge
+from kvassay.verdict import Outcomes, State, Verdict, judge
 
 DEPTHS, FAMILIES, ALPHA, MARGIN = (2048, 8192), 6, 0.05, 0.05
 REFERENCE, REPEAT, CANDIDATES = "f16/f16", "f16/f16 #2", ("q4_0/f16", "f16/q4_0", "q4_0/q4_0")
@@ -88,7 +88,7 @@ def flipped(
     return {place: ok != bool(rng.random() < chance[ok](place[0])) for place, ok in reference.items()}
 
 
-def judged(outcomes: Outcomes):  # noqa: ANN201  Verdict
+def judged(outcomes: Outcomes) -> Verdict:
     """The verdict as `kvassay run` would give it."""
     specs = [ArmSpec(label=label, role="candidate", k=label.split("/")[0], v=label.split("/")[1], rotation=True)
              for label in CANDIDATES]  # fmt: skip
