@@ -49,13 +49,12 @@ def agenda(run: StoredRun, arm: Arm) -> Agenda:
     outcomes: dict[str, dict[tuple[int, str], bool | None]] = {spec.label: {} for spec in design.arms}
     for key, kind in run.outcomes(channel):
         outcomes[key.arm][key.depth, key.probe] = kind.right
-    reference = next(spec.label for spec in design.arms if spec.role == Role.REFERENCE)
     return Agenda(
         arm=arm.label,
         slots=schedule(run.asked(), channels=design.channels, parsed_share=design.parsed_share, seed=design.seed),
         done=run.done(),
         channel=channel,
         rule=rule_of(design) if arm.role in (Role.CANDIDATE, Role.CONTROL) else None,
-        reference=outcomes[reference],
+        reference=outcomes[design.reference.label],
         own=outcomes[arm.label],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 
 from kvassay.assay.records import ArmSpec, Design
@@ -13,7 +14,7 @@ from kvassay.assay.stored import StoredRun
 from kvassay.errors import StoreMismatch
 from kvassay.stats.multiplicity import holm
 from kvassay.verdict import Effect, effect
-from kvassay.verdict.effects import by_arm, pair_up
+from kvassay.verdict.effects import Trials, by_arm, pair_up
 
 SUBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -78,7 +79,8 @@ def compare(first: StoredRun, second: StoredRun, *, allowed: Sequence[str] = ())
     _require_same_questions(before, after)
     _require_one_subject(before, after, allowed)
     matched = list(_matched(before.arms, after.arms))
-    effects = [_effects(first, second, one, other) for one, other in matched]
+    answers = by_arm(outcomes_of(first)), by_arm(outcomes_of(second))
+    effects = [_effects(before, answers[0][one.label], answers[1][other.label]) for one, other in matched]
     adjusted = holm([found.harm_p for pair in effects for found in pair])
     arms = tuple(
         ArmChange(one.label, other.label, there, _change(there, back, adjusted[2 * at : 2 * at + 2], before.alpha))
@@ -100,9 +102,7 @@ def _require_same_questions(before: Design, after: Design) -> None:
 
 def _require_one_subject(before: Design, after: Design, allowed: Sequence[str]) -> None:
     differing = [name for name, fields in SUBJECTS.items() if any(_differs(before, after, f) for f in fields)]
-    if len([name for name in differing if name not in allowed]) > 1 or (
-        len(differing) > 1 and not {*differing} <= {*allowed}
-    ):
+    if len(differing) > 1 and not {*differing} <= {*allowed}:
         fields = [field for name in differing for field in SUBJECTS[name] if _differs(before, after, field)]
         raise StoreMismatch(
             f"these runs differ in {' and '.join(differing)} at once:\n" + _lines(before, after, fields),
@@ -121,16 +121,11 @@ def _matched(before: Sequence[ArmSpec], after: Sequence[ArmSpec]) -> Iterator[tu
             yield arm, found[0]
 
 
-def _effects(first: StoredRun, second: StoredRun, one: ArmSpec, other: ArmSpec) -> tuple[Effect, Effect]:
+def _effects(design: Design, before: Trials, after: Trials) -> tuple[Effect, Effect]:
     """Second minus first, and the other way round."""
-    design = first.record.manifest.design
-    before, after = by_arm(outcomes_of(first))[one.label], by_arm(outcomes_of(second))[other.label]
     pairs, dropped = pair_up(before, after, depths=design.depths)
-
-    def judged(these: Sequence[tuple[bool, bool]], label: str) -> Effect:
-        return effect(these, arm=label, alpha=design.alpha, margin=design.margin, dropped=dropped, anytime=True)
-
-    return judged(pairs, other.label), judged([(b, a) for a, b in pairs], one.label)
+    judged = partial(effect, alpha=design.alpha, margin=design.margin, dropped=dropped, anytime=True)
+    return judged(pairs, arm="second"), judged([(now, then) for then, now in pairs], arm="first")
 
 
 def _change(there: Effect, back: Effect, adjusted: Sequence[float], alpha: float) -> Change:

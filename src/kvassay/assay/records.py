@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from kvassay.types import Message, Probe, Tool
+from kvassay.types import Message, Probe, Role, Tool
 
 FORMAT_VERSION = 2
 
@@ -62,6 +62,11 @@ class Design(BaseModel):
     endpoint: Literal["the call is right"] = "the call is right"
     stopping: Literal["anytime", "fixed"] = "fixed"
     evidence_probes: int = 0
+
+    @property
+    def reference(self) -> ArmSpec:
+        """The arm that all others are compared with."""
+        return next(arm for arm in self.arms if arm.role == Role.REFERENCE)
 
 
 class Manifest(BaseModel):

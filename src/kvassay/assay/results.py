@@ -24,7 +24,7 @@ def verdict_of(run: StoredRun) -> Verdict:
     repeat = by_role.get(Role.REPEAT)
     return judge(
         outcomes_of(run),
-        reference=by_role[Role.REFERENCE].label,
+        reference=design.reference.label,
         repeat=repeat.label if repeat else None,
         candidates=[arm for arm in design.arms if arm.role == Role.CANDIDATE],
         control=by_role.get(Role.CONTROL),
@@ -39,15 +39,13 @@ def verdict_of(run: StoredRun) -> Verdict:
 def measurements_of(run: StoredRun) -> Measurements:
     """What the store tells beside outcomes: whether arms differ from the reference at all, times, what was spared."""
     design = run.record.manifest.design
-    channel = main_channel(design)
-    reference = next(arm.label for arm in design.arms if arm.role == Role.REFERENCE)
+    reference = design.reference.label
     others = [arm for arm in design.arms if arm.role in (Role.CANDIDATE, Role.CONTROL)]
     likeness = {arm.label: run.likeness(reference, arm.label) for arm in others}
-    asked = {arm for arm, _, _ in run.answer_times(channel)}
-    mean_s = {arm: seconds / count for arm, count, seconds in run.answer_times(channel)}
+    mean_s = {arm: seconds / count for arm, count, seconds in run.answer_times(main_channel(design))}
     return Measurements(
         identical={arm: seen.compared for arm, seen in likeness.items() if seen.compared == seen.identical > 0},
-        unchecked=tuple(arm for arm, seen in likeness.items() if arm in asked and not seen.compared),
+        unchecked=tuple(arm for arm, seen in likeness.items() if arm in mean_s and not seen.compared),
         pair_s={arm: mean_s[reference] + mean_s[arm] for arm in mean_s if arm != reference},
         spared={arm.label: agenda(run, arm_of(arm)).spared for arm in others},
     )

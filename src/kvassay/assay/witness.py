@@ -90,13 +90,14 @@ def witness(boot: Boot, run: StoredRun, arm: Arm, agenda: Agenda) -> Witness:
     an arm that ends early has them too.
     """
     design = run.record.manifest.design
-    reference = next(spec.label for spec in design.arms if spec.role == Role.REFERENCE)
     asked: dict[int, list[str]] = {}
     for slot in agenda.slots:
         if slot.channel is Channel.RAW:
             asked.setdefault(slot.depth, []).append(slot.probe)
     chosen = {(depth, probe) for depth, probes in asked.items() for probe in probes[: design.evidence_probes]}
-    return Witness(boot, run, None if arm.role is Role.REFERENCE else reference, frozenset(chosen), design.top_n)
+    return Witness(
+        boot, run, None if arm.role is Role.REFERENCE else design.reference.label, frozenset(chosen), design.top_n
+    )
 
 
 def reading_to_json(reading: Reading) -> str:

@@ -12,6 +12,7 @@ from kvassay.report.view import View
 from kvassay.report.words import STATES
 from kvassay.units import depth_words
 from kvassay.verdict import ArmVerdict, Effect, State
+from kvassay.verdict.sentences import counts
 
 
 def write_junit(view: View, path: Path) -> None:
@@ -41,8 +42,7 @@ def _cases(arm: ArmVerdict) -> Iterator[ET.Element]:
 
 def _case(arm: str, place: str, found: Effect, sentence: str) -> ET.Element:
     case = ET.Element("testcase", classname=arm, name=f"{arm} at {place}")
-    counts = f"{found.reference_correct} of {found.pairs} right → {found.candidate_correct} of {found.pairs}"
-    message = _legible(sentence or f"{STATES[found.state].words}: {counts}")
+    message = _legible(sentence or f"{STATES[found.state].words}: {counts(found)}")
     if found.state is State.DEGRADED:
         ET.SubElement(case, "failure", message=message, type="degraded")
     elif found.state is State.INCONCLUSIVE:

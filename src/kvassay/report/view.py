@@ -9,6 +9,7 @@ from typing import Literal
 
 from kvassay.assay.evidence import unpack
 from kvassay.assay.records import ArmSpec, Design, Manifest
+from kvassay.assay.stopping import main_channel
 from kvassay.assay.witness import reading_from_json
 from kvassay.report.evidence_view import Calls, EvidenceView, build_evidence
 from kvassay.report.source import RunSource
@@ -225,7 +226,7 @@ def _savings(verdict: Verdict, by_arm: dict[str, list[Row]], primary: Channel) -
 
 def _channels(design: Design, rows: Iterable[Row]) -> tuple[Channel, ...]:
     """The primary channel, which verdicts are made on (raw where it was asked), then the others that were used."""
-    primary = Channel.RAW if "raw" in design.channels else Channel.PLAIN
+    primary = main_channel(design)
     seen = {row.channel for row in rows}
     return (primary, *(channel for channel in Channel if channel in seen and channel is not primary))
 
