@@ -113,7 +113,7 @@ def _is_broken(evidence: Evidence) -> bool:
 def _candidate(entry: Entry, device: str) -> Candidate:
     badly = _runs_badly(entry, device)
     caution = _attention(entry) if badly or entry.attention.where == Where.UNKNOWN else ""
-    parts = (entry.evidence.words, f"Put last: {caution}" if badly else caution)
+    parts = (entry.evidence.words, f"Put last: {caution}" if badly else caution[:1].upper() + caution[1:])
     why = ". ".join(part.rstrip(".") for part in parts if part)
     return Candidate(entry.row, _standing(entry.evidence), badly, caution, f"{why}.")
 
