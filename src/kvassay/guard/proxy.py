@@ -23,7 +23,7 @@ Done = Callable[[Exchange], None]
 
 _NEVER = frozenset[bytes]()
 _AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-_POOLED_S = 2.0  # llama-server and uvicorn close idle connections after 5 s: never send into a closing one
+POOLED_S = 2.0  # llama-server and uvicorn close idle connections after 5 s: never send into a closing one
 
 
 @dataclass(slots=True)
@@ -152,7 +152,7 @@ class Proxy:
 def client_session(bounds: Bounds) -> aiohttp.ClientSession:
     """A client that adds nothing of its own: no cookies, no redirects, no unpacking, no headers but Host."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_POOLED_S),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=POOLED_S),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=bounds.connect_s, sock_read=bounds.idle_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
