@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from dataclasses import dataclass
@@ -53,12 +54,19 @@ def params(config: ChildConfig) -> xllamacpp.CommonParams:
     return made
 
 
+def announce(descriptor: int, address: str) -> None:
+    """Say where the server listens in one write: llama.cpp's threads write to the same log and must not come between,
+    which ``print`` allows where Python's output is unbuffered.
+    """
+    os.write(descriptor, f"\nkvassay: listening on {address}\n".encode())
+
+
 def main(argument: str) -> None:
     """Serve until killed."""
     import xllamacpp  # noqa: PLC0415  as above
 
     server = xllamacpp.Server(params(ChildConfig(**json.loads(argument))))
-    print(f"kvassay: listening on {server.listening_address}", flush=True)  # noqa: T201 - goes to the log
+    announce(sys.stdout.fileno(), server.listening_address)
     threading.Event().wait()
 
 
