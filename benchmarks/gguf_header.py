@@ -32,15 +32,17 @@ def _synthetic(path: Path) -> Path:
 
 
 def main() -> None:
-    """Print the median and the best time."""
+    """Print the median and the best time, on the clock and of the processor."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(sys.argv[1]) if len(sys.argv) > 1 else _synthetic(Path(folder) / "big.gguf")
-        took_ms = []
+        clock_ms, processor_ms = [], []
         for _ in range(RUNS):
-            started = time.perf_counter()
+            clock, processor = time.perf_counter(), time.process_time()
             read_header(path)
-            took_ms.append(1000 * (time.perf_counter() - started))
-        print(f"{path.name}: median {statistics.median(took_ms):.0f} ms, best {min(took_ms):.0f} ms of {RUNS}")
+            clock_ms.append(1000 * (time.perf_counter() - clock))
+            processor_ms.append(1000 * (time.process_time() - processor))
+        for name, took_ms in (("clock", clock_ms), ("processor", processor_ms)):
+            print(f"{name}: median {statistics.median(took_ms):.0f} ms, best {min(took_ms):.0f} ms of {RUNS}")
 
 
 if __name__ == "__main__":
