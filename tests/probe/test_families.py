@@ -209,7 +209,7 @@ def test_an_argument_is_in_the_session_and_not_in_the_question(seed: int, level:
 def test_a_described_line_is_the_only_one(seed: int, level: int) -> None:
     """The question names a line by what it does; only one line does it, and its text is for the model to recall."""
     probe = made("edit", seed, level)
-    verb, name = question(probe).partition(", as it stands")[0].split()[-2:]
+    verb, name = question(probe).partition(", and change nothing else")[0].split()[-2:]
     signs = {"defines": rf"(def|class) {name}\b", "assigns": rf"(?<![\w.]){name} =", "calls": rf"(?<![\w.]){name}\("}
     lines = [line.strip() for line in str(probe.key["before"]).splitlines() if re.search(signs[verb], line)]
     assert lines == [changed_lines(probe)[0].strip()]
@@ -231,7 +231,9 @@ def test_an_edit_is_judged_by_what_becomes_of_the_file(seed: int, level: int) ->
     assert outcome(old.strip(), new.strip()) is OutcomeClass.CORRECT
     assert outcome(f"{old}\n", f"{new}\n") is OutcomeClass.CORRECT
     assert outcome(old, f"{new}\n") is OutcomeClass.CORRECT
+    assert outcome(old, new.replace("  #", " #")) is OutcomeClass.CORRECT
     assert outcome(f"{old}~", new) is OutcomeClass.VERBATIM_MISS
+    assert outcome(old, f"{new} too") is OutcomeClass.WRONG_VALUE
     assert outcome(old[:-1], new) is OutcomeClass.WRONG_VALUE
     assert outcome("", new) is OutcomeClass.WRONG_VALUE
     assert outcome("e", new) is OutcomeClass.WRONG_VALUE

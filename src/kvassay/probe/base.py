@@ -14,7 +14,7 @@ from kvassay.types import ExpectedCall, JsonObject, Message, Outcome, Probe, Tur
 LEVELS = (1, 2, 3)
 
 # Small models otherwise describe the call in prose; how a call is written is left to the chat template.
-_CALL_ONLY = "Answer with one tool call and nothing else, in the form of the earlier calls and with no other parameters."
+_CALL_ONLY = "Answer with one tool call and nothing else, in the form of the earlier calls, with no other parameters."
 
 
 def no_check(_probe: Probe, _turn: Turn, _context: Context) -> Outcome | None:

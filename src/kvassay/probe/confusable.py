@@ -33,7 +33,7 @@ _CASES = (
           {"file_path": "path", "start_line": "start", "end_line": "end"}),
     _Case(1, "List the directory {folder} to a depth of {few}.", "list_dir", {"path": "folder", "depth": "few"}),
     _Case(1, "Show the ticket {ticket}.", "get_ticket", {"ticket": "ticket"}),
-    _Case(1, "Stop the job {job}.", "cancel_job", {"id": "job"}),
+    _Case(1, "Stop the job {job}, with the reason `{reason}`.", "cancel_job", {"id": "job", "reason": "reason"}),
     _Case(1, "Search the files in {folder} for the text `{word}`, at most {count} results.", "search_text",
           {"pattern": "word", "path": "folder", "max_results": "count"}),
     _Case(1, "Create the file {new_path} with the content `{word}`.", "write_file",

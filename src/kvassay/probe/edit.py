@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from kvassay.grade.context import Context
 from kvassay.grade.grounding import nearest_distance
@@ -24,6 +25,9 @@ _NAMED = {
     "calls": re.compile(r"(?P<name>[A-Za-z_][\w.]*)\(.+\);?"),
 }
 _HIDDEN_CHARS = 4
+_HASH_COMMENTS = frozenset(
+    (".py", ".pyi", ".sh", ".rb", ".pl", ".r", ".jl", ".toml", ".yaml", ".yml", ".cfg", ".ini", ".mk")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +45,19 @@ def _make(scene: Scene, seed: int, level: int) -> Probe | None:
     for view in rng.sample(scene.files, len(scene.files)) if tool else ():
         spots = list(_spots(view.lines, level))
         if tool and spots:
-            new = f"{rng.choice(_NEW_WORDS)} = {rng.randrange(2, 10**level)}"
+            word, number = rng.choice(_NEW_WORDS), rng.randrange(2, 10**level)
+            new = f"{word} = {number}" if level == 1 else f"{_comment_mark(view.path)} {word} {number}"
             return _probe(seed, level, _Task(tool, view, rng.choice(spots), new))
     return None
 
 
+def _comment_mark(path: str) -> str:
+    return "#" if PurePosixPath(path).suffix.lower() in _HASH_COMMENTS else "//"
+
+
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """The line to be replaced, where, with which tool, and by what."""
+    """The line to be changed, where, with which tool; ``new`` replaces it at level 1 and is added to its end above."""
 
     tool: Tool
     view: FileView
@@ -60,8 +69,9 @@ def _probe(seed: int, level: int, task: _Task) -> Probe:
     view, spot, path = task.view, task.spot, _path_parameter(task.tool)
     line = view.lines[spot.index]
     indent = line[: len(line) - len(line.lstrip())]
-    after = [*view.lines[: spot.index], indent + task.new, *view.lines[spot.index + 1 :], ""]
-    key: JsonObject = {"path": view.path, "before": f"{view.text}\n", "after": "\n".join(after)}
+    changed = indent + task.new if level == 1 else f"{line}  {task.new}"
+    after = [*view.lines[: spot.index], changed, *view.lines[spot.index + 1 :], ""]
+    key: JsonObject = {"path": view.path, "before": f"{view.text}\n", "after": "\n".join(after), "new": task.new}
     texts = frozenset(properties(task.tool.parameters)) - {path}
     expected = ExpectedCall(task.tool.name, {path: (view.path,)}, optional=texts)
     return call_probe(_NAME, seed, level, _request(level, task, line.strip()), expected, key=key)
@@ -69,9 +79,10 @@ def _probe(seed: int, level: int, task: _Task) -> Probe:
 
 def _request(level: int, task: _Task, line: str) -> str:
     """Level 1 says the line. From level 2 on it must be recalled; level 3 takes longer ones, with quotes."""
-    spot = task.spot
-    old = f"`{line}`" if level == 1 else f"the whole line that {spot.verb} {spot.name}, as it stands there"
-    return f"Use {task.tool.name} on the file {task.view.path}: old string {old}, new string `{task.new}`."
+    spot, use = task.spot, f"Use {task.tool.name} on the file {task.view.path}:"
+    if level == 1:
+        return f"{use} old string `{line}`, new string `{task.new}`."
+    return f"{use} add `{task.new}` at the end of the line that {spot.verb} {spot.name}, and change nothing else."
 
 
 def _spots(lines: Sequence[str], level: int) -> Iterator[_Spot]:
@@ -119,14 +130,18 @@ def _check(probe: Probe, turn: Turn, _context: Context) -> Outcome | None:
         return Outcome(OutcomeClass.VERBATIM_MISS, detail, edit_distance=distance)
     if found > 1 or not old:
         return Outcome(OutcomeClass.WRONG_VALUE, f"the old text occurs {found} times in {path}")
-    if _written(before.replace(old, new)) != _written(str(after)):
+    added = str(probe.key["new"])
+    if _written(before.replace(old, new), added) != _written(str(after), added):
         return Outcome(OutcomeClass.WRONG_VALUE, f"the edit leaves {path} in another state than asked for")
     return None
 
 
-def _written(text: str) -> list[str]:
-    """The lines of a file but for blank ones: whether an edit ends with a line break is nobody's question."""
-    return [line for line in text.split("\n") if line.strip()]
+def _written(text: str, added: str) -> list[str]:
+    """The lines of a file but for blank ones, one space before what was ``added`` to a line's end: whether an edit ends
+    with a line break, and how far from the code a comment stands, is nobody's question.
+    """
+    near = re.sub(rf"(?<=\S)[ \t]*{re.escape(added)}[ \t]*$", lambda _: f" {added}", text, flags=re.MULTILINE)
+    return [line for line in near.split("\n") if line.strip()]
 
 
 def _texts(arguments: JsonObject) -> Iterator[tuple[str, str]]:
