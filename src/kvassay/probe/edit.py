@@ -25,9 +25,7 @@ _NAMED = {
     "calls": re.compile(r"(?P<name>[A-Za-z_][\w.]*)\(.+\);?"),
 }
 _HIDDEN_CHARS = 4
-_HASH_COMMENTS = frozenset(
-    (".py", ".pyi", ".sh", ".rb", ".pl", ".r", ".jl", ".toml", ".yaml", ".yml", ".cfg", ".ini", ".mk")
-)
+_HASH_COMMENTS = frozenset((".py", ".pyi", ".sh", ".rb", ".pl", ".r", ".jl", ".toml", ".yaml", ".yml", ".cfg", ".ini"))
 
 
 @dataclass(frozen=True, slots=True)
