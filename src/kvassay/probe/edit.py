@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from kvassay.grade.context import Context
 from kvassay.grade.grounding import nearest_distance
@@ -25,7 +24,6 @@ _NAMED = {
     "calls": re.compile(r"(?P<name>[A-Za-z_][\w.]*)\(.+\);?"),
 }
 _HIDDEN_CHARS = 4
-_HASH_COMMENTS = frozenset((".py", ".pyi", ".sh", ".rb", ".pl", ".r", ".jl", ".toml", ".yaml", ".yml", ".cfg", ".ini"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +41,14 @@ def _make(scene: Scene, seed: int, level: int) -> Probe | None:
     for view in rng.sample(scene.files, len(scene.files)) if tool else ():
         spots = list(_spots(view.lines, level))
         if tool and spots:
-            word, number = rng.choice(_NEW_WORDS), rng.randrange(2, 10**level)
-            new = f"{word} = {number}" if level == 1 else f"{_comment_mark(view.path)} {word} {number}"
+            new = f"{rng.choice(_NEW_WORDS)} = {rng.randrange(2, 10**level)}"
             return _probe(seed, level, _Task(tool, view, rng.choice(spots), new))
     return None
 
 
-def _comment_mark(path: str) -> str:
-    return "#" if PurePosixPath(path).suffix.lower() in _HASH_COMMENTS else "//"
-
-
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """The line to be changed, where, with which tool; ``new`` replaces it at level 1 and is added to its end above."""
+    """The line to be quoted, where, and with which tool; ``new`` replaces it at level 1 and follows it above."""
 
     tool: Tool
     view: FileView
@@ -67,8 +60,8 @@ def _probe(seed: int, level: int, task: _Task) -> Probe:
     view, spot, path = task.view, task.spot, _path_parameter(task.tool)
     line = view.lines[spot.index]
     indent = line[: len(line) - len(line.lstrip())]
-    changed = indent + task.new if level == 1 else f"{line}  {task.new}"
-    after = [*view.lines[: spot.index], changed, *view.lines[spot.index + 1 :], ""]
+    kept = view.lines[: spot.index + (level > 1)]
+    after = [*kept, indent + task.new, *view.lines[spot.index + 1 :], ""]
     key: JsonObject = {"path": view.path, "before": f"{view.text}\n", "after": "\n".join(after), "new": task.new}
     texts = frozenset(properties(task.tool.parameters)) - {path}
     expected = ExpectedCall(task.tool.name, {path: (view.path,)}, optional=texts)
@@ -80,7 +73,7 @@ def _request(level: int, task: _Task, line: str) -> str:
     spot, use = task.spot, f"Use {task.tool.name} on the file {task.view.path}:"
     if level == 1:
         return f"{use} old string `{line}`, new string `{task.new}`."
-    return f"{use} add `{task.new}` at the end of the line that {spot.verb} {spot.name}, and change nothing else."
+    return f"{use} insert the line `{task.new}` directly after the line that {spot.verb} {spot.name}."
 
 
 def _spots(lines: Sequence[str], level: int) -> Iterator[_Spot]:
@@ -104,10 +97,14 @@ def _named(line: str) -> tuple[str, str] | None:
 
 
 def _once(named: tuple[str, str], said: Sequence[str]) -> bool:
-    """Whether only one line could be meant: its name is defined, assigned and called with no other line in sight."""
+    """Whether only one line could be meant: its name is defined, assigned and called with no other line in sight, and
+    what is assigned is nowhere defined (of ``def f`` and ``f = wraps(f)`` a reader may take either).
+    """
     verb, name = named
     pattern = re.escape(name) + {"defines": r"\b", "assigns": r"\s*(?::[^=]*)?[-+*/|&]?=", "calls": r"\s*\("}[verb]
-    return sum(re.search(rf"(?<![\w.]){pattern}", line) is not None for line in said) == 1
+    defined = [match["name"] for match in map(DEFINITION.match, said) if match]
+    once = sum(re.search(rf"(?<![\w.]){pattern}", line) is not None for line in said) == 1
+    return once and (verb == "defines" or name not in defined)
 
 
 def _path_parameter(tool: Tool) -> str:
@@ -135,11 +132,10 @@ def _check(probe: Probe, turn: Turn, _context: Context) -> Outcome | None:
 
 
 def _written(text: str, added: str) -> list[str]:
-    """The lines of a file but for blank ones, one space before what was ``added`` to a line's end: whether an edit ends
-    with a line break, and how far from the code a comment stands, is nobody's question.
+    """The lines of a file but for blank ones: whether an edit ends with a line break, and how far the new line is
+    indented, is nobody's question.
     """
-    near = re.sub(rf"(?<=\S)[ \t]*{re.escape(added)}[ \t]*$", lambda _: f" {added}", text, flags=re.MULTILINE)
-    return [line for line in near.split("\n") if line.strip()]
+    return [added if line.strip() == added else line for line in text.split("\n") if line.strip()]
 
 
 def _texts(arguments: JsonObject) -> Iterator[tuple[str, str]]:
