@@ -23,6 +23,8 @@ _NAMED = {
     "assigns": re.compile(r"(?P<name>[A-Za-z_][\w.]*) = .+"),
     "calls": re.compile(r"(?P<name>[A-Za-z_][\w.]*)\(.+\);?"),
 }
+# Of `def f(x):` a 1.5B model at f16 mostly quotes `f(x)`; other statements it quotes whole.
+_VERBS = {1: ("defines", "assigns", "calls"), 2: ("assigns", "calls"), 3: ("defines", "assigns", "calls")}
 _HIDDEN_CHARS = 4
 
 
@@ -84,7 +86,7 @@ def _spots(lines: Sequence[str], level: int) -> Iterator[_Spot]:
     for index, line in enumerate(said):
         named = _named(line)
         fits = low <= len(line) <= high and allowed.fullmatch(line) and line.count("(") == line.count(")")
-        if fits and named and sum(line in other for other in said) == 1 and _once(named, said):
+        if fits and named and named[0] in _VERBS[level] and _stands_once(line, said) and _once(named, said):
             yield _Spot(index, *named)
 
 
@@ -94,6 +96,10 @@ def _named(line: str) -> tuple[str, str] | None:
     found = [("defines", defined)] if defined else [(verb, how.fullmatch(line)) for verb, how in _NAMED.items()]
     matches = ((verb, match) for verb, match in found if match)
     return next(((verb, m["name"]) for verb, m in matches if len(line) - m.end("name") >= _HIDDEN_CHARS), None)
+
+
+def _stands_once(line: str, said: Sequence[str]) -> bool:
+    return sum(line in other for other in said) == 1
 
 
 def _once(named: tuple[str, str], said: Sequence[str]) -> bool:
