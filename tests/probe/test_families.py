@@ -233,6 +233,9 @@ def test_an_edit_is_judged_by_what_becomes_of_the_file(seed: int, level: int) ->
     assert outcome(old.strip(), new.strip()) is OutcomeClass.CORRECT
     assert outcome(f"{old}\n", f"{new}\n") is OutcomeClass.CORRECT
     assert outcome(old, f"{new}\n") is OutcomeClass.CORRECT
+    *kept, last = new.split("\n")
+    shifted = "\n".join([*kept, f" {last}"])
+    assert (outcome(old, shifted) is OutcomeClass.CORRECT) == (level > 1)  # a new line alone may stand anywhere
     assert outcome(f"{old}~", new) is OutcomeClass.VERBATIM_MISS
     assert outcome(old[:-1], new) is OutcomeClass.WRONG_VALUE
     assert outcome("", new) is OutcomeClass.WRONG_VALUE

@@ -23,8 +23,8 @@ _NAMED = {
     "assigns": re.compile(r"(?P<name>[A-Za-z_][\w.]*) = .+"),
     "calls": re.compile(r"(?P<name>[A-Za-z_][\w.]*)\(.+\);?"),
 }
-# Of `def f(x):` a 1.5B model at f16 mostly quotes `f(x)`; other statements it quotes whole.
-_VERBS = {1: ("defines", "assigns", "calls"), 2: ("assigns", "calls"), 3: ("defines", "assigns", "calls")}
+_VERBS = ("defines", *_NAMED)
+_EASY_VERBS = tuple(_NAMED)  # of `def f(x):` a 1.5B model at f16 mostly quotes `f(x)`; other statements it quotes whole
 _HIDDEN_CHARS = 4
 
 
@@ -62,9 +62,11 @@ def _probe(seed: int, level: int, task: _Task) -> Probe:
     view, spot, path = task.view, task.spot, _path_parameter(task.tool)
     line = view.lines[spot.index]
     indent = line[: len(line) - len(line.lstrip())]
-    kept = view.lines[: spot.index + (level > 1)]
-    after = [*kept, indent + task.new, *view.lines[spot.index + 1 :], ""]
-    key: JsonObject = {"path": view.path, "before": f"{view.text}\n", "after": "\n".join(after), "new": task.new}
+    kept = [] if level == 1 else [line]
+    after = [*view.lines[: spot.index], *kept, indent + task.new, *view.lines[spot.index + 1 :], ""]
+    key: JsonObject = {"path": view.path, "before": f"{view.text}\n", "after": "\n".join(after)}
+    if kept:
+        key["inserted"] = task.new
     texts = frozenset(properties(task.tool.parameters)) - {path}
     expected = ExpectedCall(task.tool.name, {path: (view.path,)}, optional=texts)
     return call_probe(_NAME, seed, level, _request(level, task, line.strip()), expected, key=key)
@@ -82,11 +84,13 @@ def _spots(lines: Sequence[str], level: int) -> Iterator[_Spot]:
     """Complete statements on one line whose start says all that is needed to find them."""
     low, high = _CHARS[level]
     allowed = _QUOTED if level == 3 else _PLAIN  # noqa: PLR2004
+    verbs = _EASY_VERBS if level == 2 else _VERBS  # noqa: PLR2004
     said = [line.strip() for line in lines]
+    defined = {match["name"] for match in map(DEFINITION.match, said) if match}
     for index, line in enumerate(said):
         named = _named(line)
         fits = low <= len(line) <= high and allowed.fullmatch(line) and line.count("(") == line.count(")")
-        if fits and named and named[0] in _VERBS[level] and _stands_once(line, said) and _once(named, said):
+        if fits and named and named[0] in verbs and _stands_once(line, said) and _once(named, said, defined):
             yield _Spot(index, *named)
 
 
@@ -102,15 +106,15 @@ def _stands_once(line: str, said: Sequence[str]) -> bool:
     return sum(line in other for other in said) == 1
 
 
-def _once(named: tuple[str, str], said: Sequence[str]) -> bool:
+def _once(named: tuple[str, str], said: Sequence[str], defined: set[str]) -> bool:
     """Whether only one line could be meant: its name is defined, assigned and called with no other line in sight, and
     what is assigned is nowhere defined (of ``def f`` and ``f = wraps(f)`` a reader may take either).
     """
     verb, name = named
+    if verb != "defines" and name in defined:
+        return False
     pattern = re.escape(name) + {"defines": r"\b", "assigns": r"\s*(?::[^=]*)?[-+*/|&]?=", "calls": r"\s*\("}[verb]
-    defined = [match["name"] for match in map(DEFINITION.match, said) if match]
-    once = sum(re.search(rf"(?<![\w.]){pattern}", line) is not None for line in said) == 1
-    return once and (verb == "defines" or name not in defined)
+    return sum(re.search(rf"(?<![\w.]){pattern}", line) is not None for line in said) == 1
 
 
 def _path_parameter(tool: Tool) -> str:
@@ -131,17 +135,18 @@ def _check(probe: Probe, turn: Turn, _context: Context) -> Outcome | None:
         return Outcome(OutcomeClass.VERBATIM_MISS, detail, edit_distance=distance)
     if found > 1 or not old:
         return Outcome(OutcomeClass.WRONG_VALUE, f"the old text occurs {found} times in {path}")
-    added = str(probe.key["new"])
-    if _written(before.replace(old, new), added) != _written(str(after), added):
+    inserted = probe.key.get("inserted")
+    if _written(before.replace(old, new), inserted) != _written(str(after), inserted):
         return Outcome(OutcomeClass.WRONG_VALUE, f"the edit leaves {path} in another state than asked for")
     return None
 
 
-def _written(text: str, added: str) -> list[str]:
-    """The lines of a file but for blank ones: whether an edit ends with a line break, and how far the new line is
-    indented, is nobody's question.
+def _written(text: str, inserted: JsonValue) -> list[str]:
+    """The lines of a file but for blank ones: whether an edit ends with a line break, and how far an ``inserted`` line
+    is indented, is nobody's question.
     """
-    return [added if line.strip() == added else line for line in text.split("\n") if line.strip()]
+    said = ((line, line.strip()) for line in text.split("\n"))
+    return [bare if bare == inserted else line for line, bare in said if bare]
 
 
 def _texts(arguments: JsonObject) -> Iterator[tuple[str, str]]:
