@@ -30,7 +30,7 @@ def test_the_butterfly_is_the_matrix(block: int) -> None:
     ("head_dim", "k", "v"), [(64, 64, 64), (128, 128, 64), (192, 64, 64), (256, 256, 64), (80, 0, 0), (576, 64, 64)]
 )
 def test_blocks_are_llama_cpps(head_dim: int, k: int, v: int) -> None:
-    """K turns in the largest 64·2ⁿ that divides the head, V in 64 (llama-kv-cache.cpp:340-357); other heads don't turn."""
+    """K turns in the largest 64·2ⁿ that divides the head, V in 64 (llama-kv-cache.cpp:340-357); others do not."""
     assert (k_block(head_dim), v_block(head_dim)) == (k, v)
 
 

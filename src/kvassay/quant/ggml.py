@@ -78,7 +78,8 @@ def _inverse(scale: F32) -> F32:
 
 def _largest(blocks: F32) -> F32:
     """The first value of largest magnitude in each block, with its sign."""
-    return np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1, keepdims=True), axis=1)
+    first = np.abs(blocks).argmax(axis=1)
+    return blocks[np.arange(len(blocks)), first][:, None]
 
 
 def _signed(x: F32, half_range: int) -> F32:

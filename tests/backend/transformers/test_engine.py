@@ -192,7 +192,7 @@ def test_earlier_calls_are_rendered_as_objects(engine: Backend) -> None:
     with open_boot(engine, "f16/f16") as boot:
         text = boot.render([Message("user", "go"), call], ())
     assert '{"name": "read", "arguments": {"path": "é.py"}}' in text
-    assert text.endswith("<|im_start|>assistant\n")
+    assert text.endswith("<|im_start|>assistant")
 
 
 def test_progress_is_told_while_a_prompt_is_computed(engine: Backend) -> None:

@@ -99,7 +99,8 @@ class QuantisingCache(DynamicCache):
         through = self.throughs[layer_idx]
         if through is not None:
             key_states, value_states = through[0](key_states), through[1](value_states)
-        return super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        read: tuple[torch.Tensor, torch.Tensor] = super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        return read
 
 
 def quantising(loaded: Loaded, formats: Sequence[LayerFormats | None]) -> QuantisingCache:

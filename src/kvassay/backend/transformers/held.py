@@ -16,7 +16,8 @@ class Held:
 
     def __init__(self, empty: QuantisingCache, *, croppable: bool) -> None:
         self._empty, self._croppable = empty, croppable
-        self.cache, self.tokens = copy.deepcopy(empty), ()
+        self.cache = copy.deepcopy(empty)
+        self.tokens: tuple[int, ...] = ()
         self._kept: tuple[QuantisingCache, tuple[int, ...]] = (empty, ())
 
     def back_to(self, tokens: Sequence[int]) -> int:
@@ -28,10 +29,9 @@ class Held:
             self.cache.crop(same - len(self.tokens))
             self.tokens = self.tokens[:same]
         elif same < len(self.tokens):
-            cache, kept = self._kept
-            if _shared(kept, tokens) < len(kept):
-                cache, kept = self._empty, ()
-            self.cache, self.tokens = copy.deepcopy(cache), kept
+            fits = _shared(self._kept[1], tokens) == len(self._kept[1])
+            cache, self.tokens = self._kept if fits else (self._empty, ())
+            self.cache = copy.deepcopy(cache)
         return len(self.tokens)
 
     def add(self, tokens: Sequence[int]) -> None:
