@@ -73,13 +73,14 @@ def _half(scale: F32) -> F32:
 
 def _inverse(scale: F32) -> F32:
     with np.errstate(divide="ignore", over="ignore"):
-        return np.where(scale == 0, np.float32(0), np.float32(1) / scale)
+        return np.asarray(np.where(scale == 0, 0, np.float32(1) / scale), dtype=np.float32)
 
 
 def _largest(blocks: F32) -> F32:
     """The first value of largest magnitude in each block, with its sign."""
     first = np.abs(blocks).argmax(axis=1)
-    return blocks[np.arange(len(blocks)), first][:, None]
+    found: F32 = blocks[np.arange(len(blocks)), first][:, None]
+    return found
 
 
 def _signed(x: F32, half_range: int) -> F32:
@@ -100,7 +101,8 @@ def _above_minimum(x: F32, top: int) -> F32:
 def _round_away(x: F32) -> F32:
     """C's roundf, halves away from zero, to an integer, which knows no −0."""
     whole = np.floor(np.abs(x))
-    return np.sign(x) * (whole + np.floor(np.float32(2) * (np.abs(x) - whole))) + np.float32(0)
+    rounded = whole + np.floor(np.float32(2) * (np.abs(x) - whole))
+    return np.asarray(np.sign(x) * rounded + np.float32(0), dtype=np.float32)
 
 
 def _nearest_in_table(x: F32) -> NDArray[np.intp]:
