@@ -1,8 +1,8 @@
 """What each cache format does to a real model's K and V: python benchmarks/kv_formats.py MODEL [TOKENS]
 
 MODEL is a Hugging Face folder or a GGUF file; the text is Python's own json/decoder.py. An error is the root mean
-square of (read back − written), over the standard deviation of K or V around its mean per channel: a constant offset of a
-channel of K changes no attention weight, so that error beside it is what matters. Median, and worst, over layers and
+square of (read back − written), over the standard deviation of K or V around its mean per channel: a constant offset of
+a channel of K changes no attention weight, so that error beside it is what matters. Median, and worst, over layers and
 heads.
 """
 

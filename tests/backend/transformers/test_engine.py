@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="needs the extra: pip install 'kvassa
 import torch
 from transformers import DynamicCache
 
-from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_tiny
+from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_tiny
 from kvassay import backend
 from kvassay.backend.base import Backend, Progress, Sampling
 from kvassay.backend.transformers.boot import TransformersBoot
@@ -244,3 +244,19 @@ def test_sliding_windows_are_cropped_too(tmp_path: Path) -> None:
         assert answer.positions[0].logprob == pytest.approx(float(torch.log_softmax(windowed, -1).max()), abs=1e-4)
         boot.complete((*tokens[:5], 7, 8), GREEDY)
         same_answer(boot.complete(tokens, GREEDY), answer)
+
+
+def test_linear_attention_goes_back_to_a_copy(tmp_path: Path) -> None:
+    """A layer with a state instead of K and V can't be cropped: each question starts from the prefix's own state, and
+    only the other layer is quantised.
+    """
+    engine = backend.make("transformers", model_path=save_hybrid(tmp_path), device="cpu", threads=1)
+    with open_boot(engine, "8/f16", context_tokens=512) as boot, open_boot(engine, "8/f16") as fresh:
+        prefix = words(boot, "Read a.py and b.py.")
+        first, second = (*prefix, *words(boot, "Then run it.")), (*prefix, *words(boot, "Now what?"))
+        boot.prefill(prefix)
+        boot.complete(first, GREEDY)
+        again = boot.complete(second, GREEDY)
+        assert again.timings.cached_tokens == len(prefix)
+        same_answer(again, fresh.complete(second, GREEDY))
+        assert (boot.facts.kv_layers, boot.facts.k_bytes) == (1, 512 * 64 * 8.5 / 8)
