@@ -77,7 +77,7 @@ def test_a_broken_settings_file_is_named(tmp_path: Path, content: bytes) -> None
 
 
 def test_in_process_there_is_only_the_raw_channel() -> None:
-    """transformers has no chat endpoint: raw is its default, the parsed channel is refused; layers are its alone."""
+    """In process there is no chat endpoint: raw is the default, the parsed channel is refused; layers are its alone."""
     assert check({"backend": "transformers"}).channels == ("raw",)
     assert check({}).channels == ("raw", "parsed")
     with pytest.raises(ConfigError, match="raw is all it has"):

@@ -38,9 +38,6 @@ class Transformers:
     model_sha256: str | None = None
     _loaded: Loaded | None = field(default=None, repr=False)
 
-    def __post_init__(self) -> None:
-        require_installed(self.model_path)
-
     @property
     def name(self) -> str:
         return "transformers"
@@ -50,7 +47,10 @@ class Transformers:
         return TYPES
 
     def open(self, arm: Arm, *, context_tokens: int, listener: Listener = silent) -> Boot:
-        """Raises BootFailed where the model can't be loaded, PairRefused where the pair doesn't fit its layers."""
+        """Raises ConfigError where packages are missing, BootFailed where the model can't be loaded, PairRefused where
+        the pair doesn't fit its layers.
+        """
+        require_installed(self.model_path)
         # Read when the libraries are imported: nothing may leave the machine, and progress is shown by the listener.
         os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
         listener(Progress("starting", note="importing torch and transformers"))
