@@ -56,7 +56,7 @@ def test_nothing_answers() -> None:
 
 
 def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """transformers is made without its packages; opened without them it says what to install."""
+    """Transformers is made without its packages; opened without them it says what to install."""
     monkeypatch.setattr("kvassay.backend.transformers.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="needs torch and transformers and gguf, not installed here") as caught:
         make("transformers", model_path=MODEL).open(Arm(KVConfig("f16", "f16")), context_tokens=8)
