@@ -46,7 +46,8 @@ class Loaded:
     @property
     def build(self) -> str:
         """Everything about the software that can change a number."""
-        return f"transformers {transformers.__version__}, torch {torch.__version__}, {self.model.dtype}, {self.device}"
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return f"{transformers.__version__}, torch {torch.__version__}, {dtype}, {self.device}"
 
 
 def load(path: Path, *, device: str | None, dtype: str, threads: int | None) -> Loaded:
