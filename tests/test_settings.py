@@ -74,3 +74,13 @@ def test_a_broken_settings_file_is_named(tmp_path: Path, content: bytes) -> None
     (tmp_path / "k.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"k\.toml"):
         read(tmp_path / "k.toml")
+
+
+def test_in_process_there_is_only_the_raw_channel() -> None:
+    """In process there is no chat endpoint: raw is the default, the parsed channel is refused; layers are its alone."""
+    assert check({"backend": "transformers"}).channels == ("raw",)
+    assert check({}).channels == ("raw", "parsed")
+    with pytest.raises(ConfigError, match="raw is all it has"):
+        check({"backend": "transformers", "channels": "parsed"})
+    with pytest.raises(ConfigError, match="takes no types by layer and no device"):
+        check({"device": "cuda"})

@@ -17,6 +17,9 @@ def split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+IN_PROCESS = "transformers"
+"""The back end that runs in this process."""
+
 Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0, le=8 * 1024 * 1024)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split)]
 Levels = Annotated[tuple[Annotated[int, Field(ge=1, le=3)], ...], BeforeValidator(split), Field(min_length=1)]
@@ -38,7 +41,7 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
-    backend: Literal["embedded", "llama-server", "attach"] = "embedded"
+    backend: Literal["embedded", "llama-server", "attach", "transformers"] = "embedded"
     server_binary: str | None = None
     server_args: tuple[str, ...] = ()
     attach: Names = ()
@@ -46,6 +49,8 @@ class RunSettings(BaseModel):
     pairs: Names = ()
     k_types: Names = ()
     v_types: Names = ()
+    k_layers: Names = ()
+    v_layers: Names = ()
     reference: str = "f16/f16"
     control: str | None = None
     isolate: bool = True
@@ -71,6 +76,8 @@ class RunSettings(BaseModel):
     gpu_layers: int | None = Field(default=None, ge=0)
     flash_attention: Literal["auto", "on", "off"] = "auto"
     port: int | None = Field(default=None, ge=1, le=65535)
+    device: str | None = None
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     margin: float = Field(default=0.05, gt=0, lt=1)
@@ -84,6 +91,12 @@ class RunSettings(BaseModel):
         implied = "attach" if values.get("attach") else "llama-server" if own else "embedded"
         return {"backend": implied, **values}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _channels_there(cls, values: dict[str, object]) -> dict[str, object]:
+        """In process there is no chat endpoint: only the raw channel, unless somebody asks."""
+        return {"channels": ("raw",), **values} if values.get("backend") == IN_PROCESS else values
+
     @model_validator(mode="after")
     def _backend_suits(self) -> RunSettings:
         if bool(self.attach) != (self.backend == "attach"):
@@ -91,6 +104,17 @@ class RunSettings(BaseModel):
             raise ValueError(msg)
         if (self.server_binary or self.server_args) and self.backend != "llama-server":
             msg = f"backend = {self.backend!r} takes no server binary or flags of yours; llama-server does"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _in_process_suits(self) -> RunSettings:
+        if self.backend == IN_PROCESS:
+            if "parsed" in self.channels:
+                msg = "channels: parsed: transformers runs in process, without a server that parses: raw is all it has"
+                raise ValueError(msg)
+        elif self.k_layers or self.v_layers or self.device:
+            msg = f"backend = {self.backend!r} takes no types by layer and no device; {IN_PROCESS} does"
             raise ValueError(msg)
         return self
 

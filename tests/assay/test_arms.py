@@ -71,3 +71,30 @@ def test_wrong_arms_are_refused_by_name(values: dict[str, object], words: str) -
     """Unknown types, bad endpoints and contradictions each give one message."""
     with pytest.raises(ConfigError, match=words):
         arms_of(check(values), TYPES)
+
+
+def in_process(**values: object) -> list[str]:
+    return labels(backend="transformers", repeat=False, **values)[1:]
+
+
+def test_exceptions_by_layer_hold_for_what_the_user_names() -> None:
+    """--k-layers stands in the label of every arm whose K it changes; V alone, and the reference, keep the reference's
+    K whole.
+    """
+    assert in_process(pairs="q4_0/q8_0", k_layers="0-3=f16,23=q8_0") == [
+        "q4_0[0-3=f16+23=q8_0]/f16", "f16/q8_0", "q4_0[0-3=f16+23=q8_0]/q8_0",
+    ]  # fmt: skip
+
+
+def test_a_few_layers_alone_can_be_quantised() -> None:
+    """f16/f16 with some layers at q4_0 is a candidate; an exception to the type itself is none."""
+    assert in_process(pairs="f16/f16", k_layers="0-1=q4_0") == ["f16[0-1=q4_0]/f16"]
+    assert in_process(pairs="q4_0/f16", v_layers="0=f16") == ["q4_0/f16"]
+
+
+def test_other_back_ends_take_no_types_by_layer() -> None:
+    """llama.cpp has one type for all layers: asked otherwise, the settings or the pair are refused."""
+    with pytest.raises(ConfigError, match="takes no types by layer"):
+        labels(pairs="q4_0/f16", k_layers="0=f16")
+    with pytest.raises(ConfigError, match="need --backend transformers"):
+        labels(pairs="q4_0[0=f16]/f16")

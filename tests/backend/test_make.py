@@ -25,7 +25,7 @@ def test_an_unknown_name_is_refused() -> None:
     """The error lists the names there are."""
     with pytest.raises(ConfigError) as caught:
         make("lamma", model_path=MODEL)
-    assert caught.value.hint == "Known: embedded, llama-server, attach."
+    assert caught.value.hint == "Known: embedded, llama-server, attach, transformers."
 
 
 def test_a_missing_model_is_refused() -> None:
@@ -53,3 +53,11 @@ def test_nothing_answers() -> None:
     """A URL at which nothing listens is BootFailed with the URL."""
     with pytest.raises(BootFailed, match=r"nothing answers at http://127\.0\.0\.1:1"):
         make("attach", url="http://127.0.0.1:1/v1/").open(Arm(KVConfig("f16", "f16")), context_tokens=512)
+
+
+def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers is made without its packages; opened without them it says what to install."""
+    monkeypatch.setattr("kvassay.backend.transformers.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="needs torch and transformers and gguf, not installed here") as caught:
+        make("transformers", model_path=MODEL).open(Arm(KVConfig("f16", "f16")), context_tokens=8)
+    assert caught.value.hint == "Install it: pip install 'kvassay[transformers]'"

@@ -223,6 +223,7 @@ def test_where_no_pair_fits_it_is_said(finish: Finish, tmp_path: Path, model: Pa
         (("--context", "much"), "much"),
         (("--vram", "lots"), "lots"),
         (("--backend", "attach"), "already has its one pair"),
+        (("--backend", "transformers"), "computes formats and serves nobody"),
         (("--backend", "vllm"), "vllm"),
         (("--also", "none.gguf"), "none.gguf"),
         (("--config", "none.toml"), "none.toml"),

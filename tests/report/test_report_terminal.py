@@ -16,6 +16,7 @@ from rich.console import Console
 
 from kvassay.report import build_view, print_report
 from kvassay.report.view import View
+from kvassay.report.words import launch_flags
 from report.synthetic_run import ARMS, SyntheticRun, verdict
 
 
@@ -132,3 +133,9 @@ def test_control_characters_and_markup_reach_no_terminal() -> None:
     assert not re.search(r"[\x1b\x07\u202e]", text)
     assert "[red]x[/red]" in text
     assert "[bold]a[/bold]" in text
+
+
+def test_types_of_other_engines_have_no_llama_cpp_flags() -> None:
+    """Flags are those of llama.cpp; for a pair that it hasn't there are none."""
+    assert launch_flags("q8_0", "q4_0", rotation=True) == "-ctk q8_0 -ctv q4_0 -fa on"
+    assert launch_flags("8", "4", rotation=True) == launch_flags("q4_0[0=f16]", "f16", rotation=True) == "–"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from kvassay.backend.kv import parse_pair
+from kvassay.backend.layers import with_layers
 from kvassay.errors import ConfigError
-from kvassay.settings import RunSettings
+from kvassay.settings import IN_PROCESS, RunSettings
 from kvassay.types import Arm, KVConfig, Role
 
 
@@ -41,14 +43,23 @@ def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[
 
 
 def _candidates(settings: RunSettings, reference: KVConfig, types: Sequence[str]) -> Iterator[KVConfig]:
-    pairs = [parse_pair(text, types) for text in settings.pairs]
+    pairs = [_named(settings, text, types) for text in settings.pairs]
     if len(pairs) == 1 and settings.isolate and not (settings.k_types or settings.v_types):
         yield KVConfig(pairs[0].k, reference.v, pairs[0].rotation)
         yield KVConfig(reference.k, pairs[0].v, pairs[0].rotation)
     yield from pairs
     for k in settings.k_types or ((reference.k,) if settings.v_types else ()):
         for v in settings.v_types or (reference.v,):
-            yield parse_pair(f"{k}/{v}", types)
+            yield _named(settings, f"{k}/{v}", types)
+
+
+def _named(settings: RunSettings, text: str, types: Sequence[str]) -> KVConfig:
+    """A pair that the user names; --k-layers and --v-layers hold for it, not for the reference."""
+    pair = parse_pair(text, types, by_layer=settings.backend == IN_PROCESS)
+    if not (settings.k_layers or settings.v_layers):
+        return pair
+    k, v = with_layers(pair.k, settings.k_layers), with_layers(pair.v, settings.v_layers)
+    return replace(parse_pair(f"{k}/{v}", types, by_layer=True), rotation=pair.rotation)
 
 
 def _distinct(pairs: Iterator[KVConfig], reference: KVConfig) -> tuple[KVConfig, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-PACKAGES = ("kvassay", "xllamacpp", "httpx", "jsonschema", "scipy", "pydantic")
+PACKAGES = ("kvassay", "xllamacpp", "httpx", "jsonschema", "scipy", "pydantic", "numpy", "torch", "transformers")
 
 
 def hardware() -> str:

@@ -6,6 +6,7 @@ from kvassay.assay.agenda import agenda
 from kvassay.assay.design import arm_of
 from kvassay.assay.stopping import main_channel
 from kvassay.assay.stored import StoredRun
+from kvassay.settings import IN_PROCESS
 from kvassay.types import Role
 from kvassay.verdict import Measurements, Outcomes, Verdict, judge
 
@@ -48,4 +49,5 @@ def measurements_of(run: StoredRun) -> Measurements:
         unchecked=tuple(arm for arm, seen in likeness.items() if arm in mean_s and not seen.compared),
         pair_s={arm: mean_s[reference] + mean_s[arm] for arm in mean_s if arm != reference},
         spared={arm.label: agenda(run, arm_of(arm)).spared for arm in others},
+        in_process=design.backend == IN_PROCESS,
     )

@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 from kvassay.backend.base import Backend
 from kvassay.backend.engaged import FlashAttention
+from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.errors import ConfigError
 
-__all__ = ["BACKENDS", "Options", "make"]
+__all__ = ["BACKENDS", "Options", "cache_types", "make"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Options:
     port: int | None = None
     log_dir: Path | None = None
     model_sha256: str | None = None
+    device: str | None = None
+    dtype: str = "float32"
 
     @property
     def model(self) -> Path:
@@ -74,9 +77,24 @@ def _attach(o: Options) -> Backend:
     return Attach(o.url, model_sha256=o.model_sha256)
 
 
+def _transformers(o: Options) -> Backend:
+    from kvassay.backend.transformers import Transformers  # noqa: PLC0415  see above
+
+    return Transformers(o.model, o.device, o.dtype, o.threads, model_sha256=o.model_sha256)
+
+
 BACKENDS: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
-    {"embedded": _embedded, "llama-server": _llama_server, "attach": _attach}
+    {"embedded": _embedded, "llama-server": _llama_server, "attach": _attach, "transformers": _transformers}
 )
+
+
+def cache_types(name: str) -> tuple[str, ...]:
+    """The cache types of a back end, known before it is made: those of transformers are more than llama.cpp's."""
+    if name == "transformers":
+        from kvassay.quant.table import FORMATS  # noqa: PLC0415  NumPy
+
+        return tuple(FORMATS)
+    return LLAMA_TYPES
 
 
 def make(
@@ -92,11 +110,13 @@ def make(
     port: int | None = None,
     log_dir: Path | None = None,
     model_sha256: str | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
 ) -> Backend:
     """The back end called ``name``, one of ``BACKENDS``. Raises ConfigError for an unknown name or a missing part.
 
     ``binary`` and ``extra_args`` concern llama-server, ``url`` attach; ``port`` None leaves the choice to the system;
-    ``log_dir`` keeps the servers' logs.
+    ``log_dir`` keeps the servers' logs; ``device`` and ``dtype`` concern transformers.
     """
     if name not in BACKENDS:
         raise ConfigError(f"unknown back end {name!r}", hint=f"Known: {', '.join(BACKENDS)}.")
@@ -111,5 +131,7 @@ def make(
         port=port,
         log_dir=log_dir,
         model_sha256=model_sha256,
+        device=device,
+        dtype=dtype,
     )
     return BACKENDS[name](options)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 from rapidfuzz import process
 
+from kvassay.backend.layers import read_side
 from kvassay.errors import ConfigError
 from kvassay.plan.cache_types import cache_types
 from kvassay.types import KVConfig
@@ -27,8 +29,9 @@ def is_quantized(cache_type: str) -> bool:
     return cache_type not in {"f32", "f16", "bf16"}
 
 
-def parse_pair(text: str, types: Sequence[str]) -> KVConfig:
-    """Read ``K/V``, or one type for both; a trailing ``norot`` (after a space or colon) turns rotation off.
+def parse_pair(text: str, types: Sequence[str], *, by_layer: bool = False) -> KVConfig:
+    """Read ``K/V``, or one type for both; a trailing ``norot`` (after a space or colon) turns rotation off. Where the
+    back end can, ``by_layer``, a side may name exceptions: ``q4_0[0-3=f16]/f16``.
 
     Raises ConfigError naming the known ``types`` and the nearest match.
     """
@@ -36,7 +39,9 @@ def parse_pair(text: str, types: Sequence[str]) -> KVConfig:
     sides = [side.strip() for side in pair.split("/")]
     if len(sides) > 2:  # noqa: PLR2004 - K and V
         raise ConfigError(f"{text!r} is not a K/V pair", hint="Write K/V, for example q8_0/q4_0, or one type for both.")
-    k, v = _known(sides[0], types), _known(sides[-1], types)
+    if "[" in text and not by_layer:
+        raise ConfigError(f"{text!r}: types by layer need --backend transformers")
+    k, v = (str(read_side(side, partial(_known, types=types))) for side in (sides[0], sides[-1]))
     return KVConfig(k=k, v=v, rotation=not without_rotation)
 
 

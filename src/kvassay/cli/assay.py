@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -18,14 +19,16 @@ from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Backend
 from kvassay.backend.engaged import refuse_early
-from kvassay.backend.kv import LLAMA_TYPES
+from kvassay.backend.layers import require_layers
 from kvassay.cli.models import download_progress
 from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
 from kvassay.errors import BackendError, ConfigError, KvassayError, StoreError
+from kvassay.model.folder import ModelFolder, read_folder
 from kvassay.model.resolve import ModelFile, resolve
 from kvassay.report import View, build_view, print_report, write_reports
-from kvassay.settings import RunSettings
+from kvassay.settings import IN_PROCESS, RunSettings
+from kvassay.types import Arm
 
 STORE_NAME = "kvassay.sqlite"
 
@@ -44,8 +47,8 @@ def perform(
     ``console`` is where the verdict goes; progress and notices go to stderr.
     """
     questions = questions_of(settings)
-    arms = arms_of(settings, LLAMA_TYPES)
-    if settings.backend != "attach" and not keep_going:
+    arms = arms_of(settings, backends.cache_types(settings.backend))
+    if settings.backend not in ("attach", IN_PROCESS) and not keep_going:
         for arm in arms:
             refuse_early(arm.kv, settings.flash_attention)
     _check_writable(out)
@@ -55,6 +58,7 @@ def perform(
         model = _model(settings)
         sample = _sample(settings, model)
         check_room(settings, questions, sample.trained_tokens)
+        _check_layers(arms, model)
         backend = _backend(settings, model, out)
         with StopOnRequest() as stop, RunProgress(told) as progress:
             job = Job(settings, backend, sample, arms, questions, store, progress, stop, keep_going)
@@ -87,7 +91,15 @@ def report(finished: StoredRun, out: Path, console: Console) -> View:
     return view
 
 
-def _model(settings: RunSettings) -> ModelFile | None:
+def _check_layers(arms: Sequence[Arm], model: ModelFile | ModelFolder | None) -> None:
+    """Raise ConfigError where an arm names a layer that the model hasn't, as far as its header tells."""
+    there = model.n_layers if isinstance(model, ModelFolder) else model.header.block_count if model else None
+    if there is not None:
+        for arm in arms:
+            require_layers((arm.kv.k, arm.kv.v), there)
+
+
+def _model(settings: RunSettings) -> ModelFile | ModelFolder | None:
     if settings.backend == "attach":
         return None
     if settings.model is None:
@@ -96,10 +108,12 @@ def _model(settings: RunSettings) -> ModelFile | None:
             hint="Give a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models'.",
         )
     with download_progress(settings.model) as progress:
+        if settings.backend == IN_PROCESS and Path(settings.model).expanduser().is_dir():
+            return read_folder(settings.model, progress=progress)
         return resolve(settings.model, progress=progress)
 
 
-def _backend(settings: RunSettings, model: ModelFile | None, out: Path) -> Backend:
+def _backend(settings: RunSettings, model: ModelFile | ModelFolder | None, out: Path) -> Backend:
     return backends.make(
         settings.backend,
         model_path=model.path if model else None,
@@ -111,13 +125,16 @@ def _backend(settings: RunSettings, model: ModelFile | None, out: Path) -> Backe
         gpu_layers=settings.gpu_layers,
         port=settings.port,
         log_dir=out / "logs",
+        device=settings.device,
+        dtype=settings.dtype,
     )
 
 
-def _sample(settings: RunSettings, model: ModelFile | None) -> Sample:
+def _sample(settings: RunSettings, model: ModelFile | ModelFolder | None) -> Sample:
     if model is None:
         return Sample(settings.model or f"the model at {settings.attach[0].partition('=')[2]}")
-    return Sample(model.name, model.sha256, model.header.context_length)
+    trained = model.trained_tokens if isinstance(model, ModelFolder) else model.header.context_length
+    return Sample(model.name, model.sha256, trained)
 
 
 def _check_writable(out: Path) -> None:

@@ -28,7 +28,7 @@ from kvassay.plan.memory import CacheSettings, FlashAttention
 from kvassay.plan.planner import PAIRS, REFERENCE, Plan
 from kvassay.plan.recommend import Candidate, Ranking, ranking
 from kvassay.plan.view import PlanView
-from kvassay.settings import RunSettings, check, read
+from kvassay.settings import IN_PROCESS, RunSettings, check, read
 
 Values = Mapping[str, object]
 """Settings by name, as flags and a settings file give them."""
@@ -69,6 +69,11 @@ def base_settings(config: Path | None, given: Values) -> Values:
     if values.get("attach") or values.get("backend") == "attach":
         raise ConfigError(
             f"backend = {values.get('backend', 'attach')!r}: a server that runs already has its one pair",
+            hint="recommend starts a server for each: --backend embedded, or --server FILE for your own binary.",
+        )
+    if values.get("backend") == IN_PROCESS:
+        raise ConfigError(
+            f"backend = {IN_PROCESS!r} computes formats and serves nobody: what it shows proves no server",
             hint="recommend starts a server for each: --backend embedded, or --server FILE for your own binary.",
         )
     own: Values = {"reference": str(REFERENCE), "isolate": False, "k_types": (), "v_types": (), "control": None}

@@ -28,6 +28,8 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--k", "k_types", metavar="T,T", help="K types of a grid, with --v.")
 @click.option("--v", "v_types", metavar="T,T", help="V types of a grid, with --k.")
+@click.option("--k-layers", metavar="L=T,…", help="K types of single layers, e.g. 0-3=f16 (transformers only).")
+@click.option("--v-layers", metavar="L=T,…", help="V types of single layers (transformers only).")
 @click.option("--reference", metavar="K/V", help="What candidates are compared with. [f16/f16]")
 @click.option("--control", metavar="K/V", help="Positive control: a pair known to be harsh, e.g. q4_0/q4_0:norot.")
 @click.option("--isolate/--no-isolate", default=None, help="Add K alone and V alone to a single --kv. [isolate]")
@@ -53,7 +55,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--evidence", "evidence_probes", type=int, metavar="N", help="Probes an arm and depth compared token by token. [6]"
 )
-@click.option("--backend", metavar="NAME", help="embedded, llama-server or attach. [embedded]")
+@click.option("--backend", metavar="NAME", help="embedded, llama-server, attach or transformers. [embedded]")
 @click.option(
     "--server", "server_binary", metavar="FILE", help="Your llama-server binary; implies --backend llama-server."
 )
@@ -70,6 +72,8 @@ FILE = click.Path(path_type=Path)
 @click.option("--gpu-layers", type=int, metavar="N", help="Layers on the GPU. [the server's choice]")
 @click.option("--flash-attention", metavar="MODE", help="auto, on or off. [auto]")
 @click.option("--port", type=int, metavar="N", help="Port for the server. [a free one]")
+@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1 (transformers only). [cuda if there is one]")
+@click.option("--dtype", metavar="NAME", help="float32, float16 or bfloat16 (transformers only). [float32]")
 @click.option("--config", type=FILE, metavar="FILE", help="Settings from a TOML file; flags override it.")
 @click.option("--out", type=FILE, default=Path("kvassay-out"), metavar="DIR", help="Reports and logs. [kvassay-out]")
 @click.option("--store", "store_path", type=FILE, metavar="FILE", help="Where trials are kept. [OUT/kvassay.sqlite]")
@@ -94,7 +98,8 @@ def run(
 ) -> None:
     """Measure how MODEL's tool calls fare under each K/V pair at each depth.
 
-    MODEL is a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models'.
+    MODEL is a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models';
+    with --backend transformers also a Hugging Face folder.
 
     \b
     kvassay run qwen2.5-coder-1.5b --kv q4_0/q4_0 --depths 2k,8k

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.types import Channel, OutcomeClass, Role
 from kvassay.verdict import State
 
@@ -104,6 +105,10 @@ def per_second(rate: float | None) -> str:
 
 
 def launch_flags(k: str, v: str, *, rotation: bool) -> str:
-    """llama.cpp's flags for a pair. A quantised V needs flash attention (llama-context.cpp:3843 at b11434)."""
+    """llama.cpp's flags for a pair; – for types that llama.cpp hasn't. A quantised V needs flash attention
+    (llama-context.cpp:3843 at b11434).
+    """
+    if not {k, v} <= {*LLAMA_TYPES}:
+        return "–"
     flags = f"-ctk {k} -ctv {v}" + ("" if v in {"f16", "bf16", "f32"} else " -fa on")
     return flags if rotation else f"LLAMA_ATTN_ROT_DISABLE=1 {flags}"

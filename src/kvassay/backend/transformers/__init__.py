@@ -1,0 +1,76 @@
+"""Hugging Face transformers in this process: the reference engine, for every format that kvassay can compute.
+
+K and V are quantised and read back as they enter the cache, and held de-quantised: what a format does to the answers is
+measured, its speed and memory are not.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kvassay.backend.base import Boot, Listener, Progress, silent
+from kvassay.errors import ConfigError
+from kvassay.quant.table import FORMATS
+from kvassay.types import Arm
+
+if TYPE_CHECKING:
+    from kvassay.backend.transformers.load import Loaded
+
+TYPES = tuple(FORMATS)
+
+
+@dataclass(slots=True)
+class Transformers:
+    """Boots share one copy of the weights: each has a cache of its own, and begins with an empty one.
+
+    ``device`` None is the first CUDA device, or the CPU where there is none; ``dtype`` is that of weights, activations
+    and of what the cache holds after each format's round trip.
+    """
+
+    model_path: Path
+    device: str | None = None
+    dtype: str = "float32"
+    threads: int | None = None
+    model_sha256: str | None = None
+    _loaded: Loaded | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        return "transformers"
+
+    @property
+    def cache_types(self) -> tuple[str, ...]:
+        return TYPES
+
+    def open(self, arm: Arm, *, context_tokens: int, listener: Listener = silent) -> Boot:
+        """Raises ConfigError where packages are missing, BootFailed where the model can't be loaded, PairRefused where
+        the pair doesn't fit its layers.
+        """
+        require_installed(self.model_path)
+        # Read when the libraries are imported: nothing may leave the machine, and progress is shown by the listener.
+        os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+        listener(Progress("starting", note="importing torch and transformers"))
+        from kvassay.backend.transformers.boot import TransformersBoot  # noqa: PLC0415  seconds, and an extra
+        from kvassay.backend.transformers.load import load  # noqa: PLC0415
+
+        if self._loaded is None:
+            converted = " (a GGUF file is de-quantised first)" if self.model_path.suffix == ".gguf" else ""
+            listener(Progress("loading", note=f"loading {self.model_path.name} as {self.dtype}{converted}"))
+            self._loaded = load(self.model_path, device=self.device, dtype=self.dtype, threads=self.threads)
+        boot = TransformersBoot(self._loaded, arm.kv, context_tokens, model_sha256=self.model_sha256)
+        listener(Progress("ready"))
+        return boot
+
+
+def require_installed(model: Path) -> None:
+    """Raise ConfigError that names what `pip install` brings, where a package is missing."""
+    needed = ("torch", "transformers", *(("gguf",) if model.suffix == ".gguf" else ()))
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ConfigError(
+            f"the back end transformers needs {' and '.join(missing)}, not installed here",
+            hint="Install it: pip install 'kvassay[transformers]'",
+        )

@@ -1,0 +1,113 @@
+"""A model and its tokenizer in memory, from a Hugging Face directory or a GGUF file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from kvassay.errors import BootFailed, OutOfMemory
+
+_CROPPABLE = frozenset({"full_attention", "sliding_attention"})
+_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>", "<|return|>", "<|call|>")
+"""Special tokens that end a turn wherever they exist; a model's own configuration adds its own."""
+
+
+class LayerShape(NamedTuple):
+    """What one layer keeps of one token."""
+
+    k_heads: int
+    k_dim: int
+    v_heads: int
+    v_dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Weights and tokenizer. ``shapes`` has one entry a layer, None where it keeps no K and V (linear attention);
+    ``croppable`` says that the cache may be cut back to any length, since every layer keeps every token.
+    """
+
+    path: Path
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    shapes: tuple[LayerShape | None, ...]
+    croppable: bool
+    ends: frozenset[int]
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def build(self) -> str:
+        """Everything about the software that can change a number."""
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return f"{transformers.__version__}, torch {torch.__version__}, {dtype}, {self.device}"
+
+
+def load(path: Path, *, device: str | None, dtype: str, threads: int | None) -> Loaded:
+    """Load onto one device. Raises BootFailed naming what the library said, OutOfMemory."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if threads:
+        torch.set_num_threads(threads)
+    where = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
+    folder = path.parent if where else path
+    place = _device(device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **where)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), local_files_only=True, **where
+        )
+        model = model.to(place).eval()
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(f"{path.name!r} doesn't fit {place} as {dtype}", hint="Try --dtype bfloat16.") from error
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
+        raise BootFailed(f"transformers can't load {str(path)!r}", log=_last_lines(error), hint=_HINT) from error
+    if tokenizer.chat_template is None:
+        raise BootFailed(f"{str(path)!r} has no chat template", hint="Use an instruct model.")
+    return _loaded(path, model, tokenizer)
+
+
+_HINT = "It reads GGUF files of some architectures only; a Hugging Face folder (config.json, *.safetensors) of others."
+
+
+def _device(wanted: str | None) -> torch.device:
+    try:
+        return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise BootFailed(f"{wanted!r} is no device", hint="For example cpu, cuda or cuda:1.") from error
+
+
+def _last_lines(error: BaseException) -> tuple[str, ...]:
+    return tuple(line for line in str(error).splitlines() if line.strip())[-3:]
+
+
+def _loaded(path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Loaded:
+    text = model.config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    croppable = kinds <= _CROPPABLE
+    cache = DynamicCache() if croppable else DynamicCache(config=model.config)
+    with torch.inference_mode():
+        model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device), cache=cache)
+    return Loaded(path, model, tokenizer, tuple(map(_shape, cache.layers)), croppable, _ends(model, tokenizer))
+
+
+def _shape(layer: object) -> LayerShape | None:
+    keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
+    if keys is None or values is None:
+        return None
+    return LayerShape(keys.shape[1], keys.shape[-1], values.shape[1], values.shape[-1])
+
+
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    own = model.generation_config.eos_token_id if model.generation_config else None
+    listed = own if isinstance(own, list) else [own]
+    vocabulary = tokenizer.get_vocab()
+    known = (vocabulary.get(text) for text in _ENDS)
+    return frozenset(token for token in (*listed, tokenizer.eos_token_id, *known) if token is not None)

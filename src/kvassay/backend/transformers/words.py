@@ -1,0 +1,76 @@
+"""Text and token ids: the tokenizer's chat template, and a model's answer as llama.cpp would show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jinja2
+from transformers import PreTrainedTokenizerBase
+
+from kvassay import dialect
+from kvassay.backend.llama_wire import message_json, tool_json
+from kvassay.errors import BackendError
+from kvassay.types import JsonObject, Message, Tool
+
+_HALF_A_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A tokenizer as a boot needs it. ``hidden`` are the ids of special tokens that no tool-call format is made of:
+    they stay out of the text, as they do in llama.cpp's answers.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    hidden: frozenset[int]
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+        """The prompt's text. Arguments of earlier calls are objects, as most templates want them; where a template
+        fails on those, strings. Raises BackendError with the template's own complaint.
+        """
+        try:
+            return self._render(messages, tools, objects=True)
+        except (TypeError, jinja2.TemplateError):
+            try:
+                return self._render(messages, tools, objects=False)
+            except (TypeError, jinja2.TemplateError) as error:
+                raise BackendError(f"the model's chat template refuses the conversation: {error}") from error
+
+    def _render(self, messages: Sequence[Message], tools: Sequence[Tool], *, objects: bool) -> str:
+        text = self.tokenizer.apply_chat_template(
+            [_with_objects(message) if objects else message_json(message) for message in messages],
+            tools=[tool_json(tool) for tool in tools] or None,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        return str(text)
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """Token ids, special tokens recognised; the tokenizer's own first token is added unless the text has it."""
+        begins = bool(self.tokenizer.bos_token) and text.startswith(self.tokenizer.bos_token)
+        return tuple(self.tokenizer(text, add_special_tokens=not begins)["input_ids"])
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of generated tokens; an unfinished character at the end is held back."""
+        shown = [token for token in tokens if token not in self.hidden]
+        text = self.tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(text).rstrip(_HALF_A_CHARACTER)
+
+
+def words_of(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> Words:
+    """The words of a tokenizer, with the tokens that end a turn hidden too."""
+    marks = frozenset(dialect.markers())
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special and token.content not in marks}
+    return Words(tokenizer, ends | special)
+
+
+def _with_objects(message: Message) -> JsonObject:
+    body = message_json(message)
+    calls = body.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call["function"] if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            function["arguments"] = json.loads(str(function["arguments"]))
+    return body

@@ -1,0 +1,63 @@
+"""A Hugging Face folder as the sample of a run: its hash, and what its configuration says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvassay.errors import ModelFileError
+from kvassay.model import store
+from kvassay.model.store import Progress, silent
+
+_CONTENT = ("*.json", "*.safetensors", "*.bin", "*.model", "*.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder with ``config.json`` and weights. ``sha256`` is over its files' names and hashes, in order of names."""
+
+    path: Path
+    sha256: str
+    name: str
+    trained_tokens: int | None
+    n_layers: int | None
+
+
+def read_folder(name: str, *, progress: Progress = silent) -> ModelFolder:
+    """Raises ModelFileError where the folder has no configuration that can be read, or no weights."""
+    path = Path(name).expanduser().absolute()
+    config = _config(path, name)
+    files = sorted({file for pattern in _CONTENT for file in path.glob(pattern)})
+    if not any(file.suffix in {".safetensors", ".bin"} for file in files):
+        raise ModelFileError(f"{name!r} holds no weights", hint="A Hugging Face folder has *.safetensors files.")
+    try:
+        digests = [f"{file.name} {store.digest_of_users_file(file, progress)}\n" for file in files]
+    except OSError as error:
+        raise ModelFileError(f"{name!r} can't be read: {error.strerror or error}.") from error
+    return ModelFolder(
+        path,
+        store.sha256_of_text("".join(digests)),
+        name,
+        trained_tokens=_integer(config, "max_position_embeddings"),
+        n_layers=_integer(config, "num_hidden_layers"),
+    )
+
+
+def _config(path: Path, name: str) -> dict[str, object]:
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except OSError:
+        hint = "Give a Hugging Face folder (config.json, *.safetensors) or a GGUF file."
+        raise ModelFileError(f"{name!r} is a folder without a config.json", hint=hint) from None
+    except ValueError as error:
+        raise ModelFileError(f"{str(path / 'config.json')!r} is not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{str(path / 'config.json')!r} holds no object")
+    text = config.get("text_config")  # models that see keep the language model's numbers there
+    return {**config, **text} if isinstance(text, dict) else config
+
+
+def _integer(config: dict[str, object], key: str) -> int | None:
+    value = config.get(key)
+    return value if isinstance(value, int) else None

@@ -1,0 +1,262 @@
+"""The engine in process, on a tiny model with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra: pip install 'kvassay[transformers]'")
+pytest.importorskip("transformers", reason="needs the extra: pip install 'kvassay[transformers]'")
+
+import torch
+from transformers import DynamicCache
+
+from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_tiny
+from kvassay import backend
+from kvassay.backend.base import Backend, Progress, Sampling
+from kvassay.backend.transformers.boot import TransformersBoot
+from kvassay.backend.transformers.load import load
+from kvassay.errors import BackendError, BootFailed, ConfigError, ContextExceeded, PairRefused
+from kvassay.quant.base import F32
+from kvassay.quant.table import FORMATS, k_round_trip, v_round_trip
+from kvassay.types import Arm, Completion, KVConfig, Message, Stop, ToolCall
+
+GREEDY = Sampling(max_tokens=12, top_n=5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Backend:
+    return backend.make("transformers", model_path=folder, device="cpu", threads=1)
+
+
+def open_boot(engine: Backend, kv: str, context_tokens: int = 2048) -> TransformersBoot:
+    k, _, v = kv.partition("/")
+    boot = engine.open(Arm(KVConfig(k, v)), context_tokens=context_tokens)
+    assert isinstance(boot, TransformersBoot)
+    return boot
+
+
+def stored(boot: TransformersBoot, layer: int) -> tuple[F32, F32]:
+    """What the cache holds of a layer: heads × tokens × head dimension."""
+    held = boot._held.cache.layers[layer]
+    return held.keys[0].numpy(), held.values[0].numpy()
+
+
+def words(boot: TransformersBoot, text: str) -> tuple[int, ...]:
+    return boot.tokenize(text)
+
+
+def same_answer(one: Completion, other: Completion) -> None:
+    assert (one.text, one.tokens, one.stop) == (other.text, other.tokens, other.stop)
+    for mine, its in zip(one.positions, other.positions, strict=True):
+        assert mine.logprob == pytest.approx(its.logprob, abs=1e-4)
+
+
+@pytest.mark.parametrize("kv", ["q4_0/q8_0", "4/fp8_e4m3", "bf16/iq4_nl"])
+def test_the_cache_holds_what_the_formats_make(engine: Backend, kv: str) -> None:
+    """The first layer's K and V, which no cache has touched yet, are stored as the formats read them back, to the bit,
+    and K's format does nothing to V.
+    """
+    with open_boot(engine, "f32/f32") as plain, open_boot(engine, kv) as boot:
+        tokens = words(boot, "def f(x): return x")
+        for one in (plain, boot):
+            one.prefill(tokens)
+        (k, v), (k_name, v_name) = stored(plain, 0), kv.split("/")
+        wanted = k_round_trip(FORMATS[k_name], HEAD_DIM, rotation=True)(k)
+        assert np.array_equal(stored(boot, 0)[0], wanted)
+        assert np.array_equal(stored(boot, 0)[1], v_round_trip(FORMATS[v_name], HEAD_DIM, rotation=True)(v))
+        assert not np.array_equal(stored(boot, 0)[0], k)
+
+
+def test_later_layers_feel_the_first_ones(engine: Backend) -> None:
+    """Attention reads the quantised values: what reaches the last layer differs from the plain model's."""
+    with open_boot(engine, "f32/f32") as plain, open_boot(engine, "q4_0[1-2=f32]/f32") as boot:
+        tokens = words(boot, "for i in range(10): print(i)")
+        answers = [one.complete(tokens, Sampling(max_tokens=1, top_n=50)) for one in (plain, boot)]
+        assert answers[0].positions != answers[1].positions
+
+
+def test_without_rounding_it_is_the_model_itself(engine: Backend) -> None:
+    """f32/f32 says token by token what transformers' own generate says."""
+    with open_boot(engine, "f32/f32") as boot:
+        tokens = words(boot, "<|im_start|>user\nhello<|im_end|>\n")
+        answer = boot.complete(tokens, GREEDY)
+        model = boot._loaded.model
+        with torch.inference_mode():
+            told = model.generate(torch.tensor([tokens]), max_new_tokens=12, do_sample=False)[0, len(tokens) :]
+        assert answer.tokens == tuple(told.tolist())
+
+
+@pytest.mark.parametrize("kv", ["f16/f16", "q4_0/q4_0", "3/5"])
+def test_a_cropped_cache_is_the_cache_of_the_prefix(engine: Backend, kv: str) -> None:
+    """After another question was answered, going back leaves the prefix's entries as they were, to the bit, and the
+    next answer is a fresh boot's.
+    """
+    with open_boot(engine, kv) as boot, open_boot(engine, kv) as fresh:
+        prefix = words(boot, "<|im_start|>user\nRead a.py and b.py.")
+        first, second = (*prefix, *words(boot, " Then run it.")), (*prefix, *words(boot, " Now what?"))
+        boot.prefill(prefix)
+        before = [stored(boot, layer) for layer in range(LAYERS)]
+        boot.complete(first, GREEDY)
+        again = boot.complete(second, GREEDY)
+        assert again.timings.cached_tokens == len(prefix) + 1  # the blank that both questions begin with
+        for layer, (k, v) in enumerate(before):
+            assert np.array_equal(stored(boot, layer)[0][:, : len(prefix)], k)
+            assert np.array_equal(stored(boot, layer)[1][:, : len(prefix)], v)
+        same_answer(again, fresh.complete(second, GREEDY))
+
+
+def test_a_repeated_question_costs_one_token(engine: Backend) -> None:
+    """The same prompt again computes its last token only, and says the same; so does a prompt that was an answer."""
+    with open_boot(engine, "q8_0/q8_0") as boot:
+        tokens = words(boot, "import os")
+        first = boot.complete(tokens, GREEDY)
+        again = boot.complete(tokens, GREEDY)
+        assert (first.timings.cached_tokens, again.timings.processed_tokens) == (0, 1)
+        same_answer(first, again)
+        on = boot.complete((*tokens, *first.tokens[:4]), replace(GREEDY, max_tokens=4))
+        assert on.timings.processed_tokens == 1
+        assert on.tokens == first.tokens[4:8]
+
+
+def test_log_probabilities_are_of_the_whole_vocabulary(engine: Backend) -> None:
+    """Asked for more alternatives than there are tokens, it lists all; they add up to 1, the likeliest first, and the
+    chosen token is the likeliest.
+    """
+    with open_boot(engine, "q4_0/f16") as boot:
+        answer = boot.complete(words(boot, "x = "), Sampling(max_tokens=3, top_n=1 << 24))
+        for token, position in zip(answer.tokens, answer.positions, strict=True):
+            logprobs = [logprob for _, logprob in position.top]
+            assert len(logprobs) == boot._loaded.model.config.vocab_size
+            assert sum(map(exp, logprobs)) == pytest.approx(1, abs=1e-9)
+            assert logprobs == sorted(logprobs, reverse=True)
+            assert (token, position.token_id, position.logprob) == (position.top[0][0], token, logprobs[0])
+
+
+def test_positions_spell_the_text(engine: Backend) -> None:
+    """Every token has a position, and their texts together are the answer; without top_n there are none."""
+    with open_boot(engine, "f16/f16") as boot:
+        tokens = words(boot, "print(")
+        answer = boot.complete(tokens, Sampling(max_tokens=20, top_n=2))
+        assert "".join(position.text for position in answer.positions) == answer.text
+        assert len(answer.positions) == len(answer.tokens) == answer.timings.predicted_tokens
+        assert not boot.complete(tokens, Sampling(max_tokens=2)).positions
+
+
+def test_a_temperature_draws_by_its_seed(engine: Backend) -> None:
+    """The same seed draws the same answer, another one another."""
+    with open_boot(engine, "f16/f16") as boot:
+        tokens = words(boot, "class A:")
+        drawn = [boot.complete(tokens, Sampling(max_tokens=20, temperature=1.5, seed=seed)) for seed in (1, 1, 2)]
+        assert drawn[0].tokens == drawn[1].tokens != drawn[2].tokens
+
+
+def test_a_turn_ends_where_the_model_ends_it(engine: Backend, folder: Path) -> None:
+    """The token that ends a turn stops generation; it counts as a token and is no text."""
+    loaded = load(folder, device="cpu", dtype="float32", threads=1)
+    with open_boot(engine, "f32/f32") as boot:
+        tokens = words(boot, "y")
+        likeliest = boot.complete(tokens, Sampling(max_tokens=1)).tokens[0]
+    ending = replace(loaded, ends=frozenset({likeliest}))
+    with TransformersBoot(ending, KVConfig("f32", "f32"), 64) as boot:
+        answer = boot.complete(tokens, GREEDY)
+        assert (answer.tokens, answer.text, answer.stop) == ((likeliest,), "", Stop.EOS)
+
+
+def test_facts_say_what_formats_need_and_what_is_held(engine: Backend) -> None:
+    """Bytes are the formats' for the whole context, exceptions counted layer by layer; the warning names the bytes that
+    this process holds instead.
+    """
+    with open_boot(engine, "q4_0[0=f16]/8", context_tokens=1024) as boot:
+        facts, values = boot.facts, 1024 * KV_HEADS * HEAD_DIM
+        assert facts.k_bytes == values * (16 + 2 * 4.5) / 8
+        assert facts.v_bytes == values * LAYERS * 8.5 / 8
+        assert (facts.k_type, facts.v_type, facts.kv_layers) == ("q4_0[0=f16]", "8", LAYERS)
+        assert (facts.k_rotation, facts.v_rotation) == (64, 0)
+        assert f"{values * LAYERS * 2 * 4 / 2**20:.1f} MiB of torch.float32" in facts.warnings[0]
+        assert str(facts.build).endswith(f"torch {torch.__version__}, float32, cpu")
+
+
+def test_earlier_calls_are_rendered_as_objects(engine: Backend) -> None:
+    """Arguments of a call in the history reach the template as an object, so that it writes JSON and no quoted text."""
+    call = Message("assistant", tool_calls=(ToolCall("1", "read", {"path": "é.py"}),))
+    with open_boot(engine, "f16/f16") as boot:
+        text = boot.render([Message("user", "go"), call], ())
+    assert '{"name": "read", "arguments": {"path": "é.py"}}' in text
+    assert text.endswith("<|im_start|>assistant")
+
+
+def test_progress_is_told_while_a_prompt_is_computed(engine: Backend) -> None:
+    """Long prompts come in chunks, each reported."""
+    told: list[Progress] = []
+    with open_boot(engine, "f16/f16") as boot:
+        boot.prefill(words(boot, "a" * 600), told.append)
+    assert [(one.phase, one.done, one.total) for one in told] == [("prompt", n, 600) for n in (256, 512, 600)]
+
+
+def test_what_it_can_not_do(engine: Backend, tmp_path: Path) -> None:
+    """No chat endpoint, no prompt beyond the context, no layer that isn't there, no model that isn't one."""
+    with open_boot(engine, "f16/f16", context_tokens=16) as boot:
+        with pytest.raises(BackendError, match="no chat endpoint"):
+            boot.chat((), (), GREEDY, stream=False)
+        with pytest.raises(ContextExceeded, match="needs 17 tokens"):
+            boot.complete([1] * 17, GREEDY)
+    with pytest.raises(ConfigError, match="names layer 3; this model has 3"):
+        open_boot(engine, "q4_0[3=f16]/f16")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BootFailed, match="transformers can't load"):
+        backend.make("transformers", model_path=tmp_path).open(Arm(KVConfig("f16", "f16")), context_tokens=8)
+
+
+def test_heads_that_make_no_blocks_are_refused(tmp_path: Path) -> None:
+    """A head of 40 values has no blocks of 32: the pair is refused, other types run."""
+    odd = save_tiny(tmp_path, hidden_size=160, num_attention_heads=4)
+    engine = backend.make("transformers", model_path=odd, device="cpu", threads=1)
+    with pytest.raises(PairRefused, match="heads of 40 values don't divide into blocks of 32"):
+        open_boot(engine, "f16/q8_0")
+    with open_boot(engine, "fp8_e5m2/bf16") as boot:
+        assert boot.complete(words(boot, "ok"), GREEDY).tokens
+
+
+def test_sliding_windows_are_cropped_too(tmp_path: Path) -> None:
+    """A model with sliding windows keeps every token here and masks: far beyond the window it says what transformers'
+    own windowed cache says, and goes back to a prefix that the window has left behind.
+    """
+    folder = save_tiny(
+        tmp_path, use_sliding_window=True, sliding_window=16, layer_types=["full_attention", *["sliding_attention"] * 2]
+    )
+    engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
+    with open_boot(engine, "f32/f32") as boot:
+        tokens = words(boot, "".join(f"line {n}\n" for n in range(12)))
+        model, answer = boot._loaded.model, boot.complete(tokens, GREEDY)
+        with torch.inference_mode():
+            windowed = model(torch.tensor([tokens]), cache=DynamicCache(config=model.config)).logits[0, -1]
+        assert answer.tokens[0] == int(windowed.argmax())
+        assert answer.positions[0].logprob == pytest.approx(float(torch.log_softmax(windowed, -1).max()), abs=1e-4)
+        boot.complete((*tokens[:5], 7, 8), GREEDY)
+        same_answer(boot.complete(tokens, GREEDY), answer)
+
+
+def test_linear_attention_goes_back_to_a_copy(tmp_path: Path) -> None:
+    """A layer with a state instead of K and V can't be cropped: each question starts from the prefix's own state, and
+    only the other layer is quantised.
+    """
+    engine = backend.make("transformers", model_path=save_hybrid(tmp_path), device="cpu", threads=1)
+    with open_boot(engine, "8/f16", context_tokens=512) as boot, open_boot(engine, "8/f16") as fresh:
+        prefix = words(boot, "Read a.py and b.py.")
+        first, second = (*prefix, *words(boot, "Then run it.")), (*prefix, *words(boot, "Now what?"))
+        boot.prefill(prefix)
+        boot.complete(first, GREEDY)
+        again = boot.complete(second, GREEDY)
+        assert again.timings.cached_tokens == len(prefix)
+        same_answer(again, fresh.complete(second, GREEDY))
+        assert (boot.facts.kv_layers, boot.facts.k_bytes) == (1, 512 * 64 * 8.5 / 8)
