@@ -76,6 +76,10 @@ class Agent:
         return Ran(process.returncode, shown.decode("utf-8", "replace"))
 
 
+def _answer_tokens(*, small: bool) -> int:
+    return 48 if small else 1024
+
+
 def installed(agent: Agent) -> Path:
     """The agent's ``node_modules``, installed once and kept beside kvassay's models. Skips the test without npm."""
     npm = shutil.which("npm")
@@ -99,7 +103,7 @@ def _opencode_settings(folder: Path, server: str, small: bool) -> dict[str, str]
         "npm": "@ai-sdk/openai-compatible",
         "name": "Local",
         "options": {"baseURL": f"{server}/v1"},
-        "models": {"m": {"name": "m", "limit": {"context": 32768, "output": 1024}}},
+        "models": {"m": {"name": "m", "limit": {"context": 32768, "output": _answer_tokens(small=small)}}},
     }
     config = {
         "$schema": "https://opencode.ai/config.json",
@@ -134,7 +138,13 @@ OPENCODE = Agent(
 
 
 def _openclaw_settings(folder: Path, server: str, small: bool) -> dict[str, str]:  # noqa: FBT001  as declared
-    model = {"id": "m", "name": "m", "input": ["text"], "contextWindow": 32768, "maxTokens": 1024}
+    model = {
+        "id": "m",
+        "name": "m",
+        "input": ["text"],
+        "contextWindow": 32768,
+        "maxTokens": _answer_tokens(small=small),
+    }
     local = {"baseUrl": f"{server}/v1", "apiKey": "none", "api": "openai-completions", "models": [model]}
     config = {
         "agents": {"defaults": {"model": {"primary": "local/m"}, "skipBootstrap": True}},

@@ -33,7 +33,7 @@ def test_an_agents_turns_are_answered_graded_and_measured(agent: Agent, tmp_path
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "settings.py").write_text("DEBUG = True\n", encoding="utf-8")
     model = resolve("smollm2-135m").path
-    with make("embedded", model_path=model, threads=2, model_sha256="abc").open(Arm(PAIR), context_tokens=8192) as boot:
+    with make("embedded", model_path=model, threads=1, model_sha256="abc").open(Arm(PAIR), context_tokens=8192) as boot:
         assert isinstance(boot, LlamaBoot)
         ran, turns = asyncio.run(asked(agent, tmp_path, boot._client.base_url.port or 0))
     assert turns, ran.shown[-2000:]
