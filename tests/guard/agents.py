@@ -33,10 +33,11 @@ class Ran(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One client at a fixed version. ``packages`` are what npm installs; ``settings`` writes its configuration into a
-    folder for a server's address; ``command`` is its command line for one prompt. ``read``, ``edit`` and ``run`` are
-    its tools: their names and the parameters that hold the file, the text or the command. ``asks_again``
-    are the classes after which it sends the same request again; ``of_a_leak`` is what it says of a call in the text.
+    """One client at a fixed version. ``packages`` are what npm installs, in this order; ``settings`` writes its
+    configuration into a folder for a server's address; ``command`` is its command line for one prompt. ``read``,
+    ``edit`` and ``run`` are its tools: their names and the parameters that hold the file, the text or the command.
+    ``asks_again`` are the classes after which it sends the same request again; ``of_a_leak`` is what it says of a call
+    in the text.
     """
 
     name: str
@@ -92,8 +93,16 @@ def installed(agent: Agent) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / "ready").exists():
-            install = [npm, "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder)]
-            subprocess.run([*install, *agent.packages], check=True, timeout=_INSTALL_S, capture_output=True)
+            install = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder)]
+            own_node_first = f"{folder / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}"
+            for package in agent.packages:
+                subprocess.run(
+                    [*install, package],
+                    check=True,
+                    timeout=_INSTALL_S,
+                    capture_output=True,
+                    env={**os.environ, "PATH": own_node_first},
+                )
             (folder / "ready").touch()
     return folder / "node_modules"
 
@@ -160,7 +169,7 @@ def _openclaw_settings(folder: Path, server: str, small: bool) -> dict[str, str]
 
 OPENCLAW = Agent(
     name="OpenClaw",
-    packages=("openclaw@2026.9.6", "node@24"),
+    packages=("node@24", "openclaw@2026.9.6"),
     settings=_openclaw_settings,
     command=lambda modules, folder, prompt: [
         str(modules / ".bin" / "node"),
