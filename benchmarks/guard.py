@@ -1,9 +1,10 @@
 """What the guard costs: direct, through the guard and through the LiteLLM proxy, on one scripted upstream in one run.
 
-    python benchmarks/guard.py [--rounds 5] [--litellm-venv DIR]
+    python benchmarks/guard.py [--rounds 5] [--litellm-venv DIR | --without-litellm]
 
 The LiteLLM proxy is installed into a venv of its own. Rounds alternate between the three, so that a busy machine is
-busy for all. Upstream, proxy and load share the machine; times are on its one monotonic clock.
+busy for all. Upstream, proxy and load share the machine; times are on its one monotonic clock. The proxy's CPU time
+is told beside them: it moves less with what else the machine does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,6 +122,20 @@ class Way:
     chunk_ms: list[float] = field(default_factory=list)
     first_ms: list[float] = field(default_factory=list)
     per_s: list[float] = field(default_factory=list)
+    request_cpu_us: list[float] = field(default_factory=list)
+    chunk_cpu_us: list[float] = field(default_factory=list)
+
+    @contextmanager
+    def billed(self, into: list[float], number: int) -> Iterator[None]:
+        """Note the CPU time of the proxy's own process (the guard's monitor is another) for each of so many."""
+        if self.process is None:
+            yield
+            return
+        process = psutil.Process(self.process.pid)
+        before = process.cpu_times()
+        yield
+        after = process.cpu_times()
+        into.append((after.user + after.system - before.user - before.system) / number * 1e6)
 
     def memory_mb(self) -> float:
         """Resident memory of the proxy's processes."""
@@ -204,9 +219,11 @@ async def measure(ways: list[Way], rounds: int) -> None:
             list_.clear()
     for _ in range(rounds):
         for way in ways:
-            await plain(way, PLAIN)
-            for _ in range(STREAMS):
-                await streamed(way)
+            with way.billed(way.request_cpu_us, PLAIN):
+                await plain(way, PLAIN)
+            with way.billed(way.chunk_cpu_us, STREAMS * CHUNKS):
+                for _ in range(STREAMS):
+                    await streamed(way)
             await loaded(way)
             await asyncio.sleep(1)
 
@@ -281,6 +298,9 @@ def report(ways: list[Way]) -> None:
         print(f"\n{title}\n{'':10} {'median':>8} {'p99':>8} {'added':>9}")
         for way in ways:
             print(f"{way.name:10} {quantiles(values(way), values(direct))}")
+    print("\nCPU time of the proxy's own process, median of the rounds, µs: a request, an event of a stream")
+    for way in ways[1:]:
+        print(f"{way.name:10} {statistics.median(way.request_cpu_us):8.0f} {statistics.median(way.chunk_cpu_us):8.0f}")
     print(f"\nrequests/s on {CONNECTIONS} connections (median of {len(direct.per_s)} rounds) and memory")
     for way in ways:
         print(f"{way.name:10} {statistics.median(way.per_s):8.0f}/s {way.memory_mb():8.0f} MB")
@@ -291,6 +311,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--litellm-venv", type=Path, default=Path(tempfile.gettempdir()) / "kvassay-litellm")
+    parser.add_argument("--without-litellm", action="store_true", help="measure the guard alone")
     parser.add_argument("--upstream-port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.upstream_port:
@@ -312,14 +333,15 @@ def main() -> None:
             "--store",
             f"{folder}/g.sqlite",
         ]
-        other = litellm_command(options.litellm_venv, folder, up, lite)
         script = [sys.executable, __file__, "--upstream-port", str(up)]
-        with (
-            running(script, up, folder / "up.log"),
-            running(own, guard, folder / "guard.log") as guarding,
-            running(other, lite, folder / "litellm.log", LITELLM_LOG="ERROR", LITELLM_MASTER_KEY=KEY) as proxying,
-        ):
-            ways = [Way("direct", up, None), Way("guard", guard, guarding), Way("LiteLLM", lite, proxying)]
+        with ExitStack() as stack:
+            stack.enter_context(running(script, up, folder / "up.log"))
+            guarding = stack.enter_context(running(own, guard, folder / "guard.log"))
+            ways = [Way("direct", up, None), Way("guard", guard, guarding)]
+            if not options.without_litellm:
+                other = litellm_command(options.litellm_venv, folder, up, lite)
+                env = {"LITELLM_LOG": "ERROR", "LITELLM_MASTER_KEY": KEY}
+                ways.append(Way("LiteLLM", lite, stack.enter_context(running(other, lite, folder / "lite.log", **env))))
             asyncio.run(measure(ways, options.rounds))
             report(ways)
 

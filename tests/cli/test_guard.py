@@ -38,6 +38,7 @@ UP = ("--upstream", "http://127.0.0.1:1")
     ("flags", "code", "said"),
     [
         ((), 2, "Usage"),
+        (("--kv", "q8_0/q4_0"), 2, "no server is named"),
         (("--upstream", "127.0.0.1:8080"), 2, "'127.0.0.1:8080' is no server's address"),
         ((*UP, "--listen", "here"), 2, "'here' is no address to listen on"),
         ((*UP, "--listen", "0.0.0.0:8484"), 2, "--token"),

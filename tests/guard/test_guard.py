@@ -18,7 +18,7 @@ from guard.wires import CHUNKED, OK, Heard, get, post, saying, scripted, talk
 from kvassay.errors import PortTaken, StoreBusy
 from kvassay.guard.guard import Running, running
 from kvassay.guard.metrics import Metrics, depth_label
-from kvassay.guard.options import PREFIX, Address, Options
+from kvassay.guard.options import PREFIX, Address, Bounds, Options
 from kvassay.guard.proxy import POOLED_S
 from kvassay.guard.tally import Tally, wilson
 from kvassay.guard.watching import Watched
@@ -30,8 +30,8 @@ BAD = answer("read_fil", '{"path": "src/a.py"}')
 
 @asynccontextmanager
 async def guarded(upstream_port: int, **options: object) -> AsyncIterator[Running]:
-    """A running guard on a free port."""
-    values = {"listen": Address("127.0.0.1", 0), **options}
+    """A running guard on a free port, which waits for its monitor however busy the machine is."""
+    values = {"listen": Address("127.0.0.1", 0), "bounds": Bounds(patience_s=60), **options}
     async with running(Options(f"http://127.0.0.1:{upstream_port}", **values)) as guard:  # type: ignore[arg-type]
         yield guard
 

@@ -291,3 +291,65 @@ def test_good_replies_pass_byte_for_byte_with_everything_on() -> None:
                 assert upstream.heard[0].body == upstream.heard[1].body
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("action", [Action.REGENERATE, Action.FALL_BACK])
+def test_a_failed_second_try_counts_as_nobodys_loop_and_the_client_gets_the_first_answer(action: Action) -> None:
+    """The client sends the same four times; L4 counts its three repeats, as it would without second tries."""
+
+    async def run() -> None:
+        async with scripted(in_turn(sized(answer(*BAD)))) as upstream, scripted(in_turn(sized(answer(*BAD)))) as other:
+            url = f"http://127.0.0.1:{other.port}"
+            async with guarded(upstream.port, actions=only(action), fallback=url) as guard:
+                for _ in range(4):
+                    assert await said(guard.listen.port, ask()) == answer(*BAD)
+                (strip,) = guard.tally.sessions.values()
+                loops = [[loop[:2] for loop in event.loops] for event in strip if not event.second_try]
+                assert loops == [[], ["L4"], ["L4", "L2"], ["L4", "L2"]]
+                assert [event.turn_index for event in strip] == [1, 1, 2, 2, 3, 3, 4, 4]
+                assert all(event.loops == () for event in strip if event.second_try)
+                assert sum(guard.tally.graded.values()) == 4
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("second", [b"", b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\n{}", stream(BAD)[:-30]])
+@pytest.mark.parametrize("first", [sized(answer(*BAD)), b"HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\nfirst"])
+def test_a_second_server_that_fails_in_its_own_way_changes_nothing(first: bytes, second: bytes) -> None:
+    async def broken(_heard: Heard, writer: asyncio.StreamWriter) -> None:
+        writer.write(second)
+        await writer.drain()
+        writer.close()
+
+    async def run() -> None:
+        async with scripted(saying(first)) as upstream, scripted(broken) as other:
+            url = f"http://127.0.0.1:{other.port}"
+            async with guarded(upstream.port, actions=only(Action.FALL_BACK), fallback=url) as guard:
+                got = await talk(guard.listen.port, post(CHAT, ask()), wait_s=60)
+                assert got.startswith(first[:12])
+                assert got.endswith(first.partition(b"\r\n\r\n")[2])
+                assert len(other.heard) == 1
+
+    asyncio.run(run())
+
+
+def test_an_error_without_a_body_falls_back_too() -> None:
+    async def run() -> None:
+        empty = b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
+        async with scripted(saying(empty)) as upstream, scripted(saying(sized(answer(*GOOD)))) as other:
+            url = f"http://127.0.0.1:{other.port}"
+            async with guarded(upstream.port, actions=only(Action.FALL_BACK), fallback=url) as guard:
+                assert await said(guard.listen.port, ask()) == answer(*GOOD)
+
+    asyncio.run(run())
+
+
+def test_a_question_told_what_was_wrong_stays_in_its_session() -> None:
+    """The hint changes the first user message, by which a client without session ids is known."""
+
+    async def scenario(guard: Running, upstream: Upstream) -> None:
+        await said(guard.listen.port, ask())
+        assert len(upstream.heard) == 2
+        assert len(guard.tally.sessions) == 1
+
+    with_actions(scenario, [sized(answer(*BAD)), sized(answer(*GOOD))], actions=only(Action.REGENERATE))

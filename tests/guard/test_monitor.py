@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from guard.traffic import Talk, answers, asked, replied
-from kvassay.guard.contract import Api, Asked, Limits, LoopKind, Observed
+from kvassay.guard.contract import NO_REPLY, Api, Asked, Limits, LoopKind, Observed
 from kvassay.guard.monitor import Monitor
+from kvassay.types import OutcomeClass
 
 APIS = tuple(Api)
 GOOD, BAD = ("read", '{"path": "a.py"}'), ("read", '{"path": ')
@@ -132,3 +133,42 @@ def test_sessions_are_bounded_and_the_least_recently_used_goes_first() -> None:
     assert turn(monitor, Talk().asked(headers={"session_id": "s49"})).turn_index == 2
     assert turn(monitor, Talk().asked(headers={"session_id": "s0"})).turn_index == 1
     assert len(monitor) == 3
+
+
+def test_the_guards_own_second_try_is_not_the_agent_sending_its_request_again() -> None:
+    monitor, question = Monitor(), Talk().asked()
+    turn(monitor, question, BAD)
+    second = monitor.observe(question, answers(question, "", (BAD,)), 0.0, second_try=True)
+    assert second.turn_index == 1
+    assert second.outcome is not None
+    assert second.outcome.kind is OutcomeClass.JSON_INVALID
+    assert second.loops == ()
+    assert [(loop.kind, loop.count) for loop in monitor.expect(question).loops] == [(LoopKind.RESENT, 1)]
+
+
+def test_after_a_good_second_try_the_agent_is_in_no_trouble() -> None:
+    monitor, question = Monitor(), Talk().asked()
+    turn(monitor, question, BAD)
+    second = monitor.observe(question, answers(question, "", (GOOD,)), 0.0, second_try=True)
+    assert not second.recovered
+    assert monitor.expect(question).loops == ()
+    assert not turn(monitor, Talk().calls("read", {"path": "a.py"}).asked(), GOOD).recovered
+
+
+def test_second_tries_change_no_rate_and_no_run_of_failures() -> None:
+    """Of the model's turns every second one fails; its failed second tries would make it three of four."""
+    monitor = Monitor(Limits(baseline_rate=0.5))
+    for step in range(100):
+        question = Talk(f"go {step}").asked(headers={"session_id": "s"})
+        seen = turn(monitor, question, BAD if step % 2 else GOOD)
+        assert (seen.alarms, seen.loops) == ((), ())
+        if step % 2:
+            second = monitor.observe(question, answers(question, "", (BAD,)), 0.0, second_try=True)
+            assert (second.alarms, second.loops) == ((), ())
+
+
+def test_asking_again_where_nobody_answered_is_no_loop_and_no_failure() -> None:
+    monitor, question = Monitor(), Talk().asked()
+    for _ in range(3):
+        seen = monitor.observe(question, replied(question, status=NO_REPLY, complete=False), 0.0)
+        assert (seen.outcome, seen.skipped, seen.loops) == (None, "no reply came", ())

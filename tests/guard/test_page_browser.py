@@ -107,7 +107,9 @@ def test_hostile_words_stay_words_and_the_page_follows(chrome: Chrome, port: int
     question, said = (pre.text for pre in chrome.find_elements(By.CSS_SELECTOR, ".pair pre"))
     assert question == f"user: {HOSTILE}"
     assert said.startswith(f"→ {HOSTILE} ")
-    assert "kvassay sessions turn-2.json" in chrome.find_element(By.ID, "turn").text
+    shown = chrome.find_element(By.ID, "turn").text
+    assert "save turn-2.json, then run kvassay replay turn-2.json --turn 1 --kv q8_0/q4_0 MODEL" in shown
+    assert "curl --json @request-2.json" in shown
 
     assert chrome.title == "kvassay guard"
     assert not chrome.find_elements(By.CSS_SELECTOR, "main img, main script, [onerror], [onload], main b")

@@ -62,7 +62,7 @@ def test_no_bytes_make_it_fall(request: bytes, reply: bytes, status: int, *, val
 
 def test_a_monitor_that_breaks_is_a_fault_and_no_exception() -> None:
     class Broken:
-        def observe(self, *_: object) -> None:
+        def observe(self, *_values: object, **_named: object) -> None:
             raise RecursionError("deep")
 
     watcher = Watcher(WatchSettings(), monitor=Broken())  # type: ignore[arg-type]

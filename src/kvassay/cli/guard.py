@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+import shlex
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,17 +27,18 @@ if TYPE_CHECKING:
 
 _LABEL = re.compile(r"[\w./:+ -]{1,40}", re.ASCII)
 _KNOCK_S = 2.0
+_STORE = Path("kvassay-out/guard.sqlite")
 
 
 @click.command(no_args_is_help=True)
-@click.option("--upstream", required=True, metavar="URL", help="Your server, e.g. http://127.0.0.1:8080.")
+@click.option("--upstream", metavar="URL", help="Your server, e.g. http://127.0.0.1:8080.")
 @click.option("--listen", metavar="HOST:PORT", help="Where agents connect. [127.0.0.1:8484]")
 @click.option("--page", metavar="HOST:PORT", help="A separate address for page and metrics. [the same]")
 @click.option("--kv", default="", metavar="K/V", help="The K/V pair your server runs, for page and metrics.")
 @click.option(
     "--store",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("kvassay-out/guard.sqlite"),
+    default=_STORE,
     metavar="FILE",
     help="Where turns are remembered. [kvassay-out/guard.sqlite]",
 )
@@ -59,9 +62,18 @@ _KNOCK_S = 2.0
 @click.option(
     "--fall-back", "fallback", metavar="URL", help="Ask this server where yours fails, e.g. one with f16/f16."
 )
+@click.option(
+    "--count-tokens/--no-count-tokens",
+    default=None,
+    help="Ask the server's tokenizer for prompt lengths that its answers do not tell. [if it runs on this machine]",
+)
+@click.option("--otel", is_flag=True, help="Send spans and metrics to OTEL_EXPORTER_OTLP_ENDPOINT; no texts.")
+@click.option(
+    "--save-turn", type=click.IntRange(min=1), metavar="N", help="Only write stored turn N here, for 'kvassay replay'."
+)
 def guard(
     *,
-    upstream: str,
+    upstream: str | None,
     listen: str | None,
     page: str | None,
     kv: str,
@@ -74,6 +86,9 @@ def guard(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     fallback: str | None,
+    count_tokens: bool | None,
+    otel: bool,
+    save_turn: int | None,
     **actions: bool,
 ) -> None:
     """Watch the tool calls between your agents and your server. Point the agents at --listen instead of the server:
@@ -81,6 +96,11 @@ def guard(
 
     Page: http://127.0.0.1:8484/__kvassay/   Metrics: /__kvassay/metrics
     """
+    if save_turn is not None:
+        _save(store, save_turn)
+        return
+    if upstream is None:
+        raise ConfigError("no server is named", hint="Add --upstream, e.g. --upstream http://127.0.0.1:8080")
     if importlib.util.find_spec("aiohttp") is None:
         raise ConfigError("the guard needs aiohttp", hint="Install it: pip install 'kvassay[guard]'")
     from kvassay.guard import options as opts  # noqa: PLC0415  the extra's imports only where they are needed
@@ -109,11 +129,33 @@ def guard(
             )
         ),
         fallback=None if fallback is None else opts.server_url(fallback),
+        count_tokens=count_tokens,
     )
-    asyncio.run(_serve(options, Console(highlight=False)))
+    with _telemetry(options.upstream) if otel else nullcontext(_silent) as send:
+        asyncio.run(_serve(options, Console(highlight=False), send))
 
 
-async def _serve(options: Options, console: Console) -> None:
+def _save(store: Path, number: int) -> None:
+    from kvassay.guard.handing import hand_over, saved  # noqa: PLC0415  as above
+
+    turn = hand_over(store, number)
+    click.echo(f"wrote {saved(turn, Path())}")
+    click.echo(turn.command or f"kvassay replay can't ask this turn again: {turn.why_not}.")
+
+
+def _telemetry(upstream: str) -> AbstractContextManager[Callable[[TurnEvent], None]]:
+    if importlib.util.find_spec("opentelemetry") is None:
+        raise ConfigError("--otel needs OpenTelemetry", hint="Install it: pip install 'kvassay[guard,otel]'")
+    from kvassay.guard.telemetry import telemetry  # noqa: PLC0415  as above
+
+    return telemetry(upstream)
+
+
+def _silent(_event: TurnEvent) -> None:
+    """Without --otel nothing is sent."""
+
+
+async def _serve(options: Options, console: Console, send: Callable[[TurnEvent], None]) -> None:
     from kvassay.guard.guard import running  # noqa: PLC0415  as above
     from kvassay.guard.options import PREFIX  # noqa: PLC0415
 
@@ -121,7 +163,12 @@ async def _serve(options: Options, console: Console) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where Ctrl-C interrupts asyncio.run itself
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(options, lambda event: _tell(event, console)) as guard:
+
+    def heard(event: TurnEvent) -> None:
+        _tell(event, options, console)
+        send(event)
+
+    async with running(options, heard) as guard:
         console.print(f"guarding {escape(options.upstream)} at http://{guard.listen}", soft_wrap=True)
         console.print(f"page     http://{guard.page}{PREFIX}/", soft_wrap=True)
         if fault := await asyncio.to_thread(_knock, options.upstream):
@@ -140,13 +187,16 @@ def _knock(upstream: str) -> str:
     return ""
 
 
-def _tell(event: TurnEvent, console: Console) -> None:
+def _tell(event: TurnEvent, options: Options, console: Console) -> None:
     what = [f"{event.outcome} {event.detail}"] if event.outcome not in ("", "correct") else []
     for line in (*what, *event.loops, *(f"ALARM {alarm}" for alarm in event.alarms)):
         at = time.strftime("%H:%M:%S", time.localtime(event.at_s))
         depth = "" if event.depth_tokens is None else f" at {event.depth_tokens} tokens"
         printable = "".join(char if char.isprintable() else "�" for char in line)
         console.print(escape(f"{at} {event.model}{depth}: {printable}"), soft_wrap=True)
+    if what and event.has_bodies and options.store is not None:
+        where = "" if options.store == _STORE else f" --store {shlex.quote(str(options.store))}"
+        console.print(escape(f"         save it: kvassay guard --save-turn {event.id}{where}"), soft_wrap=True)
 
 
 def _summary(guard: Running) -> str:

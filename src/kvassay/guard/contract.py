@@ -112,9 +112,13 @@ class SaidCall:
     freeform: bool = False
 
 
+NO_REPLY = 0
+"""The status of a request that nobody answered: the server is down, or the client went away first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """One reply, read to its end. ``turn`` is what the grader reads.
+    """One reply, read to its end. ``turn`` is what the grader reads; ``status`` may be NO_REPLY.
 
     ``prompt_tokens`` includes the ``cached_tokens``; None where the server did not say. ``error`` is the body of an
     HTTP error or of an error sent within the stream. ``cut`` says that it ended before its closing marker;
@@ -254,6 +258,10 @@ class Action(StrEnum):
     WARN = "warn"
     STOP = "stop"
     FALL_BACK = "fall_back"
+
+
+SECOND_TRIES = frozenset({Action.REGENERATE, Action.FALL_BACK})
+"""These ask for the same turn once more: the guard's own requests, neither a turn of the agent's nor of the model's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from kvassay.grade.channels import prompt_truncated
 from kvassay.grade.degenerate import degenerate
 from kvassay.grade.grader import form_fault
 from kvassay.grade.server import http_outcome
-from kvassay.guard.contract import Asked, Replied
+from kvassay.guard.contract import NO_REPLY, Asked, Replied
 from kvassay.guard.quotes import invented_place, misquote, needs_context
 from kvassay.types import Outcome, OutcomeClass, Stop
 
@@ -50,6 +50,8 @@ def grade_turn(asked: Asked, replied: Replied, *, counted_tokens: int | None = N
 def _skipped(replied: Replied) -> str:
     if replied.cut:
         return "the reply was cut off"
+    if replied.status == NO_REPLY:
+        return "no reply came"
     if replied.status in _ELSEWHERE:
         return f"HTTP {replied.status}"
     if replied.status != _OK and _TOO_LONG.search(replied.error):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from filelock import FileLock, Timeout
 
 from kvassay.errors import StoreBusy
+from kvassay.guard.counting import Counter
 from kvassay.guard.gate import Gate
 from kvassay.guard.metrics import Metrics
 from kvassay.guard.options import Address, Options
@@ -62,9 +63,11 @@ async def running(options: Options, listener: Listener = silent) -> AsyncIterato
                 pages.changed()
                 listener(watched.event)
 
-        watch = Watch(_settings(options), heard, options.bounds.waiting_bytes)
-        pages.gauges = lambda: {"watch_dropped": watch.dropped, "watch_restarts": watch.restarts}
         session = await stack.enter_async_context(client_session(options.bounds))
+        watch = Watch(_settings(options), heard, options.bounds.waiting_bytes)
+        if options.counts_tokens:
+            watch.counted = Counter(options.upstream, session).counted
+        pages.gauges = lambda: {"watch_dropped": watch.dropped, "watch_restarts": watch.restarts}
         proxy = Proxy(options.upstream, session, _both(metrics.passed, watch), watches, options.bounds)
         await stack.enter_async_context(_task(watch))
         yield await _open(options, _traffic(options, proxy, watch, metrics), pages, stack)

@@ -25,8 +25,9 @@ from kvassay.guard.interventions import (
     stop_text,
     warned,
 )
+from kvassay.guard.patience import Patience
 from kvassay.guard.proxy import GIVEN, Proxy, explained, noticing_loss
-from kvassay.guard.recording import KEY_HEADERS, Exchange, Recording
+from kvassay.guard.recording import KEY_HEADERS, AskedAs, Exchange, Recording
 from kvassay.guard.refusals import refusal
 from kvassay.guard.replies import ReplyReader
 from kvassay.guard.watch import Watch
@@ -35,7 +36,6 @@ from kvassay.types import Outcome
 T = TypeVar("T")
 
 _ON_THE_REPLY = frozenset({Action.REGENERATE, Action.COERCE, Action.FALL_BACK})
-_PATIENCE_S = 5.0  # for the watching process; after it, what was held goes on as it is
 _CHANGED_LENGTH = frozenset({b"content-length"})
 _UNPACKED = frozenset({b"accept-encoding"})  # a reply that is to be read must come unpacked
 
@@ -107,7 +107,7 @@ class Intervener:
             return said
         if self.actions & _ON_THE_REPLY:
             return await self._reply(Question(request, asked, spent), did)
-        return await self.proxy.pass_on(request, spent=spent, body=asked.body, actions=did, digest=asked.digest)
+        return await self.proxy.pass_on(request, spent=spent, body=asked.body, actions=did, asked_as=_named(asked))
 
     # ----------------------------------------------------------------------- before the request goes on
 
@@ -136,8 +136,7 @@ class Intervener:
 
     async def _reply(self, question: Question, did: tuple[str, ...]) -> web.StreamResponse:
         request, asked, spent = question
-        recording = self._recording(request, asked.body, did)
-        recording.digest = asked.digest
+        recording = self._recording(question, asked.body, did)
         held: Held | None = None
         try:
             async with self.proxy.sent(request, self.proxy.upstream, asked.body, without=spent | _UNPACKED) as upstream:
@@ -152,6 +151,7 @@ class Intervener:
             raise
         self.counted(recording.ended())
         if held is None:
+            await self._patiently(self.watch.now(recording.ended()))
             return await self._unanswered(question, recording)
         return await self._end(question, held, recording)
 
@@ -159,13 +159,15 @@ class Intervener:
         self, request: web.Request, upstream: aiohttp.ClientResponse, held: Held, recording: Recording
     ) -> None:
         with noticing_loss(upstream):
-            async for chunk in upstream.content.iter_any():
-                for piece in held.reader.feed(chunk):
-                    if held.waiting or piece.kind in (PieceKind.TOOL, PieceKind.PLAIN):
-                        held.waiting.append(piece.raw)
-                    else:
-                        await _write(request, held, piece.raw)
-                recording.answered(chunk)
+            async with Patience(self.proxy.bounds.idle_s) as patience:
+                async for chunk in upstream.content.iter_any():
+                    for piece in held.reader.feed(chunk):
+                        if held.waiting or piece.kind in (PieceKind.TOOL, PieceKind.PLAIN):
+                            held.waiting.append(piece.raw)
+                        else:
+                            await _write(request, held, piece.raw)
+                    recording.answered(chunk)
+                    patience.moved()
         recording.complete = True
 
     async def _unanswered(self, question: Question, recording: Recording) -> web.StreamResponse:
@@ -182,7 +184,8 @@ class Intervener:
         replied = held.reader.finish(recording.status, complete=recording.complete)
         observed = await self._patiently(self.watch.now(recording.ended()))
         outcome = None if observed is None or observed.observed is None else observed.observed.outcome
-        changed = await self._changed(question, held, replied, outcome) if held.waiting else None
+        open_still = held.waiting or not held.response.prepared
+        changed = await self._changed(question, held, replied, outcome) if open_still else None
         raw = held.raw if changed is None else changed
         if not held.response.prepared:
             held.response.content_length = len(raw)
@@ -234,16 +237,18 @@ class Intervener:
     async def _second(
         self, question: Question, body: bytes, server: str, without: frozenset[bytes], action: Action
     ) -> Second | None:
-        recording = self._recording(question.request, body, (action.value,))
+        recording = self._recording(question, body, (action.value,))
         reader, raw, kind = ReplyReader(question.asked), [], ""
         try:
             async with self.proxy.sent(question.request, server, body, without=without | _UNPACKED) as reply:
                 recording.status, kind = reply.status, reply.headers.get("Content-Type", "")
-                with noticing_loss(reply):
-                    async for chunk in reply.content.iter_any():
-                        reader.feed(chunk)
-                        raw.append(chunk)
-                        recording.answered(chunk)
+                async with Patience(self.proxy.bounds.idle_s) as patience:
+                    with noticing_loss(reply):
+                        async for chunk in reply.content.iter_any():
+                            reader.feed(chunk)
+                            raw.append(chunk)
+                            recording.answered(chunk)
+                            patience.moved()
             recording.complete = True
         except (aiohttp.ClientError, TimeoutError, ValueError):
             self.acted(action.value, "in vain")
@@ -254,9 +259,9 @@ class Intervener:
             return None
         return Second(reader.finish(recording.status, complete=True), b"".join(raw), kind)
 
-    def _recording(self, request: web.Request, body: bytes, actions: tuple[str, ...]) -> Recording:
-        recording = self.proxy.recording(request)
-        recording.actions = actions
+    def _recording(self, question: Question, body: bytes, actions: tuple[str, ...]) -> Recording:
+        recording = self.proxy.recording(question.request)
+        recording.actions, recording.asked_as = actions, _named(question.asked)
         recording.asked(body)
         return recording
 
@@ -264,7 +269,7 @@ class Intervener:
         """What the watching process says, None if it takes too long; it goes on with its work."""
         task = asyncio.ensure_future(answer)
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(self.proxy.bounds.patience_s):
                 return await asyncio.shield(task)
         except TimeoutError:
             return None
@@ -273,6 +278,10 @@ class Intervener:
 def recoverable(replied: Replied) -> bool:
     """Whether a reply is whole, so that its calls may be touched at all."""
     return replied.status == web.HTTPOk.status_code and not replied.cut and not replied.unread
+
+
+def _named(asked: Asked) -> AskedAs:
+    return AskedAs(asked.session, asked.digest)
 
 
 def _instead(asked: Asked, held: Held, second: Second) -> bytes:

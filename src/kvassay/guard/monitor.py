@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from kvassay.guard.contract import Alarm, Asked, Expected, Limits, Loop, LoopKind, Observed, Replied
+from kvassay.guard.contract import NO_REPLY, Alarm, Asked, Expected, Limits, Loop, LoopKind, Observed, Replied
 from kvassay.guard.detector import Detector, learnt, stated
 from kvassay.guard.exchanges import Exchange, read_exchanges
 from kvassay.guard.grading import grade_turn
@@ -18,7 +18,8 @@ from kvassay.types import Outcome
 _RECOVERY_TURNS = 2  # facts/failures.md, R
 _RESENT_ACT = 3
 _OK = 200
-_PASSING = frozenset({408, 425, 429, 502, 503, 504, 529})  # the server asks for another try: sending it again is right
+# The server asks for another try, or nobody answered: sending it again is right.
+_PASSING = frozenset({NO_REPLY, 408, 425, 429, 502, 503, 504, 529})
 
 
 @dataclass(slots=True)
@@ -51,26 +52,48 @@ class Monitor:
             session.id, session.turns + 1, (*find_loops(self._history(session, asked)), *_resent(session, asked))
         )
 
-    def observe(self, asked: Asked, replied: Replied, at_s: float, *, counted_tokens: int | None = None) -> Observed:
-        """Take a turn into account. ``at_s`` is the caller's clock; ``counted_tokens`` as in `grade_turn`."""
+    def observe(
+        self,
+        asked: Asked,
+        replied: Replied,
+        at_s: float,
+        *,
+        counted_tokens: int | None = None,
+        second_try: bool = False,
+    ) -> Observed:
+        """Take a turn into account. ``at_s`` is the caller's clock; ``counted_tokens`` as in `grade_turn`.
+
+        ``second_try`` is the guard's own request for a turn already observed: it is graded, and a good one ends that
+        turn's trouble, but it is neither the agent sending its request again nor another turn of the model's.
+        """
         session = self._sessions.of(asked)
-        history = self._history(session, asked)
-        loops = (*find_loops(history), *_resent(session, asked))
         grade = grade_turn(asked, replied, counted_tokens=counted_tokens)
-        self._remember(session, asked, replied, history, grade.outcome)
-        model = asked.model or replied.model
-        counts = bool(asked.tools) and grade.outcome is not None and not grade.outcome.kind.is_infrastructure
-        return Observed(
+        seen = Observed(
             session=session.id,
             turn_index=session.turns,
             at_s=at_s,
-            model=model,
+            model=asked.model or replied.model,
             depth_tokens=counted_tokens if replied.prompt_tokens is None else replied.prompt_tokens,
             outcome=grade.outcome,
             skipped=grade.skipped,
+        )
+        if second_try:
+            _settle(session, grade.outcome)
+            return seen
+        return self._counted(session, asked, replied, seen)
+
+    def _counted(self, session: Session, asked: Asked, replied: Replied, seen: Observed) -> Observed:
+        history = self._history(session, asked)
+        loops = (*find_loops(history), *_resent(session, asked))
+        outcome = seen.outcome
+        self._remember(session, asked, replied, history, outcome)
+        judged = outcome if asked.tools and outcome is not None and not outcome.kind.is_infrastructure else None
+        return replace(
+            seen,
+            turn_index=session.turns,
             loops=(*loops, *_streak(session, loops)),
-            recovered=counts and grade.outcome is not None and _recovers(session, failed=not grade.outcome.correct),
-            alarms=tuple(self._alarms(session, model, grade.outcome)) if counts and grade.outcome else (),
+            recovered=judged is not None and _recovers(session, failed=not judged.correct),
+            alarms=() if judged is None else tuple(self._alarms(session, seen.model, judged)),
         )
 
     def _history(self, session: Session, asked: Asked) -> tuple[Exchange, ...]:
@@ -128,6 +151,12 @@ def _fired(scope: Literal["session", "model"], subject: str, before: Detector, a
     if after.fired and not before.fired:
         detail = f"{after.failures} of {after.turns} turns failed; the baseline is at most {after.rate:.1%}"
         yield Alarm(scope, subject, after.turns, after.failures, after.rate, after.evidence, detail)
+
+
+def _settle(session: Session, outcome: Outcome | None) -> None:
+    """A second try that went well gave the client a good turn: no trouble, and no run of failures, goes on."""
+    if outcome is not None and outcome.correct:
+        session.in_trouble, session.failing, session.streak = False, 0, 0
 
 
 def _again(session: Session, asked: Asked) -> bool:

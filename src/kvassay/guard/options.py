@@ -34,6 +34,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8484)
 class Bounds:
     """How much one client, or all of them, may take. ``idle_s`` is the longest silence of either side once a request is
     read (a prompt of 100k tokens may take minutes before its first token); ``request_s`` the longest within a request.
+    ``patience_s`` is how long what is held back waits for the watching process; then it goes on as it is.
     """
 
     body_bytes: int = 256 * MIB
@@ -43,11 +44,14 @@ class Bounds:
     request_s: float = 60.0
     connect_s: float = 10.0
     idle_s: float = 3600.0
+    patience_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """One guard. ``page`` None serves the guard's own pages under ``PREFIX`` of the main address."""
+    """One guard. ``page`` None serves the guard's own pages under ``PREFIX`` of the main address. ``count_tokens`` is
+    whether the upstream's tokenizer may be asked; None: if it runs on this machine.
+    """
 
     upstream: str
     listen: Address = DEFAULT_LISTEN
@@ -62,7 +66,13 @@ class Options:
     keep_bodies: bool = False
     actions: frozenset[Action] = frozenset()
     fallback: str | None = None
+    count_tokens: bool | None = None
     bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the upstream's tokenizer is asked for lengths that its answers do not tell."""
+        return is_loopback(urlsplit(self.upstream).hostname or "") if self.count_tokens is None else self.count_tokens
 
     def __post_init__(self) -> None:
         if self.token is not None and len(self.token) < _SHORTEST_TOKEN:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from kvassay.errors import StoreError
+from kvassay.errors import StoreError, UsageError
 from kvassay.guard.metrics import CONTENT_TYPE, Metrics
 from kvassay.guard.options import PREFIX
 from kvassay.guard.refusals import refusal
-from kvassay.guard.store import read_turn
+from kvassay.guard.store import Bodies, read_turn
 from kvassay.guard.tally import Tally
+from kvassay.guard.turn_event import TurnEvent
 from kvassay.types import JsonObject
 
 _HEADERS = {
@@ -95,14 +96,13 @@ class OwnPages:
             return refusal(request.path, 404, "there is no such turn")
         try:
             found = await asyncio.to_thread(read_turn, self.store, int(number[:18]))
-        except StoreError as error:
+            if found is None or found[1] is None:
+                return refusal(
+                    request.path, 404, "no bodies are kept of this turn (start the guard with --keep-bodies)"
+                )
+            return await asyncio.to_thread(_part, part, found[0], found[1])
+        except (StoreError, UsageError) as error:
             return refusal(request.path, 500, error.message)
-        if found is None or found[1] is None:
-            return refusal(request.path, 404, "no bodies are kept of this turn (start the guard with --keep-bodies)")
-        if part == "request.json":
-            attached = {"Content-Disposition": f'attachment; filename="turn-{number}.json"'}
-            return _reply(found[1].request.encode("utf-8", "replace"), "application/json", attached)
-        return _json(found[1]._asdict())
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if self._viewers >= _VIEWERS:
@@ -126,6 +126,23 @@ class OwnPages:
             return b": still here\n\n"
         await asyncio.sleep(_NEWS_EVERY_S)
         return f"event: news\ndata: {self.tally.turns}\n\n".encode()
+
+
+def _part(part: str, event: TurnEvent, bodies: Bodies) -> web.Response:
+    """A turn's bodies as they are shown, its request, or the session that `kvassay replay` reads."""
+    from kvassay.guard.handing import handed  # noqa: PLC0415  the importers: only for who asks for a turn
+
+    if part == "request.json":
+        return _file(f"request-{event.id}.json", bodies.request)
+    session = handed(event, bodies)
+    if part == "session.json":
+        return _file(session.name, session.text)
+    return _json({**bodies._asdict(), "file": session.name, "replay": session.command, "why_not": session.why_not})
+
+
+def _file(name: str, text: str) -> web.Response:
+    attached = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return _reply(text.encode("utf-8", "replace"), "application/json", attached)
 
 
 def _json(value: JsonObject) -> web.Response:

@@ -111,7 +111,7 @@ function mark(turn) {
   const text = kind === "bad" || kind === "infra" ? o : turn.loop ? turn.loop.slice(0, 2) : "";
   const said = [`turn ${turn.turn}`, tokens(turn.depth), o ? WORDS[o] || o : "nothing to grade", turn.loop, turn.acted && `acted: ${turn.acted}`].filter(Boolean).join(" · ");
   const made = node(kind === "ok" && !turn.loop ? "span" : "button", { class: `mark ${kind}${turn.loop ? " loop" : ""}`, title: said, "aria-label": said }, text);
-  if (made.tagName === "BUTTON") made.addEventListener("click", () => { const f = state.failures.find((e) => e.id === turn.id && e.turn_index === turn.turn); if (f) { choose(f); at("last").scrollIntoView(); } });
+  if (made.tagName === "BUTTON") made.addEventListener("click", () => { const f = state.failures.find((e) => e.id === turn.id && e.at_s === turn.at_s); if (f) { choose(f); at("last").scrollIntoView(); } });
   return made;
 }
 
@@ -122,7 +122,7 @@ function sessions() {
     node("div", { class: "strip" }, ...s.turns.map(mark)))));
 }
 
-const keyOf = (e) => `${e.id} ${e.session} ${e.turn_index}`;
+const keyOf = (e) => `${e.id} ${e.session} ${e.at_s}`;
 const kindsOf = (e) => [e.outcome && e.outcome !== "correct" ? `${e.outcome} ${WORDS[e.outcome] || ""}` : "", ...e.loops.map((l) => `${l.slice(0, 2)} ${WORDS[l.slice(0, 2)] || ""}`)].filter(Boolean).join(", ");
 
 function failures() {
@@ -157,10 +157,14 @@ async function choose(e) {
   if (!got.ok) { box.append(node("p", { class: "note" }, "This turn is no longer stored.")); return; }
   const bodies = await got.json();
   const side = (title, text) => node("div", {}, node("h4", {}, title), node("pre", {}, text));
-  const name = `turn-${Number(e.id)}.json`;
+  const link = (part, name) => node("a", { href: `turns/${Number(e.id)}/${part}.json`, download: name }, `save ${name}`);
+  const request = `request-${Number(e.id)}.json`;
+  const again = bodies.replay
+    ? [link("session", bodies.file), ", then run ", node("code", {}, bodies.replay), " to ask this turn many times under your pair and under f16: was it the cache?"]
+    : [`kvassay replay can't ask this turn again: ${bodies.why_not}.`];
   box.append(node("div", { class: "pair" }, side("last message of the request", bodies.question), side("answer", bodies.answer)),
-    node("p", { class: "note" }, "The whole request: ", node("a", { href: `turns/${Number(e.id)}/request.json`, download: name }, `save ${name}`), "; send it again, say to a server under another pair, with ",
-      node("code", {}, `curl --json @${name} URL`), ", or read it with ", node("code", {}, `kvassay sessions ${name}`)));
+    node("p", { class: "note" }, ...again),
+    node("p", { class: "note" }, "The request alone: ", link("request", request), "; send it to a server under another pair with ", node("code", {}, `curl --json @${request} URL`)));
 }
 
 async function refresh() {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -14,7 +14,8 @@ from yarl import URL
 
 from kvassay.guard.heads import passed_on
 from kvassay.guard.options import Bounds
-from kvassay.guard.recording import Exchange, Fault, Recording
+from kvassay.guard.patience import Patience
+from kvassay.guard.recording import AskedAs, Exchange, Fault, Recording
 from kvassay.guard.refusals import refusal
 
 GIVEN: web.ResponseKey[frozenset[str]] = web.ResponseKey("given", frozenset)  # names of the upstream's headers
@@ -47,15 +48,15 @@ class Proxy:
         spent: frozenset[bytes] = _NEVER,
         body: bytes | None = None,
         actions: tuple[str, ...] = (),
-        digest: str = "",
+        asked_as: AskedAs | None = None,
     ) -> web.StreamResponse:
         """Answer a request with the upstream's answer. ``spent`` headers are not passed on; ``body`` is sent in place
-        of the request's own, changed by ``actions``, which ``digest`` names.
+        of the request's own, changed by ``actions`` from what the client had ``asked_as``.
         """
         if (request.content_length or 0) > self.bounds.body_bytes:
             return refusal(request.raw_path, *self._too_large(), close=True)
         recording = self.recording(request)
-        recording.actions, recording.digest = actions, digest
+        recording.actions, recording.asked_as = actions, asked_as
         if body is not None:
             recording.asked(body)
         try:
@@ -94,24 +95,28 @@ class Proxy:
             status, message = recording.fault or explained(error, self.upstream)
             return refusal(request.raw_path, status, message, close=not request.content.is_eof())
 
-    def sent(
+    @asynccontextmanager
+    async def sent(
         self,
         request: web.Request,
         server: str,
         data: bytes | AsyncIterator[bytes] | None,
         *,
         without: frozenset[bytes],
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A request on its way to a server, with this body; entered, the reply's head is there."""
         if isinstance(data, bytes):
             without |= {b"content-length"}
-        return self.session.request(
-            request.method,
-            URL(server + request.raw_path, encoded=True),
-            headers=passed_on(request.raw_headers, without=without),
-            data=data,
-            allow_redirects=False,
-        )
+        async with asyncio.timeout(self.bounds.idle_s):
+            reply = await self.session.request(
+                request.method,
+                URL(server + request.raw_path, encoded=True),
+                headers=passed_on(request.raw_headers, without=without),
+                data=data,
+                allow_redirects=False,
+            )
+        async with reply:
+            yield reply
 
     async def _body(self, request: web.Request, recording: Recording) -> AsyncIterator[bytes]:
         while True:
@@ -138,11 +143,12 @@ class Proxy:
         response[GIVEN] = frozenset(name.lower() for name in upstream.headers)
         await response.prepare(request)
         try:
-            async for chunk in upstream.content.iter_any():
-                async with asyncio.timeout(self.bounds.idle_s):
+            async with Patience(self.bounds.idle_s) as patience:
+                async for chunk in upstream.content.iter_any():
                     await response.write(chunk)
-                recording.answered(chunk)
-            await response.write_eof()
+                    recording.answered(chunk)
+                    patience.moved()
+                await response.write_eof()
             recording.complete = True
         except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, TimeoutError):
             _cut(request)
@@ -150,10 +156,12 @@ class Proxy:
 
 
 def client_session(bounds: Bounds) -> aiohttp.ClientSession:
-    """A client that adds nothing of its own: no cookies, no redirects, no unpacking, no headers but Host."""
+    """A client that adds nothing of its own: no cookies, no redirects, no unpacking, no headers but Host. Silence is
+    waited for by its user.
+    """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=POOLED_S),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=bounds.connect_s, sock_read=bounds.idle_s),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=bounds.connect_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=_AUTOMATIC,

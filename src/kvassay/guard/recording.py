@@ -6,10 +6,19 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from kvassay.guard.contract import SECOND_TRIES
+
 KEY_HEADERS = frozenset({
     b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie",
     b"x-kvassay-token",
 })  # fmt: skip
+
+
+class AskedAs(NamedTuple):
+    """What names a question as the client asked it (`Asked.session`, `Asked.digest`), where we asked it otherwise."""
+
+    session: str
+    digest: str
 
 
 class Fault(NamedTuple):
@@ -26,7 +35,8 @@ class Exchange:
     ``headers`` are the request's without keys and cookies. ``status`` is 0 where no reply came. ``complete`` says that
     the reply ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here,
     though not to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are the interventions that
-    acted. ``digest`` names the question as the client asked it (`Asked.digest`), "" where ``request`` tells it.
+    acted; ``asked_as`` names the question as the client asked it, None where ``request`` tells it.
+    ``counted_tokens`` is the prompt's length where the server's tokenizer was asked for it.
     """
 
     id: int
@@ -44,7 +54,13 @@ class Exchange:
     cancelled: bool
     too_large: bool
     actions: tuple[str, ...] = ()
-    digest: str = ""
+    asked_as: AskedAs | None = None
+    counted_tokens: int | None = None
+
+    @property
+    def second_try(self) -> bool:
+        """Whether this was the guard's own request, made after the client's had failed."""
+        return not SECOND_TRIES.isdisjoint(self.actions)
 
 
 @dataclass(slots=True)
@@ -68,7 +84,7 @@ class Recording:
     cancelled: bool = False
     fault: Fault | None = None
     actions: tuple[str, ...] = ()
-    digest: str = ""
+    asked_as: AskedAs | None = None
     _request: list[bytes] = field(default_factory=list)
     _reply: list[bytes] = field(default_factory=list)
 
@@ -117,5 +133,5 @@ class Recording:
             cancelled=self.cancelled,
             too_large=self.room_bytes < 0,
             actions=self.actions,
-            digest=self.digest,
+            asked_as=self.asked_as,
         )

@@ -13,7 +13,6 @@ from kvassay.guard.turn_event import TurnEvent
 from kvassay.types import JsonObject, JsonValue
 
 _SESSIONS, _STRIP, _FAILURES, _ALARMS, _CELLS = 60, 120, 40, 20, 2000
-_SECOND_TRIES = ("regenerate", "fall_back")  # another prompt or server: no part of the model's own rate
 _Z95 = 1.959963984540054
 
 
@@ -52,8 +51,7 @@ class Tally:
 
     def _count(self, event: TurnEvent) -> None:
         cell = Cell(event.model, event.kv, depth_label(event.depth_tokens))
-        second = any(action in _SECOND_TRIES for action in event.actions)
-        if second or not event.graded or (cell not in self.graded and len(self.graded) >= _CELLS):
+        if event.second_try or not event.graded or (cell not in self.graded and len(self.graded) >= _CELLS):
             return
         self.graded[cell] += 1
         if event.failed:
@@ -103,6 +101,7 @@ def _session(strip: Iterable[TurnEvent]) -> JsonObject:
         {
             "id": event.id,
             "turn": event.turn_index,
+            "at_s": event.at_s,
             "outcome": event.outcome,
             "loop": "; ".join(event.loops),
             "recovered": event.recovered,

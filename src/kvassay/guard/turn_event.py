@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvassay.guard.contract import Asked, Observed, Replied
+from kvassay.guard.contract import SECOND_TRIES, Asked, Observed, Replied
 from kvassay.guard.recording import Exchange
 
 _LONGEST_WORDS = 400
@@ -54,6 +54,11 @@ class TurnEvent:
     def failed(self) -> bool:
         """Whether the model failed: a class of its own, not of the server or the history (P)."""
         return self.outcome.startswith("M")
+
+    @property
+    def second_try(self) -> bool:
+        """Whether the guard itself asked, after the client's request had failed: no part of the model's own rate."""
+        return not SECOND_TRIES.isdisjoint(self.actions)
 
     @property
     def graded(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -26,15 +26,21 @@ def watches(method: str, path: str) -> bool:
     return method == "POST" and api_of(path) is not None
 
 
+async def _as_they_are(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    return list(exchanges)
+
+
 @dataclass(slots=True)
 class Watch:
     """``heard`` gets what became of each exchange, in order. Exchanges that find ``waiting_bytes`` full are dropped and
-    counted in ``dropped``; a watching process that died is started anew and counted in ``restarts``.
+    counted in ``dropped``; a watching process that died is started anew and counted in ``restarts``. ``counted`` may
+    add to exchanges what has to be asked for, before they are watched; not to those that `now` waits for.
     """
 
     settings: WatchSettings
     heard: Callable[[Exchange, Watched], None]
     waiting_bytes: int
+    counted: Callable[[Sequence[Exchange]], Awaitable[list[Exchange]]] = _as_they_are
     dropped: int = 0
     restarts: int = 0
     _held_bytes: int = 0
@@ -83,7 +89,7 @@ class Watch:
             return None
 
     async def _hand_over(self) -> None:
-        batch = self._next()
+        batch = await self.counted(self._next())
         if batch:
             for exchange, watched in zip(batch, await self._watched(batch), strict=True):
                 self.heard(exchange, watched)

@@ -48,7 +48,13 @@ class Watcher:
         reader = ReplyReader(asked)
         reader.feed(unpacked(exchange.reply, exchange.reply_encoding) or b"")
         replied = reader.finish(exchange.status, complete=exchange.complete)
-        observed = self.monitor.observe(asked, replied, exchange.at_s)
+        observed = self.monitor.observe(
+            asked,
+            replied,
+            exchange.at_s,
+            counted_tokens=exchange.counted_tokens,
+            second_try=exchange.second_try,
+        )
         event = self._clean(turn_event(exchange, asked, replied, observed, kv=self.settings.kv))
         if self.store is None:
             return Watched(event, observed)
@@ -94,11 +100,13 @@ def answer_text(replied: Replied) -> str:
 
 
 def _asked(exchange: Exchange) -> Asked | None:
-    """What the server was asked, by the name of what the client asked: an edit of ours makes it no other question."""
+    """What the server was asked, by the names of what the client asked: an edit of ours makes it no other question,
+    and no other session.
+    """
     headers = {name.lower(): value for name, value in exchange.headers}
     body = unpacked(exchange.request, headers.get("content-encoding", ""))
     asked = None if body is None else read_request(exchange.path, headers, body)
-    return asked if asked is None or not exchange.digest else replace(asked, digest=exchange.digest)
+    return asked if asked is None or exchange.asked_as is None else replace(asked, **exchange.asked_as._asdict())
 
 
 def _question(asked: Asked) -> str:
