@@ -47,5 +47,6 @@ def measurements_of(run: StoredRun) -> Measurements:
         identical={arm: seen.compared for arm, seen in likeness.items() if seen.compared == seen.identical > 0},
         unchecked=tuple(arm for arm, seen in likeness.items() if arm in mean_s and not seen.compared),
         pair_s={arm: mean_s[reference] + mean_s[arm] for arm in mean_s if arm != reference},
+        stated=tuple(dict.fromkeys(boot.arm for boot in run.boots() if boot.facts.stated_by_user)),
         spared={arm.label: agenda(run, arm_of(arm)).spared for arm in others},
     )

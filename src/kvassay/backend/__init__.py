@@ -11,10 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kvassay.backend.base import Backend
+from kvassay.backend.catalog import CATALOG
 from kvassay.backend.engaged import FlashAttention
 from kvassay.errors import ConfigError
 
-__all__ = ["BACKENDS", "Options", "make"]
+__all__ = ["BACKENDS", "Options", "cache_types", "make"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Options:
     port: int | None = None
     log_dir: Path | None = None
     model_sha256: str | None = None
+    serve: str | None = None
+    tokenizer: Path | None = None
+    model_name: str | None = None
 
     @property
     def model(self) -> Path:
@@ -74,9 +78,41 @@ def _attach(o: Options) -> Backend:
     return Attach(o.url, model_sha256=o.model_sha256)
 
 
-BACKENDS: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
+def _attached(name: str) -> Callable[[Options], Backend]:
+    def made(o: Options) -> Backend:
+        from kvassay.backend.attached import Attached  # noqa: PLC0415  see above
+        from kvassay.backend.engines import ENGINES  # noqa: PLC0415  see above
+
+        return Attached(
+            ENGINES[name](),
+            url=o.url,
+            serve=o.serve,
+            model=o.model_name,
+            tokenizer=o.tokenizer,
+            log_dir=o.log_dir,
+        )
+
+    return made
+
+
+_OWN: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
     {"embedded": _embedded, "llama-server": _llama_server, "attach": _attach}
 )
+
+BACKENDS: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
+    {name: _OWN.get(name) or _attached(name) for name in CATALOG}
+)
+
+
+def cache_types(name: str) -> tuple[str, ...]:
+    """The cache types of a back end, without making it."""
+    if name in _OWN:
+        from kvassay.backend.kv import LLAMA_TYPES  # noqa: PLC0415  see above
+
+        return LLAMA_TYPES
+    from kvassay.backend.engines import ENGINES  # noqa: PLC0415  see above
+
+    return ENGINES[name]().cache_types
 
 
 def make(
@@ -92,10 +128,14 @@ def make(
     port: int | None = None,
     log_dir: Path | None = None,
     model_sha256: str | None = None,
+    serve: str | None = None,
+    tokenizer: Path | None = None,
+    model_name: str | None = None,
 ) -> Backend:
     """The back end called ``name``, one of ``BACKENDS``. Raises ConfigError for an unknown name or a missing part.
 
-    ``binary`` and ``extra_args`` concern llama-server, ``url`` attach; ``port`` None leaves the choice to the system;
+    ``binary`` and ``extra_args`` concern llama-server, ``url`` servers that are attached, ``serve``, ``tokenizer`` and
+    ``model_name`` engines other than llama.cpp (``attached.py``); ``port`` None leaves the choice to the system;
     ``log_dir`` keeps the servers' logs.
     """
     if name not in BACKENDS:
@@ -111,5 +151,8 @@ def make(
         port=port,
         log_dir=log_dir,
         model_sha256=model_sha256,
+        serve=serve,
+        tokenizer=tokenizer,
+        model_name=model_name,
     )
     return BACKENDS[name](options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,8 +18,8 @@ from kvassay.assay.runner import Interrupted, Job, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Backend
+from kvassay.backend.catalog import CATALOG
 from kvassay.backend.engaged import refuse_early
-from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.cli.models import download_progress
 from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
@@ -26,6 +27,7 @@ from kvassay.errors import BackendError, ConfigError, KvassayError, StoreError
 from kvassay.model.resolve import ModelFile, resolve
 from kvassay.report import View, build_view, print_report, write_reports
 from kvassay.settings import RunSettings
+from kvassay.types import Arm
 
 STORE_NAME = "kvassay.sqlite"
 
@@ -44,8 +46,10 @@ def perform(
     ``console`` is where the verdict goes; progress and notices go to stderr.
     """
     questions = questions_of(settings)
-    arms = arms_of(settings, LLAMA_TYPES)
-    if settings.backend != "attach" and not keep_going:
+    arms = arms_of(settings, backends.cache_types(settings.backend))
+    _check_files(settings)
+    _check_apart(settings.backend, arms)
+    if CATALOG[settings.backend].reach == "started" and not keep_going:
         for arm in arms:
             refuse_early(arm.kv, settings.flash_attention)
     _check_writable(out)
@@ -88,7 +92,7 @@ def report(finished: StoredRun, out: Path, console: Console) -> View:
 
 
 def _model(settings: RunSettings) -> ModelFile | None:
-    if settings.backend == "attach":
+    if CATALOG[settings.backend].reach == "attached":
         return None
     if settings.model is None:
         raise ConfigError(
@@ -104,6 +108,10 @@ def _backend(settings: RunSettings, model: ModelFile | None, out: Path) -> Backe
         settings.backend,
         model_path=model.path if model else None,
         model_sha256=model.sha256 if model else None,
+        model_name=settings.model,
+        tokenizer=settings.tokenizer,
+        serve=settings.serve,
+        url=settings.url,
         binary=settings.server_binary,
         extra_args=settings.server_args,
         threads=settings.threads,
@@ -116,8 +124,28 @@ def _backend(settings: RunSettings, model: ModelFile | None, out: Path) -> Backe
 
 def _sample(settings: RunSettings, model: ModelFile | None) -> Sample:
     if model is None:
-        return Sample(settings.model or f"the model at {settings.attach[0].partition('=')[2]}")
+        place = settings.url or settings.attach[0].partition("=")[2]
+        return Sample(settings.model or f"the model at {place}")
     return Sample(model.name, model.sha256, model.header.context_length)
+
+
+def _check_files(settings: RunSettings) -> None:
+    if settings.tokenizer and not settings.tokenizer.exists():
+        raise ConfigError(f"there is no {str(settings.tokenizer)!r} for --tokenizer")
+    if CATALOG[settings.backend].reach == "attached" and not CATALOG[settings.backend].pen and not settings.tokenizer:
+        raise ConfigError(
+            f"{settings.backend} lends neither its chat template nor its tokenizer",
+            hint="Name the model's GGUF file or its Hugging Face directory with --tokenizer.",
+        )
+
+
+def _check_apart(name: str, arms: Sequence[Arm]) -> None:
+    unequal = [arm.kv for arm in arms if arm.kv.k != arm.kv.v]
+    if unequal and not CATALOG[name].apart:
+        raise ConfigError(
+            f"{name} has one cache type for K and V, so {unequal[0]} can't be had",
+            hint="Judge pairs of equal sides, each against the reference.",
+        )
 
 
 def _check_writable(out: Path) -> None:

@@ -12,6 +12,7 @@ from kvassay.assay import host
 from kvassay.assay.design import room_for
 from kvassay.assay.prepare import Questions, questions_of
 from kvassay.assay.store import Store
+from kvassay.backend import catalog as backend_catalog
 from kvassay.backend.kv import LLAMA_TYPES, parse_pair
 from kvassay.cli import planning
 from kvassay.cli.assay import Stopped, perform
@@ -66,9 +67,10 @@ class _Assay:
 def base_settings(config: Path | None, given: Values) -> Values:
     """The settings that all candidates share, checked as far as they go without a model. Raises ConfigError."""
     values = {"repeat": False, **(read(config) if config else {}), **given}
-    if values.get("attach") or values.get("backend") == "attach":
+    row = backend_catalog.CATALOG.get(str(values.get("backend", "attach" if values.get("attach") else "embedded")))
+    if row and row.reach == "attached":
         raise ConfigError(
-            f"backend = {values.get('backend', 'attach')!r}: a server that runs already has its one pair",
+            f"backend = {row.name!r}: a server that runs already has its one pair",
             hint="recommend starts a server for each: --backend embedded, or --server FILE for your own binary.",
         )
     own: Values = {"reference": str(REFERENCE), "isolate": False, "k_types": (), "v_types": (), "control": None}
