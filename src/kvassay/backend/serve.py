@@ -89,7 +89,7 @@ def _wait(process: ServerProcess, client: httpx.Client, health: str, kv: KVConfi
     failed = kind if issubclass(kind, BootFailed) else BootFailed
     raise (OutOfMemory if process.killed() else failed)(
         f"the command for {kv} {process.exit_reason()} before its server answered at {client.base_url}",
-        hint="--serve wants a command that stays in the foreground. The lines above are its own words.",
+        hint="--serve wants a command that stays in the foreground.",
         log=llama_log.decisive(process.log()),
     )
 

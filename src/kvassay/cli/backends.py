@@ -28,8 +28,8 @@ def backends(name: str | None) -> None:
     """List the back ends and what can be measured through each; with NAME, how one is used.
 
     \b
-    here       installed, or how it is reached: kvassay attaches to servers of yours
-    raw        what the model says without the server's parser can be had
+    here       installed; attach: a server of yours is asked
+    raw        what the model says, before the server parses it
     log-probs  answers can be compared token by token
     K/V read   where the cache types are read back (by you: as you state them)
     memory     bytes of K and V are read back (log: with --serve)
