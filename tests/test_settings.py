@@ -82,5 +82,5 @@ def test_in_process_there_is_only_the_raw_channel() -> None:
     assert check({}).channels == ("raw", "parsed")
     with pytest.raises(ConfigError, match="raw is all it has"):
         check({"backend": "transformers", "channels": "parsed"})
-    with pytest.raises(ConfigError, match="takes no types by layer and no device"):
+    with pytest.raises(ConfigError, match="takes no device"):
         check({"device": "cuda"})

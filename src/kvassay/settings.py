@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from kvassay.backend.catalog import CATALOG, Row
 from kvassay.errors import ConfigError
 from kvassay.units import tokens
 
@@ -16,9 +17,6 @@ def split(value: object) -> object:
     """``"a,b"`` as a list; anything else as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-
-IN_PROCESS = "transformers"
-"""The back end that runs in this process."""
 
 Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0, le=8 * 1024 * 1024)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split)]
@@ -41,10 +39,13 @@ class RunSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
-    backend: Literal["embedded", "llama-server", "attach", "transformers"] = "embedded"
+    backend: str = "embedded"
     server_binary: str | None = None
     server_args: tuple[str, ...] = ()
     attach: Names = ()
+    serve: str | None = None
+    url: str | None = None
+    tokenizer: Path | None = None
 
     pairs: Names = ()
     k_types: Names = ()
@@ -87,35 +88,23 @@ class RunSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _backend_implied(cls, values: dict[str, object]) -> dict[str, object]:
+        """What isn't named follows from what is: the back end, its usual reference, what it can show at all."""
         own = values.get("server_binary") or values.get("server_args")
         implied = "attach" if values.get("attach") else "llama-server" if own else "embedded"
-        return {"backend": implied, **values}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _channels_there(cls, values: dict[str, object]) -> dict[str, object]:
-        """In process there is no chat endpoint: only the raw channel, unless somebody asks."""
-        return {"channels": ("raw",), **values} if values.get("backend") == IN_PROCESS else values
+        row = CATALOG.get(str(values.get("backend", implied)))
+        usual: dict[str, object] = {"reference": row.reference} if row else {}
+        if row and not row.token_ids:
+            usual["top_n"] = 0
+        if row and not row.apart:
+            usual["isolate"] = False
+        if row and row.reach == "in process":
+            usual["channels"] = ("raw",)
+        return {"backend": implied, **usual, **values}
 
     @model_validator(mode="after")
     def _backend_suits(self) -> RunSettings:
-        if bool(self.attach) != (self.backend == "attach"):
-            msg = f"backend = {self.backend!r}, attach = {list(self.attach)!r}: give both or neither (--attach K/V=URL)"
-            raise ValueError(msg)
-        if (self.server_binary or self.server_args) and self.backend != "llama-server":
-            msg = f"backend = {self.backend!r} takes no server binary or flags of yours; llama-server does"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _in_process_suits(self) -> RunSettings:
-        if self.backend == IN_PROCESS:
-            if "parsed" in self.channels:
-                msg = "channels: parsed: transformers runs in process, without a server that parses: raw is all it has"
-                raise ValueError(msg)
-        elif self.k_layers or self.v_layers or self.device:
-            msg = f"backend = {self.backend!r} takes no types by layer and no device; {IN_PROCESS} does"
-            raise ValueError(msg)
+        if problem := _unsuited(self):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
@@ -125,6 +114,55 @@ class RunSettings(BaseModel):
             msg = f"channels: {wrong or list(self.channels)!r}: name raw, parsed or both (raw,parsed)"
             raise ValueError(msg)
         return self
+
+
+def _unsuited(settings: RunSettings) -> str | None:
+    """Why these settings and their back end don't go together; None where they do."""
+    row, name = CATALOG.get(settings.backend), settings.backend
+    if row is None:
+        return f"backend = {name!r}: known are {', '.join(CATALOG)} (see 'kvassay backends')"
+    if problem := _served_wrongly(settings) if row.reach == "attached" else _served_at_all(settings):
+        return problem
+    if problem := _unsuited_in_process(settings, row):
+        return problem
+    if (settings.server_binary or settings.server_args) and name != "llama-server":
+        return f"backend = {name!r} takes no server binary or flags of yours; llama-server does"
+    if settings.top_n and not row.token_ids:
+        return f"backend = {name!r} lists no log-probabilities by token id: top_n = {settings.top_n} can't be had"
+    return None
+
+
+def _unsuited_in_process(settings: RunSettings, row: Row) -> str | None:
+    if row.reach == "in process" and "parsed" in settings.channels:
+        return f"channels: parsed: {row.name} runs in process, without a server that parses: raw is all it has"
+    if (settings.k_layers or settings.v_layers) and not row.by_layer:
+        return f"backend = {row.name!r} takes no types by layer; transformers does"
+    if settings.device and row.reach != "in process":
+        return f"backend = {row.name!r} takes no device; transformers does"
+    return None
+
+
+def _served_at_all(settings: RunSettings) -> str | None:
+    given = {"attach": list(settings.attach), "serve": settings.serve, "url": settings.url}
+    wrong = [f"{name} = {value!r}" for name, value in given.items() if value]
+    if settings.attach:
+        return f"backend = {settings.backend!r}, {wrong[0]}: give both or neither (--attach K/V=URL)"
+    if not wrong:
+        return None
+    return f"backend = {settings.backend!r} starts its own servers, {wrong[0]} is for those that are yours"
+
+
+def _served_wrongly(settings: RunSettings) -> str | None:
+    given = f"backend = {settings.backend!r}, attach = {list(settings.attach)!r}"
+    if settings.serve is None and settings.url is None:
+        return None if settings.attach else f"{given}: name the running servers with --attach K/V=URL"
+    if settings.backend == "attach":
+        return f"{given}: --serve and --url are for other engines; name llama-server's binary with --server instead"
+    if settings.serve and settings.url and not settings.attach:
+        return None
+    return (
+        f"{given}, serve = {settings.serve!r}, url = {settings.url!r}: --serve and --url go together, without --attach"
+    )
 
 
 def check(values: dict[str, object]) -> RunSettings:

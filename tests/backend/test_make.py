@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kvassay.backend import BACKENDS, make
+from kvassay.backend import BACKENDS, cache_types, make
+from kvassay.backend.catalog import CATALOG
 from kvassay.errors import BootFailed, ConfigError
 from kvassay.types import Arm, KVConfig
 
@@ -15,17 +16,18 @@ MODEL = Path("m.gguf")
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_each_is_made_by_its_name(name: str) -> None:
-    """A back end calls itself what the table calls it, and knows llama.cpp's types."""
+    """A back end calls itself what the table calls it, and its usual reference is of its own types."""
     backend = make(name, model_path=MODEL, url="http://127.0.0.1:1")
     assert backend.name == name
-    assert "q8_0" in backend.cache_types
+    assert backend.cache_types == cache_types(name)
+    assert set(CATALOG[name].reference.split("/")) <= set(backend.cache_types)
 
 
 def test_an_unknown_name_is_refused() -> None:
     """The error lists the names there are."""
     with pytest.raises(ConfigError) as caught:
         make("lamma", model_path=MODEL)
-    assert caught.value.hint == "Known: embedded, llama-server, attach, transformers."
+    assert caught.value.hint.startswith("Known: embedded, llama-server, attach, ")
 
 
 def test_a_missing_model_is_refused() -> None:

@@ -125,6 +125,6 @@ def _worse_after(right: np.ndarray, probes: int) -> bool:  # type: ignore[type-a
 
 def test_formats_computed_in_process_are_no_engines_flags() -> None:
     """What was measured in transformers ends with the advice to measure one's own engine, and names no launch flags."""
-    verdict = anytime({2048: 100}, {"q4_0/f16": Flips(lost=50), "f16/q4_0": SAME}, in_process=True)
+    verdict = anytime({2048: 100}, {"q4_0/f16": Flips(lost=50), "f16/q4_0": SAME}, computed=True)
     assert verdict.headline.endswith("measure the one you choose on your own engine before you rely on it.")
     assert "-ctk" not in verdict.headline

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from kvassay.backend.catalog import CATALOG
 from kvassay.backend.kv import parse_pair
 from kvassay.backend.layers import with_layers
 from kvassay.errors import ConfigError
-from kvassay.settings import IN_PROCESS, RunSettings
+from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Role
 
 
@@ -55,7 +56,7 @@ def _candidates(settings: RunSettings, reference: KVConfig, types: Sequence[str]
 
 def _named(settings: RunSettings, text: str, types: Sequence[str]) -> KVConfig:
     """A pair that the user names; --k-layers and --v-layers hold for it, not for the reference."""
-    pair = parse_pair(text, types, by_layer=settings.backend == IN_PROCESS)
+    pair = parse_pair(text, types, by_layer=CATALOG[settings.backend].by_layer)
     if not (settings.k_layers or settings.v_layers):
         return pair
     k, v = with_layers(pair.k, settings.k_layers), with_layers(pair.v, settings.v_layers)

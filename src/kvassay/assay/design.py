@@ -25,7 +25,18 @@ from kvassay.wire import message_to_json, tool_to_json
 ROOM_FOR_QUESTION = 1536  # tokens; the longest question of our own families is far shorter
 CHARS_PER_TOKEN = 2  # of suite cases, by a cautious estimate
 TEMPLATE_TOKENS = 512  # what a chat template says of its own, instructions on how to call included
-BESIDE_THE_DESIGN = ("depths", "tools", "corpus", "dialect", "gpu_layers", "flash_attention", "device", "dtype")
+BESIDE_THE_DESIGN = (
+    "depths",
+    "tools",
+    "corpus",
+    "dialect",
+    "gpu_layers",
+    "flash_attention",
+    "device",
+    "dtype",
+    "serve",
+    "tokenizer",
+)
 """Settings that decide results, but stand in no field of the design that is known before a server runs."""
 PAD = 256  # llama.cpp pads contexts to this
 

@@ -6,7 +6,7 @@ from kvassay.assay.agenda import agenda
 from kvassay.assay.design import arm_of
 from kvassay.assay.stopping import main_channel
 from kvassay.assay.stored import StoredRun
-from kvassay.settings import IN_PROCESS
+from kvassay.backend.catalog import CATALOG
 from kvassay.types import Role
 from kvassay.verdict import Measurements, Outcomes, Verdict, judge
 
@@ -48,6 +48,7 @@ def measurements_of(run: StoredRun) -> Measurements:
         identical={arm: seen.compared for arm, seen in likeness.items() if seen.compared == seen.identical > 0},
         unchecked=tuple(arm for arm, seen in likeness.items() if arm in mean_s and not seen.compared),
         pair_s={arm: mean_s[reference] + mean_s[arm] for arm in mean_s if arm != reference},
+        stated=tuple(dict.fromkeys(boot.arm for boot in run.boots() if boot.facts.stated_by_user)),
         spared={arm.label: agenda(run, arm_of(arm)).spared for arm in others},
-        in_process=design.backend == IN_PROCESS,
+        computed=CATALOG[design.backend].computed,
     )

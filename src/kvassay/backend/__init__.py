@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from kvassay.backend.base import Backend
+from kvassay.backend.catalog import CATALOG
 from kvassay.backend.engaged import FlashAttention
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.errors import ConfigError
@@ -34,6 +35,9 @@ class Options:
     model_sha256: str | None = None
     device: str | None = None
     dtype: str = "float32"
+    serve: str | None = None
+    tokenizer: Path | None = None
+    model_name: str | None = None
 
     @property
     def model(self) -> Path:
@@ -83,18 +87,43 @@ def _transformers(o: Options) -> Backend:
     return Transformers(o.model, o.device, o.dtype, o.threads, model_sha256=o.model_sha256)
 
 
-BACKENDS: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
+def _attached(name: str) -> Callable[[Options], Backend]:
+    def made(o: Options) -> Backend:
+        from kvassay.backend.attached import Attached  # noqa: PLC0415  see above
+        from kvassay.backend.engines import ENGINES  # noqa: PLC0415  see above
+
+        return Attached(
+            ENGINES[name](),
+            url=o.url,
+            serve=o.serve,
+            model=o.model_name,
+            tokenizer=o.tokenizer,
+            log_dir=o.log_dir,
+        )
+
+    return made
+
+
+_OWN: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
     {"embedded": _embedded, "llama-server": _llama_server, "attach": _attach, "transformers": _transformers}
+)
+
+BACKENDS: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
+    {name: _OWN.get(name) or _attached(name) for name in CATALOG}
 )
 
 
 def cache_types(name: str) -> tuple[str, ...]:
-    """The cache types of a back end, known before it is made: those of transformers are more than llama.cpp's."""
+    """The cache types of a back end, without making it."""
     if name == "transformers":
         from kvassay.quant.table import FORMATS  # noqa: PLC0415  NumPy
 
         return tuple(FORMATS)
-    return LLAMA_TYPES
+    if name in _OWN:
+        return LLAMA_TYPES
+    from kvassay.backend.engines import ENGINES  # noqa: PLC0415  see above
+
+    return ENGINES[name]().cache_types
 
 
 def make(
@@ -110,13 +139,17 @@ def make(
     port: int | None = None,
     log_dir: Path | None = None,
     model_sha256: str | None = None,
+    serve: str | None = None,
+    tokenizer: Path | None = None,
+    model_name: str | None = None,
     device: str | None = None,
     dtype: str = "float32",
 ) -> Backend:
     """The back end called ``name``, one of ``BACKENDS``. Raises ConfigError for an unknown name or a missing part.
 
-    ``binary`` and ``extra_args`` concern llama-server, ``url`` attach; ``port`` None leaves the choice to the system;
-    ``log_dir`` keeps the servers' logs; ``device`` and ``dtype`` concern transformers.
+    ``binary`` and ``extra_args`` concern llama-server, ``url`` servers that are attached, ``serve``, ``tokenizer`` and
+    ``model_name`` engines other than llama.cpp (``attached.py``), ``device`` and ``dtype`` transformers; ``port`` None
+    leaves the choice to the system; ``log_dir`` keeps the servers' logs.
     """
     if name not in BACKENDS:
         raise ConfigError(f"unknown back end {name!r}", hint=f"Known: {', '.join(BACKENDS)}.")
@@ -131,6 +164,9 @@ def make(
         port=port,
         log_dir=log_dir,
         model_sha256=model_sha256,
+        serve=serve,
+        tokenizer=tokenizer,
+        model_name=model_name,
         device=device,
         dtype=dtype,
     )

@@ -59,7 +59,7 @@ class Attach:
         """Raises ConfigError without a URL, BootFailed where nothing answers, BackendError where it isn't llama.cpp,
         ContextExceeded where its context is too small.
         """
-        url = _base_url(arm.endpoint or self.url)
+        url = base_url(arm.endpoint or self.url)
         listener(Progress("starting", note=f"reaching {url}"))
         client = connect(url, api_key=os.environ.get(API_KEY_VARIABLE))
         try:
@@ -80,7 +80,7 @@ class Attach:
         return LlamaBoot(client, facts, SomebodysServer(url))
 
 
-def _base_url(url: str | None) -> str:
+def base_url(url: str | None) -> str:
     """The server's root: people paste the OpenAI base URL, which ends in /v1."""
     if not url:
         raise ConfigError("no URL of a running server was given", hint="For example http://127.0.0.1:8080.")

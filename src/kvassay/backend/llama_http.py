@@ -58,6 +58,10 @@ class LlamaBoot:
         body = self._post("/tokenize", {"content": text, "add_special": True, "parse_special": True})
         return tuple(cast("list[int]", body["tokens"]))
 
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        return str(self._post("/detokenize", {"tokens": list(tokens)})["content"])
+
     def prefill(self, tokens: Sequence[int], listener: Listener = silent) -> Completion:
         last: JsonObject = {}
         for last in self._events("/completion", wire.prefill_body(tokens)):

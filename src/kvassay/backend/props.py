@@ -28,7 +28,7 @@ def props_facts(client: httpx.Client, *, context_tokens: int) -> BootFacts:
     if not isinstance(settings, dict) or not isinstance(settings.get("n_ctx"), int):
         raise BackendError(
             f"{client.base_url} does not answer like a llama.cpp server (no usable /props)",
-            hint="kvassay needs llama-server itself, not a router or another engine's OpenAI endpoint.",
+            hint="Another engine is named with --backend ('kvassay backends' lists them); a router can't be measured.",
         )
     if settings["n_ctx"] < context_tokens:
         raise too_long(context_tokens, settings["n_ctx"])

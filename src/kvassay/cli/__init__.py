@@ -20,6 +20,7 @@ COMMANDS = {
     "guard": "Watch live traffic between your agents and your server.",
     "sessions": "List the recorded agent sessions of this machine, or of a path.",
     "models": "List, fetch, verify and remove the named small models.",
+    "backends": "List the engines that can be measured, and what each shows.",
     "export": "Write a stored run's trials as JSONL or Parquet.",
 }
 

@@ -18,6 +18,7 @@ from kvassay.assay.runner import Interrupted, Job, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Backend
+from kvassay.backend.catalog import CATALOG
 from kvassay.backend.engaged import refuse_early
 from kvassay.backend.layers import require_layers
 from kvassay.cli.models import download_progress
@@ -27,7 +28,7 @@ from kvassay.errors import BackendError, ConfigError, KvassayError, StoreError
 from kvassay.model.folder import ModelFolder, read_folder
 from kvassay.model.resolve import ModelFile, resolve
 from kvassay.report import View, build_view, print_report, write_reports
-from kvassay.settings import IN_PROCESS, RunSettings
+from kvassay.settings import RunSettings
 from kvassay.types import Arm
 
 STORE_NAME = "kvassay.sqlite"
@@ -48,7 +49,9 @@ def perform(
     """
     questions = questions_of(settings)
     arms = arms_of(settings, backends.cache_types(settings.backend))
-    if settings.backend not in ("attach", IN_PROCESS) and not keep_going:
+    _check_files(settings)
+    _check_apart(settings.backend, arms)
+    if CATALOG[settings.backend].reach == "started" and not keep_going:
         for arm in arms:
             refuse_early(arm.kv, settings.flash_attention)
     _check_writable(out)
@@ -100,7 +103,7 @@ def _check_layers(arms: Sequence[Arm], model: ModelFile | ModelFolder | None) ->
 
 
 def _model(settings: RunSettings) -> ModelFile | ModelFolder | None:
-    if settings.backend == "attach":
+    if CATALOG[settings.backend].reach == "attached":
         return None
     if settings.model is None:
         raise ConfigError(
@@ -108,7 +111,7 @@ def _model(settings: RunSettings) -> ModelFile | ModelFolder | None:
             hint="Give a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models'.",
         )
     with download_progress(settings.model) as progress:
-        if settings.backend == IN_PROCESS and Path(settings.model).expanduser().is_dir():
+        if CATALOG[settings.backend].reach == "in process" and Path(settings.model).expanduser().is_dir():
             return read_folder(settings.model, progress=progress)
         return resolve(settings.model, progress=progress)
 
@@ -118,6 +121,10 @@ def _backend(settings: RunSettings, model: ModelFile | ModelFolder | None, out: 
         settings.backend,
         model_path=model.path if model else None,
         model_sha256=model.sha256 if model else None,
+        model_name=settings.model,
+        tokenizer=settings.tokenizer,
+        serve=settings.serve,
+        url=settings.url,
         binary=settings.server_binary,
         extra_args=settings.server_args,
         threads=settings.threads,
@@ -132,9 +139,29 @@ def _backend(settings: RunSettings, model: ModelFile | ModelFolder | None, out: 
 
 def _sample(settings: RunSettings, model: ModelFile | ModelFolder | None) -> Sample:
     if model is None:
-        return Sample(settings.model or f"the model at {settings.attach[0].partition('=')[2]}")
+        place = settings.url or settings.attach[0].partition("=")[2]
+        return Sample(settings.model or f"the model at {place}")
     trained = model.trained_tokens if isinstance(model, ModelFolder) else model.header.context_length
     return Sample(model.name, model.sha256, trained)
+
+
+def _check_files(settings: RunSettings) -> None:
+    if settings.tokenizer and not settings.tokenizer.exists():
+        raise ConfigError(f"there is no {str(settings.tokenizer)!r} for --tokenizer")
+    if CATALOG[settings.backend].reach == "attached" and not CATALOG[settings.backend].pen and not settings.tokenizer:
+        raise ConfigError(
+            f"{settings.backend} lends neither its chat template nor its tokenizer",
+            hint="Name the model's GGUF file or its Hugging Face directory with --tokenizer.",
+        )
+
+
+def _check_apart(name: str, arms: Sequence[Arm]) -> None:
+    unequal = [arm.kv for arm in arms if arm.kv.k != arm.kv.v]
+    if unequal and not CATALOG[name].apart:
+        raise ConfigError(
+            f"{name} has one cache type for K and V, so {unequal[0]} can't be had",
+            hint="Judge pairs of equal sides, each against the reference.",
+        )
 
 
 def _check_writable(out: Path) -> None:

@@ -12,6 +12,7 @@ from kvassay.assay import host
 from kvassay.assay.design import room_for
 from kvassay.assay.prepare import Questions, questions_of
 from kvassay.assay.store import Store
+from kvassay.backend import catalog as backend_catalog
 from kvassay.backend.kv import LLAMA_TYPES, parse_pair
 from kvassay.cli import planning
 from kvassay.cli.assay import Stopped, perform
@@ -28,7 +29,7 @@ from kvassay.plan.memory import CacheSettings, FlashAttention
 from kvassay.plan.planner import PAIRS, REFERENCE, Plan
 from kvassay.plan.recommend import Candidate, Ranking, ranking
 from kvassay.plan.view import PlanView
-from kvassay.settings import IN_PROCESS, RunSettings, check, read
+from kvassay.settings import RunSettings, check, read
 
 Values = Mapping[str, object]
 """Settings by name, as flags and a settings file give them."""
@@ -66,14 +67,15 @@ class _Assay:
 def base_settings(config: Path | None, given: Values) -> Values:
     """The settings that all candidates share, checked as far as they go without a model. Raises ConfigError."""
     values = {"repeat": False, **(read(config) if config else {}), **given}
-    if values.get("attach") or values.get("backend") == "attach":
+    row = backend_catalog.CATALOG.get(str(values.get("backend", "attach" if values.get("attach") else "embedded")))
+    if row and row.reach == "attached":
         raise ConfigError(
-            f"backend = {values.get('backend', 'attach')!r}: a server that runs already has its one pair",
+            f"backend = {row.name!r}: a server that runs already has its one pair",
             hint="recommend starts a server for each: --backend embedded, or --server FILE for your own binary.",
         )
-    if values.get("backend") == IN_PROCESS:
+    if row and row.computed:
         raise ConfigError(
-            f"backend = {IN_PROCESS!r} computes formats and serves nobody: what it shows proves no server",
+            f"backend = {row.name!r} computes formats and serves nobody: what it shows proves no server",
             hint="recommend starts a server for each: --backend embedded, or --server FILE for your own binary.",
         )
     own: Values = {"reference": str(REFERENCE), "isolate": False, "k_types": (), "v_types": (), "control": None}

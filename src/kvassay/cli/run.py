@@ -55,7 +55,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--evidence", "evidence_probes", type=int, metavar="N", help="Probes an arm and depth compared token by token. [6]"
 )
-@click.option("--backend", metavar="NAME", help="embedded, llama-server, attach or transformers. [embedded]")
+@click.option("--backend", metavar="NAME", help="Engine that runs the model; 'kvassay backends' lists them. [embedded]")
 @click.option(
     "--server", "server_binary", metavar="FILE", help="Your llama-server binary; implies --backend llama-server."
 )
@@ -67,6 +67,16 @@ FILE = click.Path(path_type=Path)
     help="Extra flag for your llama-server, one word each. May be repeated.",
 )
 @click.option("--attach", multiple=True, metavar="K/V=URL", help="A running server and its pair. May be repeated.")
+@click.option(
+    "--serve", metavar="CMD", help="Command that starts your engine for a pair; {k} and {v} are its types. With --url."
+)
+@click.option("--url", metavar="URL", help="Where the server of --serve answers.")
+@click.option(
+    "--tokenizer",
+    type=FILE,
+    metavar="PATH",
+    help="The model's GGUF file or Hugging Face directory, for engines that don't lend template and tokenizer.",
+)
 @click.option("--context", metavar="N", help="Context each server is started with. [deepest + room]")
 @click.option("--threads", type=int, metavar="N", help="CPU threads of the server.")
 @click.option("--gpu-layers", type=int, metavar="N", help="Layers on the GPU. [the server's choice]")
@@ -98,8 +108,8 @@ def run(
 ) -> None:
     """Measure how MODEL's tool calls fare under each K/V pair at each depth.
 
-    MODEL is a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models';
-    with --backend transformers also a Hugging Face folder.
+    MODEL is a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models'; with --backend transformers also a
+    Hugging Face folder; of a server that is yours, the name by which it knows the model.
 
     \b
     kvassay run qwen2.5-coder-1.5b --kv q4_0/q4_0 --depths 2k,8k

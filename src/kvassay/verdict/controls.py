@@ -51,14 +51,16 @@ class Measurements:
     ``identical`` maps arms whose log-probabilities all equal the reference's to the last digit to the number of
     answers compared: whatever was asked for, nothing of it reached the computation. ``unchecked`` arms gave no
     log-probabilities to compare. ``pair_s`` is each arm's time for one more pair in seconds; ``spared`` how many probes
-    the stopping rule left out. ``in_process``: formats were computed in transformers, not stored by an engine.
+    the stopping rule left out. ``stated`` arms have the pair that the user said: no server told it back. ``computed``:
+    formats were computed in transformers, not stored by an engine.
     """
 
     identical: Mapping[str, int] = field(default_factory=dict)
     unchecked: tuple[str, ...] = ()
     pair_s: Mapping[str, float] = field(default_factory=dict)
     spared: Mapping[str, int] = field(default_factory=dict)
-    in_process: bool = False
+    stated: tuple[str, ...] = ()
+    computed: bool = False
 
 
 NOT_MEASURED = Measurements()

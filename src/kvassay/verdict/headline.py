@@ -25,7 +25,7 @@ from kvassay.verdict.sentences import (
     verb,
 )
 
-_IN_PROCESS = (
+_COMPUTED = (
     "The formats were computed in transformers: measure the one you choose on your own engine before you rely on it."
 )
 BITS_PER_VALUE = {one.name: one.bits for one in cache_types("ggml")}
@@ -53,7 +53,7 @@ def _judgement(measured: Sequence[Finding], controls: Controls) -> Iterator[str]
         yield f"Neither K nor V: the model itself fails at {controls.reference}, {right} of {trials} right."
     else:
         yield from _causes(measured, controls)
-        yield _IN_PROCESS if controls.measured.in_process else recommendation(measured, controls)
+        yield _COMPUTED if controls.measured.computed else recommendation(measured, controls)
 
 
 def _causes(measured: Sequence[Finding], controls: Controls) -> Iterator[str]:

@@ -70,6 +70,9 @@ def _engagement(controls: Controls) -> Iterator[str]:
             f"{arm} did not engage: in all {answers} answers compared, every log-probability equals the reference's to "
             "the last digit. Whatever its flags say, it computes the same."
         )
+    if controls.measured.stated:
+        arms = listed(controls.measured.stated)
+        yield f"The K/V pairs of {arms} are as you stated them: no server told its pair."
     if controls.measured.unchecked:
         arms = listed(controls.measured.unchecked)
         yield f"No log-probabilities to compare: whether {arms} differ from the reference at all was not checked."

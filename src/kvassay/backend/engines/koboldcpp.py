@@ -1,0 +1,92 @@
+"""koboldcpp: text in, text out by its own API. From koboldcpp.py 1.102 (LostRuins/koboldcpp 000115dd):
+
+- ``/api/extra/version`` names it, ``/api/extra/true_max_context_length`` is the context, ``/api/v1/model`` the model.
+- ``/api/v1/generate`` takes text; with ``render_special`` special tokens stay in the answer's text. ``results`` holds
+  text, ``finish_reason``, ``prompt_tokens``, ``completion_tokens``; log-probabilities are keyed by text, five at most
+  (``logprobs_max``): they are not used.
+- A prompt that is too long is cut in silence from its front: ``prompt_tokens`` is then below our own count (P0).
+- One knob, ``--quantkv 0|1|2``, for both sides; without ``--flashattention`` only K is quantised. No endpoint tells the
+  pair; its log is llama.cpp's, so that ``--serve`` reads it back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kvassay.backend import openai_wire as wire
+from kvassay.backend.base import Sampling
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
+from kvassay.errors import BackendError
+from kvassay.types import BootFacts, Completion, JsonObject, Stop, Timings
+
+TYPES = ("f16", "q8_0", "q4_0")
+"""In the order of ``--quantkv 0|1|2``."""
+
+_NEUTRAL: JsonObject = {
+    "top_k": 0,
+    "top_p": 1.0,
+    "top_a": 0.0,
+    "min_p": 0.0,
+    "typical": 1.0,
+    "tfs": 1.0,
+    "rep_pen": 1.0,
+    "presence_penalty": 0.0,
+    "mirostat": 0,
+    "dry_multiplier": 0.0,
+    "xtc_probability": 0.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Koboldcpp:
+    """The engine."""
+
+    name: str = "koboldcpp"
+    cache_types: tuple[str, ...] = TYPES
+    health: str = "/api/v1/model"
+    takes: Literal["tokens", "text"] = "text"
+    most_alternatives: int = 0
+
+    def flag(self, cache_type: str) -> str:
+        return str(TYPES.index(cache_type))
+
+    def meet(self, ask: Ask, model: str | None) -> Met:
+        told = ask.json("/api/extra/version")
+        if wire.text(told, "result").lower() != "koboldcpp":
+            raise BackendError("this server does not answer like koboldcpp (/api/extra/version)")
+        name = wire.text(ask.json("/api/v1/model"), "result")
+        facts = BootFacts(
+            backend=self.name,
+            build=f"koboldcpp {wire.text(told, 'version')}",
+            model_path=name or None,
+            context_tokens=wire.number(ask.json("/api/extra/true_max_context_length"), "value") or None,
+        )
+        return Met(model or name, facts)
+
+    def pen(self, ask: Ask, met: Met) -> Pen | None:  # noqa: ARG002  it lends none
+        return None
+
+    def completion(self, model: str, prompt: RawPrompt, sampling: Sampling) -> Request:  # noqa: ARG002 one model only
+        body: JsonObject = {
+            **_NEUTRAL,
+            "prompt": str(prompt),
+            "max_length": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "sampler_seed": sampling.seed,
+            "render_special": True,
+            "trim_stop": True,
+        }
+        return Request("/api/v1/generate", body)
+
+    def read(self, reply: JsonObject) -> Completion:
+        result = wire.first(reply, "results")
+        prompt = wire.number(result, "prompt_tokens")
+        return Completion(
+            text=wire.text(result, "text"),
+            stop=wire.STOPS.get(wire.text(result, "finish_reason"), Stop.OTHER),
+            timings=Timings(prompt, 0, 0.0, wire.number(result, "completion_tokens"), 0.0),
+        )
+
+    def chat(self) -> JsonObject:
+        return _NEUTRAL
