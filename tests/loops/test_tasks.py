@@ -119,17 +119,31 @@ def test_a_task_half_done_is_not_done(family: str) -> None:
             assert task.missing(undone)
 
 
+def _everywhere(old: str, new: str) -> Callable[[Task, Files], Files]:
+    """Replace a text in the files that may change; ``@0`` and ``@1`` are the names of the task's first two wants."""
+
+    def spoil(task: Task, files: Files) -> Files:
+        names = {f"@{at}": want.name for at, want in enumerate(task.wants[:2])} | {"@value": task.wants[0].value}
+        before, after = old, new
+        for mark, name in names.items():
+            before, after = before.replace(mark, name), after.replace(mark, name)
+        return {path: text.replace(before, after) if path in task.free else text for path, text in files.items()}
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("family", "seed", "near_miss"),
     [
-        ("constant", 0, lambda t, f: {p: s.replace(f" = {t.wants[0].value}", f' = "{t.wants[0].value}"') for p, s in f.items()}),
-        ("constant", 1, lambda t, f: {p: s.replace(t.wants[0].name + "_MAX", "OTHER") for p, s in f.items()}),
-        ("rename", 1, lambda t, f: {p: s.replace(t.wants[1].name + "_all", t.wants[0].name + "_all") for p, s in f.items()}),
-        ("rename", 0, lambda t, f: {p: s + f"\n\n{t.wants[1].name} = {t.wants[0].name}\n" for p, s in f.items()}),
-        ("bug", 1, lambda t, f: {p: (s.replace("return", "return 0 *") if p in t.free else s) for p, s in f.items()}),
-        ("create", 0, lambda t, f: {p: s.replace("return n *", "return 1 + n *") for p, s in f.items()}),
+        ("constant", 0, _everywhere(" = @value", ' = "@value"')),  # a string, not the number
+        ("constant", 1, _everywhere("@0_MAX", "OTHER")),  # the constant of a similar name is gone
+        ("rename", 1, _everywhere("@1_all", "@0_all")),  # the function of a similar name was renamed too
+        ("rename", 0, _everywhere("def @0(", "@1 = None\n\n\ndef @0(")),  # the old name is kept
+        ("rename", 1, _everywhere("import @0", "import @0 as @1")),  # the new function under the old name
+        ("bug", 1, _everywhere("return", "return 0 *")),  # nothing, for every argument
+        ("create", 0, _everywhere("return n *", "return 1 + n *")),  # off by one
     ],
-)  # fmt: skip
+)
 def test_near_misses_are_refused(family: str, seed: int, near_miss: Callable[[Task, Files], Files]) -> None:
     task = make(family, seed)
     spoilt = near_miss(task, solved(task))
@@ -150,7 +164,7 @@ def test_the_tests_say_what_is_wrong_and_then_that_nothing_is(family: str, seed:
 def test_a_rename_that_forgets_a_module_shows_in_the_tests() -> None:
     task = make("rename", 1)
     files = solved(task)
-    other = sorted(set(files) - {task.wants[0].path})[0]
+    other = min(set(files) - {task.wants[0].path})
     report = task.report({**files, other: task.files[other]})
     assert "ImportError: cannot import name" in report
     assert "1 errors" in report

@@ -31,8 +31,8 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "path",
-    ["../x", "pkg/../../x", "..", "pkg/..\\..\\x", "/etc/passwd", "\\etc\\passwd", "~/x", "C:\\x", "c:x", "a\0b", "a\nb",
-     "\ud800", "x" * 101, "/".join("a" * 9), "\x1b[2J"],
+    ["../x", "pkg/../../x", "..", "pkg/..\\..\\x", "/etc/passwd", "\\etc\\passwd", "~/x", "C:\\x", "c:x", "a\0b",
+     "a\nb", "\ud800", "x" * 101, "/".join("a" * 9), "\x1b[2J"],
 )  # fmt: skip
 def test_a_path_that_leads_out_or_is_none_is_refused_for_reading_and_writing(space: Workspace, path: str) -> None:
     assert space.read(path) == Refused(Why.OUTSIDE, path)

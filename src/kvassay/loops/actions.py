@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -185,8 +185,3 @@ def _lines(files: Mapping[str, str]) -> Iterator[tuple[str, int, str]]:
 
 def _whole(value: object, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
-
-
-def names(tools: Sequence[Tool]) -> Mapping[str, Tool]:
-    """The declared tools by name."""
-    return {tool.name: tool for tool in tools}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,11 +16,11 @@ from kvassay.grade.degenerate import degenerate
 from kvassay.grade.exchanges import read_exchanges
 from kvassay.grade.grader import form_fault
 from kvassay.grade.loops import WARN, Loop, LoopKind, failing_turns, find_loops, recovers, resent
-from kvassay.loops.actions import Bench, Result, carry_out
+from kvassay.loops.actions import Bench, Result, carry_out, cut
 from kvassay.loops.replies import Unread, Voice, Wrong
 from kvassay.loops.tasks import Task
 from kvassay.loops.workspace import Workspace
-from kvassay.types import Call, Message, OutcomeClass, ParseFault, Timings, Tool, ToolCall, Turn
+from kvassay.types import Call, JsonObject, Message, OutcomeClass, ParseFault, Timings, Tool, ToolCall, Turn
 
 _EXCHANGES = 64
 
@@ -161,10 +162,11 @@ class _Play:
 
     def _act(self, turn: Turn) -> Step:
         results = [carry_out(call, self.bench) for call in turn.calls]
-        made = [ToolCall(self._new_id(), call.name, call.arguments) for call in turn.calls]
-        self.messages.append(Message("assistant", turn.content if made else turn.text, tuple(made)))
+        made = [ToolCall(self._new_id(), _sendable(call.name), _arguments(call)) for call in turn.calls]
+        said = _sendable(turn.content if made else turn.text)
+        self.messages.append(Message("assistant", said, tuple(made)))
         for call, result in zip(made, results, strict=True):
-            self.messages.append(Message("tool", result.text, tool_call_id=call.id))
+            self.messages.append(Message("tool", _sendable(result.text), tool_call_id=call.id))
             if result.wrong:
                 self.failed_ids.add(call.id)
         return self._step(turn, results)
@@ -175,11 +177,11 @@ class _Play:
         if voice.unread is Unread.RESEND:
             self.resends += 1
             return replace(self._step(turn, []), failed=True, resent=True)
-        tool = _named_in(turn.text)
-        reply = voice.say(Wrong.MALFORMED, tool=tool, text=fault.text, problem=fault.detail)
+        tool = _sendable(_named_in(turn.text))
+        reply = cut(_sendable(voice.say(Wrong.MALFORMED, tool=tool, text=fault.text, problem=fault.detail)))
         made = ToolCall(self._new_id(), "invalid", {"tool": tool, "error": reply})
         rewritten = voice.unread is Unread.REWRITE
-        said = Message("assistant", turn.content, (made,)) if rewritten else Message("assistant", turn.text)
+        said = Message("assistant", _sendable(turn.content if rewritten else turn.text), (made,) if rewritten else ())
         self.messages += [said, Message("tool", reply, tool_call_id=made.id if rewritten else None)]
         self.failed_ids.add(made.id)
         return replace(self._step(turn, [Result(reply, Wrong.MALFORMED)]), failed=True)
@@ -226,6 +228,16 @@ class _Play:
     def _new_id(self) -> str:
         self.calls += 1
         return f"loop{self.calls:05d}"
+
+
+def _sendable(text: str) -> str:
+    """Text that a request can hold: half of a surrogate pair becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _arguments(call: Call) -> JsonObject:
+    arguments: JsonObject = json.loads(_sendable(json.dumps(call.arguments, ensure_ascii=False)))
+    return arguments
 
 
 def _is_unread(fault: ParseFault) -> bool:

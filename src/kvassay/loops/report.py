@@ -78,6 +78,7 @@ def render(view: LoopsView) -> Iterator[str]:
         judgement=view.judgement,
         signs={arm.label: arm_sign(arm, view.judgement) for arm in view.arms},
         strips={(one.arm, one.depth, one.task): (at, one) for at, one in enumerate(view.episodes)},
+        terms=view.design.model_dump(mode="json", exclude={"arms"}).items(),
         tone=tone,
         why=why,
         style=Markup(style),  # noqa: S704 - our own file
