@@ -201,8 +201,8 @@ def test_a_store_of_format_1_is_read_as_it_is_and_migrated_when_written(tmp_path
         trials = list(store.run().trials())
     with sqlite3.connect(path) as db:
         db.executescript(
-            "drop table episodes; alter table trials drop column tokens; alter table boots drop column evidence_s; drop table evidence; "
-            "drop table readings; pragma user_version=1;"
+            "drop table episodes; alter table trials drop column tokens; alter table boots drop column evidence_s; "
+            "drop table evidence; drop table readings; pragma user_version=1;"
         )
     db.close()
     before = path.read_bytes()
