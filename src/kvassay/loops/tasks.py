@@ -108,8 +108,7 @@ def opening(task: Task) -> str:
     return (
         "Now something else: a small project of its own, with a working directory of its own. Its files:\n"
         + "\n".join(task.files)
-        + f"\n{task.request}\nPaths are relative to that directory. Use the tools, one call at a time. "
-        "Say in one sentence that you are done when you are."
+        + f"\n{task.request}\nPaths are relative to that directory. Use the tools, one call at a time, until it is done."
     )
 
 

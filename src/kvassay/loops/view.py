@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,9 +16,9 @@ from kvassay.loops.record import from_row
 from kvassay.loops.tasks import from_probe, opening
 from kvassay.report.tally import Rate
 from kvassay.stats.binomial import wilson_interval
-from kvassay.types import JsonObject, Role
+from kvassay.types import JsonObject
 
-SCHEMA = "https://kvassay.dev/schema/loops/1"
+SCHEMA = "kvassay.loops/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +155,6 @@ def _tasks(run: StoredRun) -> Iterable[TaskView]:
     for record in run.probes():
         task = from_probe(record.probe)
         yield TaskView(task.id, task.family, task.level, record.depth, opening(task), dict(task.files))
-
-
-def episodes_of(view: LoopsView) -> Mapping[tuple[str, int, str], EpisodeView]:
-    """The episodes by arm, depth and task."""
-    return {(one.arm, one.depth, one.task): one for one in view.episodes}
-
-
-def is_reference(arm: ArmView) -> bool:
-    """Whether others are compared with this arm."""
-    return arm.role == Role.REFERENCE
 
 
 def step_json(step: Step) -> JsonObject:
