@@ -108,7 +108,8 @@ def opening(task: Task) -> str:
     return (
         "Now something else: a small project of its own, with a working directory of its own. Its files:\n"
         + "\n".join(task.files)
-        + f"\n{task.request}\nPaths are relative to that directory. Use the tools, one call at a time, until it is done."
+        + f"\n{task.request}\n"
+        "Paths are relative to that directory. Use the tools, one call at a time, until it is done."
     )
 
 
