@@ -111,6 +111,10 @@ def test_recovery_takes_at_most_two_failed_turns() -> None:
     assert not any(s.recovered for s in played(*MISS[:3], READ, "end").steps)
 
 
+def test_giving_up_after_a_failure_is_no_recovery() -> None:
+    assert not any(step.recovered for step in played(MISS[0], "I stop.").steps)
+
+
 def test_nothing_unreadable_is_repaired_or_carried_out() -> None:
     """A truncated write, next to a right call in the same turn: neither happens."""
     truncated = '<tool_call>\n{"name": "write_file", "arguments": {"target_file": "x.py", "content": "x'

@@ -194,7 +194,7 @@ class _Play:
 
     def _judged(self, step: Step, again: int) -> Step:
         """The step with its loops and its recovery, by the rules of live sessions."""
-        recovered = recovers(self.failing, failed=step.failed)
+        recovered = bool(step.calls) and recovers(self.failing, failed=step.failed)  # giving up mends nothing
         self.failing = self.failing + 1 if step.failed else 0
         self.resends = self.resends if step.resent else 0
         self._note_streak(step)
