@@ -85,6 +85,9 @@ class RunSettings(BaseModel):
     stopping: Literal["anytime", "fixed"] = "anytime"
     evidence_probes: int = Field(default=6, ge=0, le=1000)
 
+    turns: int = Field(default=0, ge=0, le=100)  # of closed loops; 0 asks probes
+    agent: str = "opencode"
+
     @model_validator(mode="before")
     @classmethod
     def _backend_implied(cls, values: dict[str, object]) -> dict[str, object]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from assay import values
-from kvassay.assay.records import FORMAT_VERSION
+from kvassay.assay.records import FORMAT_VERSION, EpisodeRow
 from kvassay.assay.store import Store, Usage
 from kvassay.errors import StoreBusy, StoreError, StoreFormat
 from kvassay.types import BootFacts, Call, Channel, Outcome, OutcomeClass
@@ -201,8 +201,8 @@ def test_a_store_of_format_1_is_read_as_it_is_and_migrated_when_written(tmp_path
         trials = list(store.run().trials())
     with sqlite3.connect(path) as db:
         db.executescript(
-            "alter table trials drop column tokens; alter table boots drop column evidence_s; drop table evidence; "
-            "drop table readings; pragma user_version=1;"
+            "drop table episodes; alter table trials drop column tokens; alter table boots drop column evidence_s; "
+            "drop table evidence; drop table readings; pragma user_version=1;"
         )
     db.close()
     before = path.read_bytes()
@@ -215,3 +215,44 @@ def test_a_store_of_format_1_is_read_as_it_is_and_migrated_when_written(tmp_path
     with sqlite3.connect(path) as db:
         assert db.execute("pragma user_version").fetchone()[0] == FORMAT_VERSION
     db.close()
+
+
+def test_a_store_of_format_2_keeps_all_it_holds_and_learns_closed_loops(tmp_path: Path) -> None:
+    """Read as it is by readers, brought up to date by a writer, which can then add an episode."""
+    path = tmp_path / "s.sqlite"
+    with filled(path) as store:
+        trials = list(store.run().trials())
+    with sqlite3.connect(path) as db:
+        db.executescript("drop table episodes; pragma user_version=2;")
+    db.close()
+    before = path.read_bytes()
+    with Store(path) as store:
+        assert list(store.run().trials()) == trials
+        assert list(store.run().episodes()) == []
+    assert path.read_bytes() == before
+    with Store(path, write=True) as store:
+        store.add_episode(store.run(), EPISODE, Usage())
+        assert list(store.run().trials()) == trials
+        assert list(store.run().episodes()) == [EPISODE]
+
+
+EPISODE = EpisodeRow("f16/f16", 100, "bug/1", 1, done=None, ending="infrastructure", body='{"steps": []}')
+
+
+def test_an_episode_is_kept_once_with_what_its_boot_has_cost(tmp_path: Path) -> None:
+    """The same task twice on an arm is refused; the counters are committed with the episode."""
+    with filled(tmp_path / "s.sqlite") as store:
+        store.add_episode(store.run(), EPISODE, Usage(70, 60, 2.5))
+        with pytest.raises(StoreError, match="UNIQUE"):
+            store.add_episode(store.run(), EPISODE, Usage(90, 60, 2.5))
+        assert store.run().played() == {("f16/f16", 100, "bug/1")}
+        assert store.run().boots()[0].processed_tokens == 70
+
+
+def test_runs_of_probes_and_of_closed_loops_are_resumed_apart(tmp_path: Path) -> None:
+    """Each command finds its own unfinished run in a store that holds both."""
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        probes = store.begin(values.manifest(), values.session(), values.probes("recall/0"))
+        loops = store.begin(values.manifest(turns=5, agent="pi"), values.session(), values.probes("bug/0"))
+        found, other = store.unfinished(), store.unfinished(in_loops=True)
+        assert (found and found.record.id, other and other.record.id) == (probes.record.id, loops.record.id)

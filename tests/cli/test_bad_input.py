@@ -153,7 +153,7 @@ def test_a_wrong_suite_line_is_named_by_number_field_and_reason(tmp_path: Path) 
         (["--depths", "2q"], ["2q"]),
         (["--families", "recal"], ["recal", "recall"]),
         (["--tools", "none.json"], ["none.json"]),
-        (["--backend", "vllm"], ["vllm", "embedded"]),
+        (["--backend", "vllmm"], ["vllmm", "embedded", "vllm"]),
         (["--config", "none.toml"], ["none.toml"]),
         (["--attach", "http://127.0.0.1:1"], ["PAIR=URL"]),
         (["--resume"], ["no store"]),

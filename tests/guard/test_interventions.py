@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from guard.traffic import PATHS, Talk, answers, asked, replied
+from kvassay.grade.loops import Loop, LoopKind
 from kvassay.guard.asking import read_request
-from kvassay.guard.contract import Api, Asked, Edited, Loop, LoopKind
+from kvassay.guard.contract import Api, Asked, Edited
 from kvassay.guard.interventions import (
     nudged,
     sanitised,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from guard.traffic import Talk
-from kvassay.guard.contract import Api, Loop, LoopKind
-from kvassay.guard.exchanges import read_exchanges
-from kvassay.guard.loops import find_loops
+from kvassay.grade.exchanges import read_exchanges
+from kvassay.grade.loops import Loop, LoopKind, find_loops
+from kvassay.guard.contract import Api
 
 APIS = tuple(Api)
 
 
 def loops(talk: Talk, api: Api = Api.CHAT) -> tuple[Loop, ...]:
-    return find_loops(read_exchanges(talk.asked(api), limit=64))
+    asked = talk.asked(api)
+    return find_loops(read_exchanges(asked.messages, limit=64, failed_ids=asked.failed_ids))
 
 
 def kinds(talk: Talk, api: Api = Api.CHAT) -> list[tuple[LoopKind, int, bool]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from guard.traffic import Talk, answers, asked, replied
-from kvassay.guard.contract import NO_REPLY, Api, Asked, Limits, LoopKind, Observed
+from kvassay.grade.loops import LoopKind
+from kvassay.guard.contract import NO_REPLY, Api, Asked, Limits, Observed
 from kvassay.guard.monitor import Monitor
 from kvassay.types import OutcomeClass
 

@@ -12,14 +12,15 @@ from kvassay.assay.agenda import Agenda
 from kvassay.assay.evidence import pack
 from kvassay.assay.meter import Meter
 from kvassay.assay.prompts import Prompt, PromptBook
+from kvassay.assay.rungs import Rungs
 from kvassay.assay.schedule import Slot
-from kvassay.assay.store import Store, Usage
+from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
 from kvassay.assay.witness import Witness, reading_to_json
 from kvassay.backend.base import Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError
-from kvassay.types import Channel, Timings, Trial
+from kvassay.types import Channel, Trial
 
 
 class Interrupted(Exception):
@@ -47,41 +48,23 @@ class Climb:
         self._boot, self._arm, self._book, self._native, self._sampling = boot, arm, book, native, sampling
         self._store, self._run, self._meter, self._observe, self._stop = store, run, meter, observe, stop
         self._witness = witness
+        self._rungs = Rungs(boot, book, meter)
         self._prompts = {(prompt.depth, prompt.probe.id): prompt for prompt in book.prompts}
         self._asked: set[tuple[int, str]] = set()
-        self._climbed = 0
         self._contexts = Contexts()
         self._number = store.add_boot(run, arm, boot.facts)
-        self.usage = Usage()
 
     def run(self, agenda: Agenda, listener: Listener) -> None:
         """Ask what the agenda holds, in its order, each rung until it is decided. Raises Interrupted between trials,
         BackendError from the server.
         """
-        error: str | None = "interrupted"
         planned = list(agenda.pending())
-        try:
+        with self._rungs.kept(self._store, self._number):
             for depth, rung in groupby(agenda.pending(), key=lambda slot: slot.depth):
-                self._prefill(depth, listener)
+                self._rungs.reach(depth, listener)
                 asked = {self._one(slot, agenda) for slot in rung}
                 self._spare([slot for slot in planned if slot.depth == depth and slot not in asked])
             self._read(listener)
-            error = None
-        except Exception as fault:
-            error = str(fault) or type(fault).__name__
-            raise
-        finally:
-            self._store.end_boot(self._number, self.usage, error)
-
-    def _prefill(self, depth: int, listener: Listener) -> None:
-        prefix = self._book.prefixes.get(depth, ())
-        if prefix:
-            started = time.perf_counter()
-            answer = self._boot.prefill(prefix, listener)
-            self._waited(time.perf_counter() - started)
-            self._count(answer.timings, bound=len(prefix) - self._climbed)
-            self._meter.prompt(answer.timings)
-            self._climbed = len(prefix)
 
     def _spare(self, slots: Sequence[Slot]) -> None:
         """The rung was decided before these slots."""
@@ -94,7 +77,7 @@ class Climb:
         if self._witness.chosen:
             listener(Progress("ready", note="scoring a short text"))
             reading = self._witness.read()
-            self.usage = replace(self.usage, evidence_s=self._witness.evidence_s)
+            self._rungs.usage = replace(self._rungs.usage, evidence_s=self._witness.evidence_s)
             self._store.add_reading(self._run, self._number, reading_to_json(reading))
 
     def _one(self, slot: Slot, agenda: Agenda) -> Slot:
@@ -105,19 +88,19 @@ class Climb:
         try:
             trial = self._ask(prompt, slot.channel)
         except BackendError:
-            self._waited(time.perf_counter() - started)
+            self._rungs.waited(time.perf_counter() - started)
             raise
-        self._waited(trial.wall_s)
+        self._rungs.waited(trial.wall_s)
         first = (slot.depth, slot.probe) not in self._asked
         self._asked.add((slot.depth, slot.probe))
-        self._count(trial.timings, bound=len(prompt.suffix) if first else 0)
+        self._rungs.count(trial.timings, bound=len(prompt.suffix) if first else 0)
         trial = replace(trial, key=slot.key(self._arm), boot=self._number)
         context = self._contexts.of(prompt)
         trial = graded(trial, prompt, context, self._earlier(slot), max_tokens=self._sampling.max_tokens)
         evidence = self._witness.testify(trial, prompt, self._book.tokens(prompt))
-        evidence_s = self._witness.evidence_s - self.usage.evidence_s
-        self.usage = replace(self.usage, evidence_s=self._witness.evidence_s)
-        self._store.add_trial(self._run, trial, self.usage, pack(evidence) if evidence else None)
+        evidence_s = self._witness.evidence_s - self._rungs.usage.evidence_s
+        self._rungs.usage = replace(self._rungs.usage, evidence_s=self._witness.evidence_s)
+        self._store.add_trial(self._run, trial, self._rungs.usage, pack(evidence) if evidence else None)
         agenda.note(trial)
         self._meter.trial(trial.timings, trial.wall_s + evidence_s)
         self._observe(events.TrialEnded(trial, self._meter.done, self._meter.total, self._meter.eta_s))
@@ -136,14 +119,3 @@ class Climb:
             return Earlier()
         plain = find(Channel.PLAIN) if slot.channel is Channel.STREAM else None
         return Earlier(raw=find(Channel.RAW), plain=plain)
-
-    def _waited(self, seconds: float) -> None:
-        self.usage = replace(self.usage, server_s=self.usage.server_s + seconds)
-
-    def _count(self, timings: Timings | None, *, bound: int) -> None:
-        processed = timings.processed_tokens if timings else 0
-        self.usage = replace(
-            self.usage,
-            processed_tokens=self.usage.processed_tokens + processed,
-            bound_tokens=self.usage.bound_tokens + bound,
-        )

@@ -76,6 +76,7 @@ def compare(first: StoredRun, second: StoredRun, *, allowed: Sequence[str] = ())
     nobody could say which of them made the difference.
     """
     before, after = first.record.manifest.design, second.record.manifest.design
+    _require_probes(first, second)
     _require_same_questions(before, after)
     _require_one_subject(before, after, allowed)
     matched = list(_matched(before.arms, after.arms))
@@ -89,6 +90,15 @@ def compare(first: StoredRun, second: StoredRun, *, allowed: Sequence[str] = ())
     known = {arm.first for arm in arms} | {arm.second for arm in arms}
     alone = tuple(arm.label for arm in (*before.arms, *after.arms) if arm.label not in known)
     return Comparison(tuple(_differences(before, after)), arms, alone, before.alpha, before.margin)
+
+
+def _require_probes(*runs: StoredRun) -> None:
+    for run in runs:
+        if run.record.manifest.design.in_loops:
+            raise StoreMismatch(
+                f"run {run.record.id} is of closed loops: only runs of probes are compared",
+                hint="Name another run of its store with STORE#N.",
+            )
 
 
 def _require_same_questions(before: Design, after: Design) -> None:

@@ -22,7 +22,6 @@ from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Probe, Role
 from kvassay.wire import message_to_json, tool_to_json
 
-ROOM_FOR_QUESTION = 1536  # tokens; the longest question of our own families is far shorter
 CHARS_PER_TOKEN = 2  # of suite cases, by a cautious estimate
 TEMPLATE_TOKENS = 512  # what a chat template says of its own, instructions on how to call included
 BESIDE_THE_DESIGN = (
@@ -63,7 +62,7 @@ def room_for(settings: RunSettings, questions: Questions) -> Room:
     """What the greatest prompt of a run needs, by estimate: exact counts need a server."""
 
     def room(depth: int, cases: Sequence[Probe]) -> Room:
-        ours = ROOM_FOR_QUESTION if questions.families and depth != STANDS_ALONE else 0
+        ours = questions.room_tokens if questions.families and depth != STANDS_ALONE else 0
         longest = max((len(str(case.messages)) + len(str(case.tools)) for case in cases), default=0)
         return Room(depth, max(ours, longest // CHARS_PER_TOKEN + TEMPLATE_TOKENS), settings.max_tokens)
 
@@ -138,6 +137,9 @@ def stated(settings: RunSettings, sample: Sample, arms: Sequence[Arm], questions
         "alpha": settings.alpha,
         "margin": settings.margin,
         "stopping": settings.stopping,
+        "turns": settings.turns,
+        "agent": settings.agent if settings.turns else "",
+        "endpoint": "the task is done" if settings.turns else "the call is right",
         "evidence_probes": settings.evidence_probes if "raw" in settings.channels and settings.top_n else 0,
     }
 

@@ -49,6 +49,20 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class EpisodeEnded:
+    """A closed loop is committed; ``task_done`` is None where infrastructure failed."""
+
+    arm: str
+    task: str
+    task_done: bool | None
+    ending: str
+    turns: int
+    done: int
+    total: int
+    eta_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RungDecided:
     """An arm's verdict at a depth stands before all its trials were asked; ``spared`` are left out."""
 
@@ -65,7 +79,7 @@ class ArmFailed:
     error: str
 
 
-Event: TypeAlias = Prepared | BootProgress | BootReady | TrialEnded | RungDecided | ArmFailed
+Event: TypeAlias = Prepared | BootProgress | BootReady | TrialEnded | EpisodeEnded | RungDecided | ArmFailed
 Observer = Callable[[Event], None]
 
 

@@ -27,6 +27,11 @@ COLUMNS: dict[str, str] = {
 
 def rows(run: StoredRun) -> Iterator[JsonObject]:
     """One flat row per trial. Times in ms (``wall_s`` in seconds), counts in tokens; None where nothing was counted."""
+    if run.record.manifest.design.in_loops:
+        raise ConfigError(
+            f"run {run.record.id} is of closed loops, which are no trials",
+            hint="'kvassay report' writes all its turns into loops.json.",
+        )
     traits = {(p.depth, p.probe.id): (p.probe.family, p.probe.level, p.probe.seed) for p in run.probes()}
     for trial in run.trials():
         family, level, seed = traits[trial.key.depth, trial.key.probe]

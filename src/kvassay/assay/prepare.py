@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvassay import dialect
@@ -17,14 +17,20 @@ from kvassay.settings import RunSettings
 from kvassay.types import Message, Probe, Tool
 from kvassay.wire import load_tools
 
+ROOM_FOR_QUESTION = 1536  # tokens; the longest question of our own families is far shorter
+
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What is asked, before any server runs: our families, a suite, or both."""
+    """What is asked, before any server runs: our families, a suite, or both. ``drawn`` makes the families' questions
+    about a rung; ``room_tokens`` is what the longest of them needs beside its answer.
+    """
 
     families: tuple[str, ...]
     suite: Suite | None
     tools: tuple[Tool, ...] | None
+    drawn: Callable[..., tuple[Probe, ...]] = draw
+    room_tokens: int = ROOM_FOR_QUESTION
 
     def placed(self, depths: Sequence[int]) -> dict[int, tuple[Probe, ...]]:
         """The suite's cases by the depth at which each is asked."""
@@ -69,7 +75,7 @@ def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Writt
     native = native_dialect(settings, boot.facts.chat_template)
     form = dialect.form(native) if native else ""
     for rung in ladder.rungs:
-        drawn = draw(
+        drawn = questions.drawn(
             rung.scene,
             families=questions.families,
             per_family=settings.probes_per_family,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from kvassay.types import Message, Probe, Role, Tool
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class ArmSpec(BaseModel):
@@ -28,6 +28,7 @@ class ArmSpec(BaseModel):
 class Design(BaseModel):
     """What is hashed before trial 1. Two runs, or a run and its resumption, may be put together only where all of
     this is equal. Depths and contexts are tokens of the model's own tokenizer. ``endpoint`` is the primary one;
+    ``turns`` is the longest closed loop, 0 in a run of probes, and ``agent`` whose replies it hears;
     ``stopping`` "anytime" lets a rung end as soon as it is decided (assay/stopping.py), "fixed" asks every probe;
     fields with a default are younger than format 1, whose runs were made as the default says.
     """
@@ -59,14 +60,21 @@ class Design(BaseModel):
     top_n: int
     alpha: float
     margin: float
-    endpoint: Literal["the call is right"] = "the call is right"
+    endpoint: Literal["the call is right", "the task is done"] = "the call is right"
     stopping: Literal["anytime", "fixed"] = "fixed"
     evidence_probes: int = 0
+    turns: int = 0
+    agent: str = ""
 
     @property
     def reference(self) -> ArmSpec:
         """The arm that all others are compared with."""
         return next(arm for arm in self.arms if arm.role == Role.REFERENCE)
+
+    @property
+    def in_loops(self) -> bool:
+        """Whether the run lets the model act in closed loops, where others ask single questions."""
+        return self.turns > 0
 
 
 class Manifest(BaseModel):
@@ -92,6 +100,21 @@ class RunRecord:
     id: int
     manifest: Manifest
     finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRow:
+    """One closed loop as stored. ``done`` is None where infrastructure failed; ``body`` is the JSON of its turns
+    (kvassay.loops.record).
+    """
+
+    arm: str
+    depth: int
+    task: str
+    boot: int
+    done: bool | None
+    ending: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)

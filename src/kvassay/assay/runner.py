@@ -31,7 +31,56 @@ from kvassay.errors import BackendError, ConfigError, StoreMismatch
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, BootFacts, Role
 
-__all__ = ["Interrupted", "Job", "Sample", "run"]
+__all__ = ["PROBES", "Interrupted", "Job", "Method", "Sample", "Visit", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One boot at work for a run: what it is asked with, and where what it says is kept."""
+
+    boot: Boot
+    arm: Arm
+    run: StoredRun
+    book: PromptBook
+    native: str | None
+    sampling: Sampling
+    store: Store
+    meter: Meter
+    observe: events.Observer
+    stop: Callable[[], bool]
+    listener: Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What is done with each boot: probes are asked, or closed loops are played. ``pending`` are the slots of an arm
+    that the store does not hold yet, ``done`` counts those that it holds, ``work`` does what is pending.
+    """
+
+    pending: Callable[[StoredRun, Arm], tuple[Slot, ...]]
+    done: Callable[[StoredRun], int]
+    work: Callable[[Visit], None]
+
+
+def _ask(visit: Visit) -> None:
+    own = agenda(visit.run, visit.arm)
+    climb = Climb(
+        visit.boot,
+        visit.arm.label,
+        book=visit.book,
+        native=visit.native,
+        sampling=visit.sampling,
+        store=visit.store,
+        run=visit.run,
+        witness=witness(visit.boot, visit.run, visit.arm, own),
+        meter=visit.meter,
+        observe=visit.observe,
+        stop=visit.stop,
+    )
+    climb.run(own, visit.listener)
+
+
+PROBES = Method(lambda run, arm: tuple(agenda(run, arm).pending()), lambda run: len(run.done()), _ask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +98,7 @@ class Job:
     observe: events.Observer = events.ignore
     stop: Callable[[], bool] = lambda: False
     keep_going: bool = False
+    method: Method = PROBES
 
     @property
     def stated(self) -> dict[str, object]:
@@ -82,7 +132,7 @@ def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
     work: _Work | None = None
     stored = resume
     for index, arm in enumerate(boot_order(job.arms, seed=job.settings.seed)):
-        if stored is not None and not _pending(stored, arm):
+        if stored is not None and not job.method.pending(stored, arm):
             continue
         try:
             work = _run_arm(job, arm, index, work, stored)
@@ -91,7 +141,7 @@ def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
             if stored is None or not job.keep_going or arm.role is Role.REFERENCE:
                 raise
             if work is not None:
-                left = _pending(stored, arm)
+                left = job.method.pending(stored, arm)
                 work.meter.leave_out(len(left), work.book.new_tokens(left))
             job.observe(events.ArmFailed(arm.label, str(error)))
     assert stored is not None  # noqa: S101  the reference arm always runs
@@ -111,22 +161,24 @@ def _run_arm(job: Job, arm: Arm, index: int, work: _Work | None, stored: StoredR
         _check_like_the_first(work, boot)
         _check_fits(job, boot, work.book)
         work.meter.boot(up_s)
-        own = agenda(work.run, arm)
-        climb = Climb(
-            boot,
-            arm.label,
-            book=work.book,
-            native=work.native,
-            sampling=Sampling(max_tokens=job.settings.max_tokens, seed=job.settings.seed, top_n=job.settings.top_n),
-            store=job.store,
-            run=work.run,
-            witness=witness(boot, work.run, arm, own),
-            meter=work.meter,
-            observe=job.observe,
-            stop=job.stop,
-        )
-        climb.run(own, listener)
+        job.method.work(_visit(job, boot, arm, work, listener))
     return work
+
+
+def _visit(job: Job, boot: Boot, arm: Arm, work: _Work, listener: Listener) -> Visit:
+    return Visit(
+        boot,
+        arm,
+        run=work.run,
+        book=work.book,
+        native=work.native,
+        sampling=Sampling(max_tokens=job.settings.max_tokens, seed=job.settings.seed, top_n=job.settings.top_n),
+        store=job.store,
+        meter=work.meter,
+        observe=job.observe,
+        stop=job.stop,
+        listener=listener,
+    )
 
 
 def _open(job: Job, arm: Arm, stored: StoredRun | None, listener: Listener) -> Boot:
@@ -157,8 +209,8 @@ def _go_on(job: Job, boot: Boot, stored: StoredRun) -> _Work:
 
 
 def _work(job: Job, stored: StoredRun, book: PromptBook, native: str | None, *, resumed: bool) -> _Work:
-    pending = [_pending(stored, arm) for arm in job.arms]
-    done, left = len(stored.done()), sum(map(len, pending))
+    pending = [job.method.pending(stored, arm) for arm in job.arms]
+    done, left = job.method.done(stored), sum(map(len, pending))
     meter = Meter(
         total=done + left,
         done=done,
@@ -167,10 +219,6 @@ def _work(job: Job, stored: StoredRun, book: PromptBook, native: str | None, *, 
     )
     job.observe(events.Prepared(meter.total, done, len(job.arms), resumed=resumed))
     return _Work(stored, book, native, meter)
-
-
-def _pending(stored: StoredRun, arm: Arm) -> tuple[Slot, ...]:
-    return tuple(agenda(stored, arm).pending())
 
 
 def _check_fits(job: Job, boot: Boot, book: PromptBook) -> None:

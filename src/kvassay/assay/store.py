@@ -14,7 +14,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from kvassay.assay import codec
-from kvassay.assay.records import FORMAT_VERSION, Manifest, ProbeRecord, RunRecord, SessionRecord
+from kvassay.assay.records import FORMAT_VERSION, EpisodeRow, Manifest, ProbeRecord, RunRecord, SessionRecord
 from kvassay.assay.stored import StoredRun, told
 from kvassay.errors import StoreBusy, StoreError, StoreFormat
 from kvassay.types import (
@@ -60,7 +60,13 @@ create table evidence (
 create table readings (
   boot integer primary key references boots, run integer not null references runs, reading text not null);
 """
-MIGRATIONS = {1: SINCE_2}
+SINCE_3 = """
+create table episodes (
+  run integer not null references runs, arm text not null, depth integer not null, task text not null,
+  boot integer not null references boots, done integer, ending text not null, ended_at real not null,
+  body text not null, primary key (run, arm, depth, task)) without rowid;
+"""
+MIGRATIONS = {1: SINCE_2, 2: SINCE_3}
 """What turns a store of each older format into one of the next."""
 
 
@@ -123,7 +129,7 @@ class Store:
         (application,) = self._db.execute("pragma application_id").fetchone()
         if write and version == 0 and application == 0 and not self._db.execute("pragma schema_version").fetchone()[0]:
             self._db.executescript(
-                f"begin immediate; {SCHEMA} {SINCE_2}"
+                f"begin immediate; {SCHEMA} {SINCE_2} {SINCE_3}"
                 f"pragma user_version={FORMAT_VERSION}; pragma application_id={APPLICATION_ID}; commit;"
             )
         elif application != APPLICATION_ID:
@@ -188,9 +194,9 @@ class Store:
         known = ", ".join(str(record.id) for record in records) or "none"
         raise StoreError(f"{str(self.path)!r} holds no run {run or ''}".rstrip(), hint=f"Runs: {known}.")
 
-    def unfinished(self) -> StoredRun | None:
-        """The newest run that can be resumed."""
-        opened = [record for record in self.runs() if record.finished_at is None]
+    def unfinished(self, *, in_loops: bool = False) -> StoredRun | None:
+        """The newest run of probes, or of closed loops, that can be resumed."""
+        opened = [r for r in self.runs() if r.finished_at is None and r.manifest.design.in_loops is in_loops]
         return StoredRun(self._db, self.path, opened[-1]) if opened else None
 
     def begin(self, manifest: Manifest, session: SessionRecord, probes: Sequence[ProbeRecord]) -> StoredRun:
@@ -273,6 +279,16 @@ class Store:
                 place = (run.record.id, key.arm, key.depth, key.probe, evidence)
                 self._db.execute("insert into evidence values (?, ?, ?, ?, ?)", place)
             self._count(trial.boot, usage)
+
+    def add_episode(self, run: StoredRun, episode: EpisodeRow, usage: Usage) -> None:
+        """Commit one closed loop and its boot's counters together. The same task twice is refused."""
+        row = (
+            run.record.id, episode.arm, episode.depth, episode.task, episode.boot, episode.done, episode.ending,
+            time.time(), codec.storable(episode.body),
+        )  # fmt: skip
+        with self._transaction():
+            self._db.execute(f"insert into episodes values ({', '.join('?' * len(row))})", row)  # noqa: S608  only marks
+            self._count(episode.boot, usage)
 
     def add_reading(self, run: StoredRun, boot: int, reading: str) -> None:
         """Keep what a boot told beside its trials, as JSON."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kvassay.assay import codec
-from kvassay.assay.records import ProbeRecord, RungRecord, RunRecord, SessionRecord
+from kvassay.assay.records import EpisodeRow, ProbeRecord, RungRecord, RunRecord, SessionRecord
 from kvassay.errors import StoreError, StoreMismatch
 from kvassay.types import BootRecord, Channel, Outcome, OutcomeClass, Timings, Trial, TrialKey
 from kvassay.wire import message_from_json, probe_from_json, tool_from_json
@@ -74,6 +74,16 @@ class StoredRun:
         """The keys of all stored trials."""
         rows = self._rows("select arm, depth, probe, channel from trials where run = ?")
         return frozenset(TrialKey(arm, depth, probe, Channel(channel)) for arm, depth, probe, channel in rows)
+
+    def episodes(self) -> Iterator[EpisodeRow]:
+        """Every closed loop, in a fixed order."""
+        rows = self._rows("select arm, depth, task, boot, done, ending, body from episodes where run = ?")
+        for arm, depth, task, boot, done, ending, body in rows:
+            yield EpisodeRow(arm, depth, task, boot, None if done is None else bool(done), ending, body)
+
+    def played(self) -> frozenset[tuple[str, int, str]]:
+        """Arm, depth and task of each stored closed loop."""
+        return frozenset(self._rows("select arm, depth, task from episodes where run = ?"))
 
     def evidence(self) -> Iterator[tuple[TrialKey, bytes]]:
         """The packed token-level evidence of each trial that has any."""

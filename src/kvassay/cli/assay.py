@@ -1,20 +1,22 @@
-"""What `run` and `demo` share: from settings to a finished run and its reports."""
+"""What `run`, `demo` and `loops` share: from settings to a finished run and its reports."""
 
 from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from rich.console import Console
 
 from kvassay import backend as backends
 from kvassay.assay.arms import arms_of
 from kvassay.assay.design import Sample, check_room
-from kvassay.assay.prepare import questions_of
+from kvassay.assay.prepare import Questions, questions_of
 from kvassay.assay.results import verdict_of
-from kvassay.assay.runner import Interrupted, Job, run
+from kvassay.assay.runner import PROBES, Interrupted, Job, Method, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Backend
@@ -33,6 +35,9 @@ from kvassay.types import Arm
 
 STORE_NAME = "kvassay.sqlite"
 
+Made = TypeVar("Made")
+"""What is made of a finished run: its view."""
+
 
 class Stopped(KvassayError):
     """The user stopped the run; everything measured is kept."""
@@ -43,11 +48,41 @@ class Stopped(KvassayError):
 def perform(
     settings: RunSettings, *, store_path: Path, out: Path, resume: bool, keep_going: bool, console: Console
 ) -> View:
-    """Check everything that can be checked without a server, the cheap first; then run, then report.
+    """Ask the probes, judge, report. ``console`` is where the verdict goes; progress and notices go to stderr."""
+    return measure(
+        settings,
+        questions_of(settings),
+        Kind("run", "trials", PROBES, lambda finished: report(finished, out, console)),
+        store_path=store_path,
+        out=out,
+        resume=resume,
+        keep_going=keep_going,
+    )
 
-    ``console`` is where the verdict goes; progress and notices go to stderr.
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[Made]):
+    """One kind of run: the ``command`` that makes it, what it counts, what it does with a boot, and what is made of the
+    finished run.
     """
-    questions = questions_of(settings)
+
+    command: str
+    unit: str
+    method: Method
+    finish: Callable[[StoredRun], Made]
+
+
+def measure(
+    settings: RunSettings,
+    questions: Questions,
+    kind: Kind[Made],
+    *,
+    store_path: Path,
+    out: Path,
+    resume: bool,
+    keep_going: bool,
+) -> Made:
+    """Check everything that can be checked without a server, the cheap first; then run, then report."""
     arms = arms_of(settings, backends.cache_types(settings.backend))
     _check_files(settings)
     _check_apart(settings.backend, arms)
@@ -57,29 +92,29 @@ def perform(
     _check_writable(out)
     told = Console(stderr=True)
     with Store(store_path, write=True) as store:
-        stored = _unfinished(store, resume=resume, console=told)
+        stored = _unfinished(store, kind.method, resume=resume, console=told)
         model = _model(settings)
         sample = _sample(settings, model)
         check_room(settings, questions, sample.trained_tokens)
         _check_layers(arms, model)
         backend = _backend(settings, model, out)
-        with StopOnRequest() as stop, RunProgress(told) as progress:
-            job = Job(settings, backend, sample, arms, questions, store, progress, stop, keep_going)
-            finished = _run(job, stored, out)
-        return report(finished, out, console)
+        with StopOnRequest() as stop, RunProgress(told, unit=kind.unit) as progress:
+            job = Job(settings, backend, sample, arms, questions, store, progress, stop, keep_going, kind.method)
+            finished = _run(job, kind, stored, out)
+        return kind.finish(finished)
 
 
-def _run(job: Job, stored: StoredRun | None, out: Path) -> StoredRun:
+def _run(job: Job, kind: Kind[Made], stored: StoredRun | None, out: Path) -> StoredRun:
     runs_before = len(job.store.runs())
 
     def kept() -> str:
         begun = stored is not None or len(job.store.runs()) > runs_before
-        return _kept(job.store, out) if begun else ""
+        return _kept(job.store, kind, out) if begun else ""
 
     try:
         return run(job, resume=stored)
     except (Interrupted, KeyboardInterrupt):
-        raise Stopped("stopped", hint=kept() or "No trial had ended yet.") from None
+        raise Stopped("stopped", hint=kept() or "Nothing had ended yet.") from None
     except BackendError as error:
         error.hint = "\n".join(filter(None, (error.hint, kept())))
         raise
@@ -174,8 +209,8 @@ def _check_writable(out: Path) -> None:
         ) from None
 
 
-def _unfinished(store: Store, *, resume: bool, console: Console) -> StoredRun | None:
-    stored = store.unfinished()
+def _unfinished(store: Store, method: Method, *, resume: bool, console: Console) -> StoredRun | None:
+    stored = store.unfinished(in_loops=method is not PROBES)
     if stored is None or resume:
         return stored
     console.print(
@@ -186,10 +221,10 @@ def _unfinished(store: Store, *, resume: bool, console: Console) -> StoredRun | 
     return None
 
 
-def _kept(store: Store, out: Path) -> str:
-    stored = store.unfinished()
-    done = len(stored.done()) if stored else 0
-    command = ["kvassay", "run", "--resume", "--out", str(out)]
+def _kept(store: Store, kind: Kind[Made], out: Path) -> str:
+    stored = store.unfinished(in_loops=kind.method is not PROBES)
+    done = kind.method.done(stored) if stored else 0
+    command = ["kvassay", kind.command, "--resume", "--out", str(out)]
     if store.path != out / STORE_NAME:
         command += ["--store", str(store.path)]
-    return f"{done} finished trials are kept. Go on with: {shlex.join(command)}"
+    return f"{done} finished {kind.unit} are kept. Go on with: {shlex.join(command)}"

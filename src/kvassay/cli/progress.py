@@ -19,8 +19,9 @@ LINE_EVERY_S = 15.0
 class RunProgress:
     """The observer of a run. Use as a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, unit: str = "trials") -> None:
         self._console = console
+        self._unit = unit
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn(),
             TextColumn("{task.fields[note]}"), console=console, transient=True, disable=not console.is_terminal,
@@ -49,6 +50,8 @@ class RunProgress:
                 self._say(f"{event.arm}: server up" + _read_back(event))
             case events.TrialEnded():
                 self._trial(event)
+            case events.EpisodeEnded():
+                self._episode(event)
             case events.RungDecided():
                 self._say(f"{event.arm}: decided at {event.depth:,} tokens, {event.spared} trials spared")
             case events.ArmFailed():
@@ -56,7 +59,7 @@ class RunProgress:
 
     def _prepared(self, event: events.Prepared) -> None:
         kept = f", {event.done} of them already stored" if event.resumed else ""
-        self._say(f"{event.total} trials over {event.arms} boots{kept}")
+        self._say(f"{event.total} {self._unit} over {event.arms} boots{kept}")
         self._bar.update(self._task, total=event.total, completed=event.done)
 
     def _doing(self, event: events.BootProgress) -> None:
@@ -77,13 +80,23 @@ class RunProgress:
         return f"prompt {doing.done}/{doing.total} tokens{left}"
 
     def _trial(self, event: events.TrialEnded) -> None:
-        self._prompt = None
-        right = self._right.setdefault(event.trial.key.arm, [0, 0])
-        right[0] += event.trial.outcome.correct
-        right[1] += 1
-        note = f"{right[0]}/{right[1]} right, {duration(event.eta_s)} left"
+        right, count = self._counted(event.trial.key.arm, good=event.trial.outcome.correct)
+        note = f"{right}/{count} right, {duration(event.eta_s)} left"
         self._bar.update(self._task, completed=event.done, total=event.total, note=note)
         self._now_and_then(f"{event.done}/{event.total} trials; {event.trial.key.arm}: {note}")
+
+    def _episode(self, event: events.EpisodeEnded) -> None:
+        done, count = self._counted(event.arm, good=bool(event.task_done))
+        note = f"{done}/{count} done, {duration(event.eta_s)} left"
+        self._bar.update(self._task, completed=event.done, total=event.total, note=note)
+        self._now_and_then(f"{event.done}/{event.total} loops; {event.arm}: {note}")
+
+    def _counted(self, arm: str, *, good: bool) -> tuple[int, int]:
+        self._prompt = None
+        counts = self._right.setdefault(arm, [0, 0])
+        counts[0] += good
+        counts[1] += 1
+        return counts[0], counts[1]
 
     def _now_and_then(self, line: str) -> None:
         if not self._console.is_terminal and time.monotonic() - self._spoke_at >= LINE_EVERY_S:

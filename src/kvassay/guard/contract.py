@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from kvassay.grade.loops import Loop
 from kvassay.types import Message, Outcome, Tool, Turn
 
 # --------------------------------------------------------------------------- what was asked
@@ -160,28 +161,6 @@ class Begun:
 
 
 # --------------------------------------------------------------------------- what it means
-
-
-class LoopKind(StrEnum):
-    """Loops over several turns, facts/failures.md."""
-
-    IDENTICAL = "L1"
-    CORRECTION = "L2"
-    CYCLE = "L3"
-    RESENT = "L4"
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """A loop that is running now. ``count`` is how often it went round; ``act`` says that this is often enough to step
-    in, not only to warn.
-    """
-
-    kind: LoopKind
-    tool: str
-    count: int
-    act: bool
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)

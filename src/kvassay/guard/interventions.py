@@ -10,7 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import cast
 
-from kvassay.guard.contract import Action, Api, Asked, Edited, Loop, Replied
+from kvassay.grade.loops import Loop
+from kvassay.guard.contract import Action, Api, Asked, Edited, Replied
 from kvassay.guard.places import last_result, last_words
 from kvassay.guard.splice import Path, appended, replaced, with_field
 from kvassay.types import JsonObject, Outcome, OutcomeClass

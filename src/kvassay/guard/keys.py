@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from kvassay.grade.volatile import settled
 from kvassay.guard.loose import field_object, field_text
-from kvassay.guard.volatile import settled
 from kvassay.types import JsonObject, Message
 
 # opencode, Codex (old and new), Claude Code, pi's providers; then whatever calls itself a session's or thread's id.

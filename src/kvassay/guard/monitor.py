@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kvassay.guard.contract import NO_REPLY, Alarm, Asked, Expected, Limits, Loop, LoopKind, Observed, Replied
+from kvassay.grade.exchanges import Exchange, read_exchanges
+from kvassay.grade.loops import WARN, Loop, LoopKind, failing_turns, find_loops, recovers, resent
+from kvassay.guard.contract import NO_REPLY, Alarm, Asked, Expected, Limits, Observed, Replied
 from kvassay.guard.detector import Detector, learnt, stated
-from kvassay.guard.exchanges import Exchange, read_exchanges
 from kvassay.guard.grading import grade_turn
-from kvassay.guard.loops import ACT, WARN, find_loops
 from kvassay.guard.sessions import Session, Sessions
 from kvassay.types import Outcome
 
-_RECOVERY_TURNS = 2  # facts/failures.md, R
-_RESENT_ACT = 3
 _OK = 200
 # The server asks for another try, or nobody answered: sending it again is right.
 _PASSING = frozenset({NO_REPLY, 408, 425, 429, 502, 503, 504, 529})
@@ -98,7 +96,8 @@ class Monitor:
 
     def _history(self, session: Session, asked: Asked) -> tuple[Exchange, ...]:
         limit = self._limits.exchanges
-        fresh = read_exchanges(asked, limit=limit)
+        unread = {poison.call_id: poison.text for poison in asked.poisoned if poison.call_id}
+        fresh = read_exchanges(asked.messages, limit=limit, failed_ids=asked.failed_ids, unread=unread)
         return (*session.tail, *(exchange.seal() for exchange in fresh))[-limit:] if asked.partial else fresh
 
     def _remember(
@@ -166,23 +165,18 @@ def _again(session: Session, asked: Asked) -> bool:
 def _resent(session: Session, asked: Asked) -> Iterator[Loop]:
     """L4: the question that just went wrong, asked again unchanged."""
     if _again(session, asked):
-        count = session.resent + 1
-        yield Loop(
-            LoopKind.RESENT, "", count, count >= _RESENT_ACT, f"the same request again after an error, {count} times"
-        )
+        yield resent(session.resent + 1)
 
 
 def _streak(session: Session, loops: tuple[Loop, ...]) -> Iterator[Loop]:
     """L2 as the model's own replies show it: clients that rewrite or drop bad calls leave no trace in the history."""
     count, known = session.streak, any(loop.kind is LoopKind.CORRECTION for loop in loops)
     if count >= WARN and not known:
-        tool = session.streak_tool
-        detail = f"{count} turns in a row failed{f' to call {tool}' if tool else ''}"
-        yield Loop(LoopKind.CORRECTION, tool, count, count >= ACT, detail)
+        yield failing_turns(count, session.streak_tool)
 
 
 def _recovers(session: Session, *, failed: bool) -> bool:
     """R: a fine turn that ends a run of one or two failed ones: the first failure was mended within two turns."""
     run = session.failing
     session.failing = run + 1 if failed else 0
-    return not failed and 1 <= run <= _RECOVERY_TURNS
+    return recovers(run, failed=failed)

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from kvassay.grade.exchanges import Exchange
 from kvassay.guard.contract import Asked
 from kvassay.guard.detector import Detector
-from kvassay.guard.exchanges import Exchange
 
 _OPENING = 4  # of the assistant's messages: enough to tell conversations with one beginning apart
 _SIBLINGS = 16  # conversations with one beginning that are kept apart

@@ -62,7 +62,8 @@ def judgements(path: Path, model: str) -> tuple[Judged, ...]:
     Raises StoreError for a store that can't be read.
     """
     with Store(path) as store:
-        mine = [record for record in store.runs() if record.finished_at is not None and of_model(record, model)]
+        probed = [record for record in store.runs() if not record.manifest.design.in_loops]
+        mine = [record for record in probed if record.finished_at is not None and of_model(record, model)]
         verdicts = [(record.manifest.design, verdict_of(store.run(record.id))) for record in mine]
     return tuple(Judged(design, arm, verdict.fault) for design, verdict in verdicts for arm in verdict.arms)
 

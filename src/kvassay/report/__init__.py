@@ -15,7 +15,7 @@ from kvassay.report.terminal import print_report
 from kvassay.report.view import View, build_view
 from kvassay.verdict import Verdict
 
-__all__ = ["Paths", "RunSource", "View", "build_view", "print_report", "write_reports"]
+__all__ = ["Paths", "RunSource", "View", "build_view", "print_report", "write_file", "write_reports"]
 
 
 class Paths(NamedTuple):
@@ -33,12 +33,12 @@ def write_reports(run: RunSource, verdict: Verdict, out_dir: Path, *, view: View
     """
     view = view or build_view(run, verdict)
     paths = Paths(out_dir / "report.html", out_dir / "report.json")
-    _write(paths.json, [to_json(view)])
-    _write(paths.html, render_html(run, view))
+    write_file(paths.json, [to_json(view)])
+    write_file(paths.html, render_html(run, view))
     return paths
 
 
-def _write(path: Path, pieces: Iterable[str]) -> None:
+def write_file(path: Path, pieces: Iterable[str]) -> None:
     """Write beside the place and move there. Lone surrogates, which models do emit, become character references."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

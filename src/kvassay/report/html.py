@@ -36,7 +36,7 @@ def render_html(run: RunSource, view: View) -> Iterator[str]:
     allows nothing but the one script and the one style sheet that it holds.
     """
     first, *rest = view.verdict.headline.split(". ", maxsplit=1)
-    style, script = _asset("report.css"), _asset("explorer.js")
+    style, script = asset("report.css"), asset("explorer.js")
     yield from (
         _environment()
         .get_template("template.html.j2")
@@ -47,8 +47,8 @@ def render_html(run: RunSource, view: View) -> Iterator[str]:
             lead=" ".join(rest),
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
-            style_hash=_csp_hash(style),
-            script_hash=_csp_hash(script),
+            style_hash=csp_hash(style),
+            script_hash=csp_hash(script),
             blocks=data_blocks(run, view),
             looks=charts.styles(view),
             success=charts.success(view),
@@ -75,13 +75,13 @@ def _environment() -> Environment:
         "mib": units.mib,
         "per_second": words.per_second,
         "sign": _sign,
-        "prose": _prose,
+        "prose": prose,
         "raw": Markup,
         "key": charts.key,
         "heat": _heat,
         "interval": lambda rate: words.interval(rate.low, rate.high),
         "count": lambda n: f"{n:,.0f}",
-        "when": _when,
+        "when": when,
         "e_value": words.e_value,
     }
     env.globals |= {"OUTCOMES": words.OUTCOMES, "CHANNELS": words.CHANNELS, "STATES": words.STATES}
@@ -92,12 +92,13 @@ def _sign(arm: ArmView) -> words.Sign:
     return words.sign(arm.role, arm.state)
 
 
-def _prose(text: str) -> Markup:
+def prose(text: str) -> Markup:
     """Text with what stands between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just there
 
 
-def _when(seconds: float) -> str:
+def when(seconds: float) -> str:
+    """A Unix time to the minute, UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
@@ -106,11 +107,13 @@ def _heat(share: float) -> str:
     return f"h{round(10 * share)}"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """One of the reports' own files."""
     return files("kvassay.report").joinpath(name).read_text("utf-8")
 
 
-def _csp_hash(text: str) -> str:
+def csp_hash(text: str) -> str:
+    """What a page's content policy calls an element of this text."""
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
@@ -142,7 +145,7 @@ def manifest_rows(view: View) -> list[tuple[str, str]]:
     data = view.manifest.model_dump(mode="json")
     design = data.pop("design")
     design.pop("arms")
-    data["created_at"] = _when(view.manifest.created_at)
+    data["created_at"] = when(view.manifest.created_at)
     return [(name.replace("_", " "), _value(value)) for name, value in (design | data).items()]
 
 

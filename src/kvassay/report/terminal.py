@@ -19,12 +19,12 @@ from kvassay.types import Role
 from kvassay.units import depth_words, mib
 
 _GAP = 2
-_TONES = {"good": "bold dodger_blue2", "bad": "bold dark_orange", "doubt": "italic", "plain": ""}
+TONES = {"good": "bold dodger_blue2", "bad": "bold dark_orange", "doubt": "italic", "plain": ""}
 _ASCII = str.maketrans({"✗": "x", "✓": "+", "≈": "~", "◆": "*", "◇": "*", "–": "-", "−": "-", "·": "|", "×": "x"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class Column:
     """One column of the main table; columns that don't fit beside each other go into the next block."""
 
     head: str
@@ -42,7 +42,7 @@ class _Column:
 
 def print_report(view: View, console: Console, *, html: Path | None = None) -> None:
     """Print the report within the console's width; ``html`` is named as the place to read on."""
-    write = _Writer(console)
+    write = Writer(console)
     write.text(view.verdict.headline, "bold")
     write.line()
     write.text(_caption(view), "dim")
@@ -59,7 +59,7 @@ def print_report(view: View, console: Console, *, html: Path | None = None) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
+class Writer:
     """Writes to a console in signs that it can show, and never lets control characters through."""
 
     console: Console
@@ -80,7 +80,7 @@ class _Writer:
         """One line as it is, however long: a path stays one word."""
         self.console.print(Text(self.clean(line)) if isinstance(line, str) else line, soft_wrap=True)
 
-    def table(self, columns: Sequence[_Column]) -> None:
+    def table(self, columns: Sequence[Column]) -> None:
         self.line()
         self.line(_row(columns, [Text(self.clean(column.head), "dim") for column in columns]))
         for at in range(len(columns[0].cells)):
@@ -95,7 +95,7 @@ class _Writer:
             self.text(line, indent=2)
 
 
-def _row(columns: Sequence[_Column], cells: Sequence[Text]) -> Text:
+def _row(columns: Sequence[Column], cells: Sequence[Text]) -> Text:
     for column, cell in zip(columns, cells, strict=True):
         cell.align(column.justify, column.width)
     line = Text(" " * _GAP).join(cells)
@@ -109,27 +109,27 @@ def _caption(view: View) -> str:
     return f"Right answers of each arm by depth ({kinds} channel); {level} interval over all depths"
 
 
-def _depth_columns(view: View) -> list[_Column]:
+def _depth_columns(view: View) -> list[Column]:
     return [
-        _Column(depth_words(depth), tuple(_rate(arm.rate_at(depth, view.primary)) for arm in view.arms))
+        Column(depth_words(depth), tuple(_rate(arm.rate_at(depth, view.primary)) for arm in view.arms))
         for depth in view.depths
     ]
 
 
-def _summary_columns(view: View) -> list[_Column]:
+def _summary_columns(view: View) -> list[Column]:
     arms = view.arms
     title = depth_words(view.depths[0]) if len(view.depths) == 1 else "all"
     return [
-        _Column(title, tuple(_rate(arm.overall) for arm in arms)),
-        _Column("interval", tuple(_interval(arm.overall) for arm in arms)),
-        _Column("KV memory", tuple(_memory(arm) for arm in arms)),
+        Column(title, tuple(_rate(arm.overall) for arm in arms)),
+        Column("interval", tuple(_interval(arm.overall) for arm in arms)),
+        Column("KV memory", tuple(_memory(arm) for arm in arms)),
         _state_column([sign(arm.role, arm.state) for arm in arms]),
     ]
 
 
-def _state_column(signs: Sequence[Sign]) -> _Column:
+def _state_column(signs: Sequence[Sign]) -> Column:
     words = tuple(f"{one.symbol} {one.words}" for one in signs)
-    return _Column("verdict", words, "left", tuple(_TONES[one.tone] for one in signs))
+    return Column("verdict", words, "left", tuple(TONES[one.tone] for one in signs))
 
 
 def _rate(rate: Rate | None) -> str:
@@ -145,9 +145,9 @@ def _memory(arm: ArmView) -> str:
     return mib(arm.memory.total_bytes) if arm.role != Role.CANDIDATE or change is None else signed_percent(change)
 
 
-def _blocks(view: View, width: int) -> list[list[_Column]]:
+def _blocks(view: View, width: int) -> list[list[Column]]:
     """One table where all fits the width; else the summary first, then as many tables of depths as it takes."""
-    name = _Column("arm", tuple(arm.label for arm in view.arms), "left")
+    name = Column("arm", tuple(arm.label for arm in view.arms), "left")
     depths, summary = _depth_columns(view), _summary_columns(view)
     whole = [name, *(depths if len(depths) > 1 else []), *summary]
     if _width(whole) <= width:
@@ -160,7 +160,7 @@ def _blocks(view: View, width: int) -> list[list[_Column]]:
     return blocks
 
 
-def _width(columns: Sequence[_Column]) -> int:
+def _width(columns: Sequence[Column]) -> int:
     return sum(column.width + _GAP for column in columns) - _GAP
 
 

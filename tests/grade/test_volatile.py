@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvassay.guard.volatile import settled
+from kvassay.grade.volatile import settled
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Calls and their results in a request's history: the material that loops are found in."""
+"""Calls and their results in a conversation: the material that loops are found in."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from kvassay.grade import names
 from kvassay.grade.context import failed
-from kvassay.guard.contract import Asked
-from kvassay.guard.volatile import settled
+from kvassay.grade.volatile import settled
 from kvassay.types import JsonObject, Message, ToolCall
 
 _EXIT = re.compile(
@@ -80,12 +80,19 @@ class Exchange:
         return replace(self, arguments=_hash(self.arguments), result=_hash(_settled(self)), sealed=True)
 
 
-def read_exchanges(asked: Asked, *, limit: int) -> tuple[Exchange, ...]:
-    """The newest exchanges of a request's history, oldest first."""
-    raw = {poison.call_id: poison.text for poison in asked.poisoned if poison.call_id}
+def read_exchanges(
+    messages: Sequence[Message],
+    *,
+    limit: int,
+    failed_ids: Collection[str] = (),
+    unread: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Exchange, ...]:
+    """The newest exchanges of a conversation, oldest first. ``failed_ids`` are calls whose result is marked as an
+    error; ``unread`` maps the id of a call whose arguments were no JSON object to their text.
+    """
     return tuple(
-        _exchange(call, result, raw.get(call.id), marked=call.id in asked.failed_ids, opens=opens)
-        for call, result, opens in list(_answered(asked.messages))[-limit:]
+        _exchange(call, result, unread.get(call.id), marked=call.id in failed_ids, opens=opens)
+        for call, result, opens in list(_answered(messages))[-limit:]
     )
 
 

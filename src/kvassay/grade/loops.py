@@ -1,11 +1,14 @@
-"""Loops L1–L3 in the newest exchanges of a session (facts/failures.md; rules in docs/design/guard.md)."""
+"""Loops L1–L4 and recovery (R) over the turns of a session: live ones and closed ones are told by the same rules
+(docs/design/guard.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
-from kvassay.guard.contract import Loop, LoopKind
-from kvassay.guard.exchanges import Exchange
+from kvassay.grade.exchanges import Exchange
 
 WARN, ACT = 3, 5
 """How often the same must happen: 3 warn (opencode, OpenHands), 5 act (Cline, Qwen Code)."""
@@ -14,6 +17,30 @@ POLL_WARN, POLL_ACT = 10, 20
 """The same for a poll that is not told to wait: OpenClaw's limits."""
 
 _PERIODS = (2, 3, 4)
+_RESENT_ACT = 3
+_RECOVERY_TURNS = 2
+
+
+class LoopKind(StrEnum):
+    """Loops over several turns, facts/failures.md."""
+
+    IDENTICAL = "L1"
+    CORRECTION = "L2"
+    CYCLE = "L3"
+    RESENT = "L4"
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop that is running now. ``count`` is how often it went round; ``act`` says that this is often enough to step
+    in, not only to warn.
+    """
+
+    kind: LoopKind
+    tool: str
+    count: int
+    act: bool
+    detail: str
 
 
 def find_loops(exchanges: Sequence[Exchange]) -> tuple[Loop, ...]:
@@ -22,6 +49,25 @@ def find_loops(exchanges: Sequence[Exchange]) -> tuple[Loop, ...]:
     if not stretch:
         return ()
     return tuple(loop for loop in (_identical(stretch) or _cycle(stretch), _correction(stretch)) if loop)
+
+
+def resent(count: int) -> Loop:
+    """L4: a question that went wrong was sent again unchanged, ``count`` times on end."""
+    detail = f"the same request again after an error, {count} times"
+    return Loop(LoopKind.RESENT, "", count, count >= _RESENT_ACT, detail)
+
+
+def failing_turns(count: int, tool: str) -> Loop:
+    """L2 as the model's own turns show it, ``count`` failed ones on end: clients that rewrite or drop bad calls leave
+    no trace in the history.
+    """
+    detail = f"{count} turns in a row failed{f' to call {tool}' if tool else ''}"
+    return Loop(LoopKind.CORRECTION, tool, count, count >= ACT, detail)
+
+
+def recovers(failing: int, *, failed: bool) -> bool:
+    """R: a fine turn after ``failing`` failed ones on end: the first failure was mended within two turns."""
+    return not failed and 1 <= failing <= _RECOVERY_TURNS
 
 
 def _stretch(exchanges: Sequence[Exchange]) -> Sequence[Exchange]:

@@ -1,0 +1,214 @@
+"""Tasks: distinct, undone at first, done by the right change, not done by near misses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kvassay.loops.families import FAMILIES, draw, make
+from kvassay.loops.tasks import Task, from_probe, opening, to_probe
+from kvassay.session.scene import Scene
+
+Files = dict[str, str]
+SEEDS = range(9)
+EVERY = [(family, seed) for family in FAMILIES for seed in SEEDS]
+
+
+def solved(task: Task) -> Files:
+    """The files as a person would leave them, from what the request says."""
+    return SOLVERS[task.family](task, dict(task.files))
+
+
+def _constant(task: Task, files: Files) -> Files:
+    for want in task.wants:
+        if want.kind == "constant":
+            lines = files[want.path].splitlines()
+            files[want.path] = "\n".join(
+                f"{want.name} = {want.value}" if line.startswith(f"{want.name} = ") else line for line in lines
+            ) + "\n"  # fmt: skip
+    return files
+
+
+def _rename(task: Task, files: Files) -> Files:
+    new, old = task.wants[0].name, task.wants[1].name
+    keep = {path: text.replace(f"{old}_all", "@") for path, text in files.items()}
+    return {path: text.replace(old, new).replace("@", f"{old}_all") for path, text in keep.items()}
+
+
+def _bug(task: Task, files: Files) -> Files:
+    for path in task.free:
+        lines = files[path].splitlines()
+        for at, line in enumerate(lines):
+            if '"""Return ' in line:
+                meaning = line.partition("Return ")[2].removesuffix('."""')
+                lines[at + 1] = f"    return {RIGHT[meaning]}"
+        files[path] = "\n".join(lines) + "\n"
+    return files
+
+
+RIGHT = {
+    "the sum of a and b": "b + a",
+    "the product of a and b": "a * b",
+    "the larger of a and b": "a if a > b else b",
+    "the sum of the items": "sum(items)",
+    "the last of the items": "items[len(items) - 1]",
+    "the number of items": "len(items)",
+    "a less b": "-b + a",
+    "whether a is even": "a % 2 == 0",
+}
+
+
+def _imports(task: Task, files: Files) -> Files:
+    moved = next(path for path, text in task.files.items() if text.startswith("def "))
+    module, name = moved.removesuffix(".py").replace("/", "."), task.files[moved].split("(")[0].removeprefix("def ")
+    for path in task.free:
+        old = files[path].splitlines()[0]
+        kept = old.replace(f", {name}", "") + "\n" if "," in old else ""
+        files[path] = files[path].replace(old + "\n", f"{kept}from {module} import {name}\n")
+    return files
+
+
+def _create(task: Task, files: Files) -> Files:
+    want, *rest = task.wants
+    known_path = next(iter(files))
+    known = files[known_path].split("(")[0].removeprefix("def ")
+    times = task.request.split(" times ")[1].split(",")[0].split(".")[0]
+    body = f"n * {times}" if task.level == 1 else f"{known}(n) * {times}"
+    head = "" if task.level == 1 else f"from {known_path.removesuffix('.py').replace('/', '.')} import {known}\n\n\n"
+    files[want.path] = f"{head}def {want.name}(n):\n    return {body}\n"
+    for other in rest:
+        module = want.path.removesuffix(".py").replace("/", ".")
+        files[other.path] = f"from {module} import {want.name}\n\n\ndef {other.name}(n):\n    return {want.name}(n)\n"
+    return files
+
+
+SOLVERS: dict[str, Callable[[Task, Files], Files]] = {
+    "constant": _constant, "rename": _rename, "bug": _bug, "imports": _imports, "create": _create,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "seed"), EVERY)
+def test_the_right_end_state_is_accepted_and_only_it(family: str, seed: int) -> None:
+    """Undone at first; done when solved; undone again with any other file changed, a file gone, or a syntax error."""
+    task = make(family, seed)
+    files = solved(task)
+    assert task.missing(task.files)
+    assert task.missing(files) == ()
+    assert task.missing({**files, "extra.py": "x = 1\n"}) == ("extra.py was added",)
+    for path in files:
+        assert task.missing({**files, path: "def (:\n"})
+        assert task.missing({name: text for name, text in files.items() if name != path})
+    for path in set(task.files) - task.free:
+        assert f"{path} was changed" in task.missing({**files, path: files[path] + "# noted\n"})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_task_half_done_is_not_done(family: str) -> None:
+    """At level 3 several files must change: with any one of them as it was, the task is open."""
+    for seed in (2, 5, 8):
+        task = make(family, seed)
+        files = solved(task)
+        changed = [path for path in files if files[path] != task.files.get(path)]
+        assert task.level == 3
+        assert len(changed) > 1 or family == "bug"
+        for path in changed:
+            undone = (
+                {**files, path: task.files[path]} if path in task.files else {k: files[k] for k in files if k != path}
+            )
+            assert task.missing(undone)
+
+
+def _everywhere(old: str, new: str) -> Callable[[Task, Files], Files]:
+    """Replace a text in the files that may change; ``@0`` and ``@1`` are the names of the task's first two wants."""
+
+    def spoil(task: Task, files: Files) -> Files:
+        names = {f"@{at}": want.name for at, want in enumerate(task.wants[:2])} | {"@value": task.wants[0].value}
+        before, after = old, new
+        for mark, name in names.items():
+            before, after = before.replace(mark, name), after.replace(mark, name)
+        return {path: text.replace(before, after) if path in task.free else text for path, text in files.items()}
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("family", "seed", "near_miss"),
+    [
+        ("constant", 0, _everywhere(" = @value", ' = "@value"')),  # a string, not the number
+        ("constant", 1, _everywhere("@0_MAX", "OTHER")),  # the constant of a similar name is gone
+        ("rename", 1, _everywhere("@1_all", "@0_all")),  # the function of a similar name was renamed too
+        ("rename", 0, _everywhere("def @0(", "@1 = None\n\n\ndef @0(")),  # the old name is kept
+        ("rename", 1, _everywhere("import @0", "import @0 as @1")),  # the new function under the old name
+        ("bug", 1, _everywhere("return", "return 0 *")),  # nothing, for every argument
+        ("create", 0, _everywhere("return n *", "return 1 + n *")),  # off by one
+    ],
+)
+def test_near_misses_are_refused(family: str, seed: int, near_miss: Callable[[Task, Files], Files]) -> None:
+    task = make(family, seed)
+    spoilt = near_miss(task, solved(task))
+    assert spoilt != solved(task)
+    assert task.missing(spoilt)
+
+
+@pytest.mark.parametrize(("family", "seed"), EVERY)
+def test_the_tests_say_what_is_wrong_and_then_that_nothing_is(family: str, seed: int) -> None:
+    task = make(family, seed)
+    report, after = task.report(task.files), task.report(solved(task))
+    assert "failed" in report or family == "rename"  # a rename breaks nothing while it has not begun
+    assert "FAIL" not in after
+    assert "ERROR" not in after
+    assert after.endswith(" passed")
+
+
+def test_a_rename_that_forgets_a_module_shows_in_the_tests() -> None:
+    task = make("rename", 1)
+    files = solved(task)
+    other = min(set(files) - {task.wants[0].path})
+    report = task.report({**files, other: task.files[other]})
+    assert "ImportError: cannot import name" in report
+    assert "1 errors" in report
+
+
+def test_a_level_3_bug_is_not_mended_where_it_shows() -> None:
+    """The tested function may be changed too: what counts is what it returns."""
+    task = make("bug", 2)
+    home = task.wants[0].path
+    assert len(task.free) == 2
+    assert task.missing({**task.files, home: task.files[home] + "\n"})
+
+
+def test_tasks_are_distinct_and_fixed_by_family_and_seed() -> None:
+    tasks = [make(family, seed) for family, seed in EVERY]
+    assert len({opening(task) for task in tasks}) == len(tasks) >= 20
+    assert tasks == [make(family, seed) for family, seed in EVERY]
+
+
+@pytest.mark.parametrize(("family", "seed"), EVERY)
+def test_a_task_survives_the_store(family: str, seed: int) -> None:
+    task = make(family, seed)
+    assert from_probe(to_probe(task, form="<call>")) == task
+
+
+def test_a_run_draws_as_many_of_each_family_and_only_its_levels() -> None:
+    scene = Scene((), (), (), ())
+    probes = draw(scene, families=tuple(FAMILIES), per_family=4, seed=3, levels=(1, 2))
+    assert [sum(probe.family == family for probe in probes) for family in FAMILIES] == [4] * len(FAMILIES)
+    assert {probe.level for probe in probes} == {1, 2}
+    assert (
+        draw(scene, families=("bug",), per_family=2, seed=3, levels=(1, 2))
+        == tuple(probe for probe in probes if probe.family == "bug")[:2]
+    )
+
+
+def test_model_code_is_never_executed(tmp_path: object) -> None:
+    """A module that would leave a trace when run leaves none, and the task is judged all the same."""
+    task = make("bug", 0)
+    files = solved(task)
+    path = next(iter(task.free))
+    trace = f"{tmp_path}/trace"
+    files[path] += f"\n\nopen({trace!r}, 'w').write('run')\n"
+    task.missing(files)
+    task.report(files)
+    with pytest.raises(FileNotFoundError):
+        open(trace)  # noqa: PTH123, SIM115
