@@ -1,4 +1,6 @@
-"""One boot climbs the ladder once: prompt processing is paid once per depth, each probe adds only its own suffix."""
+"""One boot climbs the ladder once: prompt processing is paid once per depth, each probe adds only its own suffix. A
+recorded session is climbed turn by turn: each prompt adds what the one before it doesn't share.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ from itertools import groupby
 from kvassay.assay import events
 from kvassay.assay.agenda import Agenda
 from kvassay.assay.evidence import pack
+from kvassay.assay.follow import shared
 from kvassay.assay.meter import Meter
-from kvassay.assay.prompts import Prompt, PromptBook
+from kvassay.assay.prompts import STANDS_ALONE, Prompt, PromptBook
 from kvassay.assay.schedule import Slot
 from kvassay.assay.store import Store, Usage
 from kvassay.assay.stored import StoredRun
@@ -19,7 +22,10 @@ from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
 from kvassay.assay.witness import Witness, reading_to_json
 from kvassay.backend.base import Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError
-from kvassay.types import Channel, Timings, Trial
+from kvassay.probe.sampled import draw_of
+from kvassay.types import Channel, Probe, Timings, Trial
+
+SHOWN_FROM = 512  # tokens; a longer stretch of a prompt is processed with a progress display, before the answer
 
 
 class Interrupted(Exception):
@@ -50,6 +56,7 @@ class Climb:
         self._prompts = {(prompt.depth, prompt.probe.id): prompt for prompt in book.prompts}
         self._asked: set[tuple[int, str]] = set()
         self._climbed = 0
+        self._before: tuple[int, ...] = ()
         self._contexts = Contexts()
         self._number = store.add_boot(run, arm, boot.facts)
         self.usage = Usage()
@@ -61,10 +68,10 @@ class Climb:
         error: str | None = "interrupted"
         planned = list(agenda.pending())
         try:
-            for depth, rung in groupby(agenda.pending(), key=lambda slot: slot.depth):
+            for depth, rung in groupby(agenda.pending(), key=self._rung):
                 self._prefill(depth, listener)
-                asked = {self._one(slot, agenda) for slot in rung}
-                self._spare([slot for slot in planned if slot.depth == depth and slot not in asked])
+                asked = {self._one(slot, agenda, listener) for slot in rung}
+                self._spare([slot for slot in planned if self._rung(slot) == depth and slot not in asked])
             self._read(listener)
             error = None
         except Exception as fault:
@@ -73,15 +80,35 @@ class Climb:
         finally:
             self._store.end_boot(self._number, self.usage, error)
 
+    def _rung(self, slot: Slot) -> int:
+        """The depth whose prefix is processed for a slot; recorded turns, asked one behind the other, have none."""
+        return STANDS_ALONE if self._book.in_order else slot.depth
+
     def _prefill(self, depth: int, listener: Listener) -> None:
         prefix = self._book.prefixes.get(depth, ())
         if prefix:
-            started = time.perf_counter()
-            answer = self._boot.prefill(prefix, listener)
-            self._waited(time.perf_counter() - started)
-            self._count(answer.timings, bound=len(prefix) - self._climbed)
-            self._meter.prompt(answer.timings)
+            self._process(prefix, listener, bound=len(prefix) - self._climbed)
             self._climbed = len(prefix)
+
+    def _process(self, tokens: tuple[int, ...], listener: Listener, *, bound: int) -> None:
+        started = time.perf_counter()
+        answer = self._boot.prefill(tokens, listener)
+        self._waited(time.perf_counter() - started)
+        self._count(answer.timings, bound=bound)
+        self._meter.prompt(answer.timings)
+
+    def _approach(self, prompt: Prompt, listener: Listener) -> int:
+        """The least work that is left for a probe's first request, in tokens. What a recorded turn adds to the one
+        before it is processed here where it is long, all but the last token: that one is the request's.
+        """
+        if not self._book.in_order:
+            return len(prompt.suffix)
+        tokens = self._book.tokens(prompt)
+        new, self._before = len(tokens) - shared(self._before, tokens), tokens
+        if new <= SHOWN_FROM:
+            return new
+        self._process(tokens[:-1], listener, bound=new - 1)
+        return 1
 
     def _spare(self, slots: Sequence[Slot]) -> None:
         """The rung was decided before these slots."""
@@ -97,10 +124,12 @@ class Climb:
             self.usage = replace(self.usage, evidence_s=self._witness.evidence_s)
             self._store.add_reading(self._run, self._number, reading_to_json(reading))
 
-    def _one(self, slot: Slot, agenda: Agenda) -> Slot:
+    def _one(self, slot: Slot, agenda: Agenda, listener: Listener) -> Slot:
         if self._stop():
             raise Interrupted
         prompt = self._prompts[slot.depth, slot.probe]
+        first = (slot.depth, slot.probe) not in self._asked
+        bound = self._approach(prompt, listener) if first else 0
         started = time.perf_counter()
         try:
             trial = self._ask(prompt, slot.channel)
@@ -108,9 +137,8 @@ class Climb:
             self._waited(time.perf_counter() - started)
             raise
         self._waited(trial.wall_s)
-        first = (slot.depth, slot.probe) not in self._asked
         self._asked.add((slot.depth, slot.probe))
-        self._count(trial.timings, bound=len(prompt.suffix) if first else 0)
+        self._count(trial.timings, bound=bound)
         trial = replace(trial, key=slot.key(self._arm), boot=self._number)
         context = self._contexts.of(prompt)
         trial = graded(trial, prompt, context, self._earlier(slot), max_tokens=self._sampling.max_tokens)
@@ -124,9 +152,14 @@ class Climb:
         return slot
 
     def _ask(self, prompt: Prompt, channel: Channel) -> Trial:
+        sampling = self._how(prompt.probe)
         if channel is Channel.RAW:
-            return ask_raw(self._boot, prompt, self._book.tokens(prompt), self._sampling, self._native)
-        return ask_parsed(self._boot, prompt, channel, self._sampling, self._native)
+            return ask_raw(self._boot, prompt, self._book.tokens(prompt), sampling, self._native)
+        return ask_parsed(self._boot, prompt, channel, sampling, self._native)
+
+    def _how(self, probe: Probe) -> Sampling:
+        draw = draw_of(probe)
+        return replace(self._sampling, temperature=draw.temperature, seed=draw.seed) if draw else self._sampling
 
     def _earlier(self, slot: Slot) -> Earlier:
         def find(channel: Channel) -> Trial | None:

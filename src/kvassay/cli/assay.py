@@ -11,7 +11,8 @@ from rich.console import Console
 from kvassay import backend as backends
 from kvassay.assay.arms import arms_of
 from kvassay.assay.design import Sample, check_room
-from kvassay.assay.prepare import questions_of
+from kvassay.assay.prepare import Questions, questions_of
+from kvassay.assay.recorded import context_for
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import Interrupted, Job, run
 from kvassay.assay.store import Store
@@ -37,13 +38,21 @@ class Stopped(KvassayError):
 
 
 def perform(
-    settings: RunSettings, *, store_path: Path, out: Path, resume: bool, keep_going: bool, console: Console
+    settings: RunSettings,
+    *,
+    store_path: Path,
+    out: Path,
+    resume: bool,
+    keep_going: bool,
+    console: Console,
+    command: str = "run",
 ) -> View:
     """Check everything that can be checked without a server, the cheap first; then run, then report.
 
-    ``console`` is where the verdict goes; progress and notices go to stderr.
+    ``console`` is where the verdict goes; progress and notices go to stderr. ``command`` is what goes on with a run
+    that was stopped.
     """
-    questions = questions_of(settings)
+    questions = questions_of(settings, stored=resume)
     arms = arms_of(settings, LLAMA_TYPES)
     if settings.backend != "attach" and not keep_going:
         for arm in arms:
@@ -54,20 +63,21 @@ def perform(
         stored = _unfinished(store, resume=resume, console=told)
         model = _model(settings)
         sample = _sample(settings, model)
+        settings = _with_context(settings, questions, sample)
         check_room(settings, questions, sample.trained_tokens)
         backend = _backend(settings, model, out)
         with StopOnRequest() as stop, RunProgress(told) as progress:
             job = Job(settings, backend, sample, arms, questions, store, progress, stop, keep_going)
-            finished = _run(job, stored, out)
+            finished = _run(job, stored, out, command)
         return report(finished, out, console)
 
 
-def _run(job: Job, stored: StoredRun | None, out: Path) -> StoredRun:
+def _run(job: Job, stored: StoredRun | None, out: Path, command: str) -> StoredRun:
     runs_before = len(job.store.runs())
 
     def kept() -> str:
         begun = stored is not None or len(job.store.runs()) > runs_before
-        return _kept(job.store, out) if begun else ""
+        return _kept(job.store, out, command) if begun else ""
 
     try:
         return run(job, resume=stored)
@@ -76,6 +86,14 @@ def _run(job: Job, stored: StoredRun | None, out: Path) -> StoredRun:
     except BackendError as error:
         error.hint = "\n".join(filter(None, (error.hint, kept())))
         raise
+
+
+def _with_context(settings: RunSettings, questions: Questions, sample: Sample) -> RunSettings:
+    """A replay's context is fixed before its first server starts, and stored: a session may grow meanwhile."""
+    if questions.recorded is None or settings.context is not None:
+        return settings
+    context = context_for(settings, questions.recorded, sample.trained_tokens)
+    return settings.model_copy(update={"context": context})
 
 
 def report(finished: StoredRun, out: Path, console: Console) -> View:
@@ -142,10 +160,10 @@ def _unfinished(store: Store, *, resume: bool, console: Console) -> StoredRun | 
     return None
 
 
-def _kept(store: Store, out: Path) -> str:
+def _kept(store: Store, out: Path, name: str) -> str:
     stored = store.unfinished()
     done = len(stored.done()) if stored else 0
-    command = ["kvassay", "run", "--resume", "--out", str(out)]
+    command = ["kvassay", name, "--resume", "--out", str(out)]
     if store.path != out / STORE_NAME:
         command += ["--store", str(store.path)]
     return f"{done} finished trials are kept. Go on with: {shlex.join(command)}"
