@@ -41,9 +41,11 @@ _MAX_TOKENS = 512  # recorded edits and files are longer than our probes' answer
 @click.command(no_args_is_help=True)
 @click.argument("session", required=False)
 @click.argument("model", required=False)
-@click.option("--turns", type=int, metavar="N", help="How many turns, spread over depth. [24]")
-@click.option("--turn", type=int, metavar="N", help="Only this turn, many times: was it the cache?")
-@click.option("--seeds", type=int, metavar="N", help="Sampled answers of --turn, beside a greedy one. [10]")
+@click.option("--turns", type=click.IntRange(1, 1000), metavar="N", help="How many turns, spread over depth. [24]")
+@click.option("--turn", type=click.IntRange(1), metavar="N", help="Only this turn, many times: was it the cache?")
+@click.option(
+    "--seeds", type=click.IntRange(1, 1000), metavar="N", help="Sampled answers of --turn, beside a greedy one. [10]"
+)
 @click.option("--temperature", type=float, metavar="X", help="Temperature of --turn's sampled answers. [0.8]")
 @click.option("--redact", is_flag=True, help="Mask secrets, names and home paths before anything is asked.")
 @click.option("--list", "listed", is_flag=True, help="List the session's turns that can be asked; measure nothing.")

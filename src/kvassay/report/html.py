@@ -82,6 +82,7 @@ def _environment() -> Environment:
         "raw": Markup,
         "key": charts.key,
         "heat": _heat,
+        "thousands": lambda n: f"{n / 1000:.0f}k" if n >= 10_000 else f"{n / 1000:.1f}k",  # noqa: PLR2004
         "cell_sign": timeline.cell_sign,
         "cell_words": timeline.cell_words,
         "interval": lambda rate: words.interval(rate.low, rate.high),
