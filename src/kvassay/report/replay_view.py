@@ -223,9 +223,16 @@ def done_before(history: Iterable[Message]) -> frozenset[str]:
 
 
 def _commonest(answers: Iterable[_Answer]) -> Iterator[ReplayAnswer]:
-    counts = Counter((_said(answer), answer.kind is OutcomeClass.CORRECT) for answer in answers)
-    for (said, correct), count in counts.most_common(_MOST_ANSWERS):
-        yield ReplayAnswer(said, count, correct)
+    """Answers are the same where they call the same, however long; what is shown of them may look alike."""
+    given = list(answers)
+    said = {(_deeds(answer), answer.kind is OutcomeClass.CORRECT): _said(answer) for answer in given}
+    counts = Counter((_deeds(answer), answer.kind is OutcomeClass.CORRECT) for answer in given)
+    for key, count in counts.most_common(_MOST_ANSWERS):
+        yield ReplayAnswer(said[key], count, correct=key[1])
+
+
+def _deeds(answer: _Answer) -> tuple[str, ...]:
+    return tuple(map(deed, answer.calls))
 
 
 def _said(answer: _Answer) -> str:

@@ -8,7 +8,7 @@ from kvassay.report.replay_view import ReplayCell, ReplayRow, ReplayView
 from kvassay.report.words import OUTCOMES
 from kvassay.types import OutcomeClass, Role
 
-LEGEND = "✓ right  ✗ wrong  ! wrong, with another irreversible call  ○ excluded  · not asked"
+LEGEND = "✓ right  ✗ wrong  ! wrong, other irreversible call  ○ excluded  · not asked"
 _GAP = 2
 _LEAST_CELLS = 10
 
