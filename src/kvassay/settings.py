@@ -29,6 +29,21 @@ Depths = Annotated[
 ]
 
 
+class ReplaySettings(BaseModel):
+    """Which recorded session is asked again: ``turns`` of it spread over depth, or the one ``turn``, once greedily and
+    ``seeds`` times at a ``temperature``. ``redact`` masks secrets and names before anything is asked or stored.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session: str = Field(min_length=1)
+    turns: int = Field(default=24, ge=1, le=1000)
+    turn: int | None = Field(default=None, ge=1)
+    seeds: int = Field(default=10, ge=1, le=1000)
+    temperature: float = Field(default=0.8, gt=0, le=2)
+    redact: bool = False
+
+
 class RunSettings(BaseModel):
     """One run. Pairs are written ``K/V`` in the back end's own type names; token counts are the model's own tokens.
 
@@ -84,6 +99,7 @@ class RunSettings(BaseModel):
     margin: float = Field(default=0.05, gt=0, lt=1)
     stopping: Literal["anytime", "fixed"] = "anytime"
     evidence_probes: int = Field(default=6, ge=0, le=1000)
+    replay: ReplaySettings | None = None
 
     turns: int = Field(default=0, ge=0, le=100)  # of closed loops; 0 asks probes
     agent: str = "opencode"

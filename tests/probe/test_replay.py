@@ -98,9 +98,10 @@ def test_text_just_written_was_seen_too() -> None:
 
 
 def test_only_whole_turns_with_calls_are_asked() -> None:
-    """Not talk, not what was broken off, not what was poisoned, not what has nothing in front."""
+    """Not talk, not what was broken off, not what was poisoned, not what has nothing in front, or the model itself."""
     run: tuple[str, JsonObject] = ("run", {})
-    entries = [user("x"), calls(text="talk"), calls(run, stop="aborted"), calls(run, poisoned=True), calls(run)]
+    entries = [user("x"), calls(text="talk"), calls(run, stop="aborted"), calls(run, poisoned=True), user("y"),
+               calls(run), calls(run)]  # fmt: skip
     assert [m.number for m in askable(moments(transcript(*entries), EVERYTHING))] == [4]
     assert list(askable(moments(transcript(calls(run), system=None), EVERYTHING))) == []
 

@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from kvassay.report import write_reports
 from kvassay.types import Channel
+from report.replayed_run import ReplayedRun
 from report.synthetic_run import ARMS, SyntheticRun, verdict
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -152,6 +153,25 @@ def test_the_list_works_by_keyboard(page: Chrome) -> None:
     page.switch_to.active_element.send_keys(Keys.ENTER)
     assert at(page, "#rows li:nth-child(2) button").get_attribute("aria-current") == "true"
     assert page.find_elements(By.CLASS_NAME, "side")
+
+
+def test_a_cell_of_the_timeline_shows_the_answers_side_by_side(chrome: Chrome, tmp_path: Path) -> None:
+    """By mouse and by keyboard; the cell that was chosen is marked, the first irreversible divergence framed."""
+    opened(chrome, ReplayedRun(), tmp_path)
+    cells = chrome.find_elements(By.CSS_SELECTOR, ".timeline tbody tr:nth-child(4) .cell")
+    assert [cell.text for cell in cells] == ["✓", "✓", "!"]
+    assert "first-other" in (cells[2].get_attribute("class") or "")
+    at(chrome, ".timeline tbody tr:nth-child(4) td:nth-child(4) .cell").click()
+    assert at(chrome, "#detail h3").text == "replay/3"
+    left, right = (pre.text for pre in chrome.find_elements(By.CSS_SELECTOR, ".side pre"))
+    assert "pytest -q" in left
+    assert "rm -rf" in right
+    assert "recorded: bash" in at(chrome, ".expected").text
+    assert cells[2].get_attribute("aria-current") == "true"
+    at(chrome, ".timeline tbody tr:nth-child(1) td:nth-child(3) .cell").send_keys(Keys.ENTER)
+    assert at(chrome, "#detail h3").text == "replay/2"
+    assert cells[2].get_attribute("aria-current") is None
+    assert chrome.get_log("browser") == []
 
 
 def test_20000_trials_stay_usable(chrome: Chrome, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvassay.assay.schedule import Slot, schedule
+from kvassay.assay.schedule import Slot, in_order, schedule
 from kvassay.assay.stopping import Right, Rule, main_channel, rule_of, wanted
 from kvassay.assay.stored import StoredRun
 from kvassay.types import Arm, Channel, Role, Trial, TrialKey
@@ -44,14 +44,15 @@ class Agenda:
 
 def agenda(run: StoredRun, arm: Arm) -> Agenda:
     """The agenda of an arm of a stored run, as far as the run has come."""
-    design = run.record.manifest.design
+    manifest = run.record.manifest
+    design, ordered = manifest.design, in_order if manifest.replay else schedule
     channel = main_channel(design)
     outcomes: dict[str, dict[tuple[int, str], bool | None]] = {spec.label: {} for spec in design.arms}
     for key, kind in run.outcomes(channel):
         outcomes[key.arm][key.depth, key.probe] = kind.right
     return Agenda(
         arm=arm.label,
-        slots=schedule(run.asked(), channels=design.channels, parsed_share=design.parsed_share, seed=design.seed),
+        slots=ordered(run.asked(), channels=design.channels, parsed_share=design.parsed_share, seed=design.seed),
         done=run.done(),
         channel=channel,
         rule=rule_of(design) if arm.role in (Role.CANDIDATE, Role.CONTROL) else None,

@@ -1,4 +1,6 @@
-"""One boot climbs the ladder once: prompt processing is paid once per depth, each probe adds only its own suffix."""
+"""One boot climbs the ladder once: prompt processing is paid once per depth, each probe adds only its own suffix. A
+recorded session is climbed turn by turn: each prompt adds what the one before it doesn't share.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ from itertools import groupby
 from kvassay.assay import events
 from kvassay.assay.agenda import Agenda
 from kvassay.assay.evidence import pack
+from kvassay.assay.follow import shared
 from kvassay.assay.meter import Meter
-from kvassay.assay.prompts import Prompt, PromptBook
+from kvassay.assay.prompts import STANDS_ALONE, Prompt, PromptBook
 from kvassay.assay.rungs import Rungs
 from kvassay.assay.schedule import Slot
 from kvassay.assay.store import Store
@@ -20,7 +23,10 @@ from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
 from kvassay.assay.witness import Witness, reading_to_json
 from kvassay.backend.base import Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError
-from kvassay.types import Channel, Trial
+from kvassay.probe.sampled import draw_of
+from kvassay.types import Channel, Probe, Trial
+
+SHOWN_FROM = 512  # tokens; a longer stretch of a prompt is processed with a progress display, before the answer
 
 
 class Interrupted(Exception):
@@ -51,6 +57,7 @@ class Climb:
         self._rungs = Rungs(boot, book, meter)
         self._prompts = {(prompt.depth, prompt.probe.id): prompt for prompt in book.prompts}
         self._asked: set[tuple[int, str]] = set()
+        self._before: tuple[int, ...] = ()
         self._contexts = Contexts()
         self._number = store.add_boot(run, arm, boot.facts)
 
@@ -60,11 +67,28 @@ class Climb:
         """
         planned = list(agenda.pending())
         with self._rungs.kept(self._store, self._number):
-            for depth, rung in groupby(agenda.pending(), key=lambda slot: slot.depth):
+            for depth, rung in groupby(agenda.pending(), key=self._rung):
                 self._rungs.reach(depth, listener)
-                asked = {self._one(slot, agenda) for slot in rung}
-                self._spare([slot for slot in planned if slot.depth == depth and slot not in asked])
+                asked = {self._one(slot, agenda, listener) for slot in rung}
+                self._spare([slot for slot in planned if self._rung(slot) == depth and slot not in asked])
             self._read(listener)
+
+    def _rung(self, slot: Slot) -> int:
+        """The depth whose prefix is processed for a slot; recorded turns, asked one behind the other, have none."""
+        return STANDS_ALONE if self._book.in_order else slot.depth
+
+    def _approach(self, prompt: Prompt, listener: Listener) -> int:
+        """The least work that is left for a probe's first request, in tokens. What a recorded turn adds to the one
+        before it is processed here where it is long, all but the last token: that one is the request's.
+        """
+        if not self._book.in_order:
+            return len(prompt.suffix)
+        tokens = self._book.tokens(prompt)
+        new, self._before = len(tokens) - shared(self._before, tokens), tokens
+        if new <= SHOWN_FROM:
+            return new
+        self._rungs.process(tokens[:-1], listener, bound=new - 1)
+        return 1
 
     def _spare(self, slots: Sequence[Slot]) -> None:
         """The rung was decided before these slots."""
@@ -80,10 +104,12 @@ class Climb:
             self._rungs.usage = replace(self._rungs.usage, evidence_s=self._witness.evidence_s)
             self._store.add_reading(self._run, self._number, reading_to_json(reading))
 
-    def _one(self, slot: Slot, agenda: Agenda) -> Slot:
+    def _one(self, slot: Slot, agenda: Agenda, listener: Listener) -> Slot:
         if self._stop():
             raise Interrupted
         prompt = self._prompts[slot.depth, slot.probe]
+        first = (slot.depth, slot.probe) not in self._asked
+        bound = self._approach(prompt, listener) if first else 0
         started = time.perf_counter()
         try:
             trial = self._ask(prompt, slot.channel)
@@ -91,9 +117,8 @@ class Climb:
             self._rungs.waited(time.perf_counter() - started)
             raise
         self._rungs.waited(trial.wall_s)
-        first = (slot.depth, slot.probe) not in self._asked
         self._asked.add((slot.depth, slot.probe))
-        self._rungs.count(trial.timings, bound=len(prompt.suffix) if first else 0)
+        self._rungs.count(trial.timings, bound=bound)
         trial = replace(trial, key=slot.key(self._arm), boot=self._number)
         context = self._contexts.of(prompt)
         trial = graded(trial, prompt, context, self._earlier(slot), max_tokens=self._sampling.max_tokens)
@@ -107,9 +132,14 @@ class Climb:
         return slot
 
     def _ask(self, prompt: Prompt, channel: Channel) -> Trial:
+        sampling = self._how(prompt.probe)
         if channel is Channel.RAW:
-            return ask_raw(self._boot, prompt, self._book.tokens(prompt), self._sampling, self._native)
-        return ask_parsed(self._boot, prompt, channel, self._sampling, self._native)
+            return ask_raw(self._boot, prompt, self._book.tokens(prompt), sampling, self._native)
+        return ask_parsed(self._boot, prompt, channel, sampling, self._native)
+
+    def _how(self, probe: Probe) -> Sampling:
+        draw = draw_of(probe)
+        return replace(self._sampling, temperature=draw.temperature, seed=draw.seed) if draw else self._sampling
 
     def _earlier(self, slot: Slot) -> Earlier:
         def find(channel: Channel) -> Trial | None:

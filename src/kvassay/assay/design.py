@@ -16,7 +16,7 @@ from kvassay.assay import host
 from kvassay.assay.codec import dump
 from kvassay.assay.prepare import Questions
 from kvassay.assay.prompts import STANDS_ALONE, Written
-from kvassay.assay.records import ArmSpec, Design, Manifest
+from kvassay.assay.records import ArmSpec, Design, Manifest, ReplayRecord
 from kvassay.errors import ConfigError, StoreMismatch
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Probe, Role
@@ -35,6 +35,7 @@ BESIDE_THE_DESIGN = (
     "dtype",
     "serve",
     "tokenizer",
+    "replay",
 )
 """Settings that decide results, but stand in no field of the design that is known before a server runs."""
 PAD = 256  # llama.cpp pads contexts to this
@@ -76,6 +77,9 @@ def context_tokens(settings: RunSettings, questions: Questions) -> int:
 
 def check_room(settings: RunSettings, questions: Questions, trained_tokens: int | None) -> None:
     """Raise ConfigError where the run's prompts can't fit --context, or the context that the model was trained for."""
+    if settings.replay:
+        _check_trained(settings.context or 0, trained_tokens)
+        return
     room = room_for(settings, questions)
     if settings.context is not None and room.depth + room.answer >= settings.context:
         raise ConfigError(
@@ -86,12 +90,17 @@ def check_room(settings: RunSettings, questions: Questions, trained_tokens: int 
     if trained_tokens is None or need <= trained_tokens:
         return
     if room.depth == STANDS_ALONE or settings.context is not None:
-        raise ConfigError(f"a context of {need:,} tokens is needed; the model was trained for {trained_tokens:,}")
+        _check_trained(need, trained_tokens)
     raise ConfigError(
         f"depth {room.depth:,} needs a context of {need:,} tokens; the model was trained for {trained_tokens:,}",
         hint=f"The greatest depth that leaves room for question and answer is "
         f"{max(room.greatest_depth(trained_tokens), 0):,}.",
     )
+
+
+def _check_trained(need: int, trained_tokens: int | None) -> None:
+    if trained_tokens is not None and need > trained_tokens:
+        raise ConfigError(f"a context of {need:,} tokens is needed; the model was trained for {trained_tokens:,}")
 
 
 def arm_spec(arm: Arm) -> ArmSpec:
@@ -161,7 +170,7 @@ def design_of(known: dict[str, object], *, build: str | None, native: str | None
     )
 
 
-def manifest_of(design: Design, settings: RunSettings) -> Manifest:
+def manifest_of(design: Design, settings: RunSettings, replay: ReplayRecord | None = None) -> Manifest:
     """The manifest of a new run."""
     return Manifest(
         design=design,
@@ -172,6 +181,7 @@ def manifest_of(design: Design, settings: RunSettings) -> Manifest:
         host=host.host(),
         command=(Path(sys.argv[0]).name, *sys.argv[1:]),
         settings=settings.model_dump(mode="json"),
+        replay=replay,
     )
 
 

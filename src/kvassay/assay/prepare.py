@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from kvassay import dialect
 from kvassay.assay.prompts import STANDS_ALONE, Place, Written, write
+from kvassay.assay.recorded import Recorded, recorded_of, write_turns
 from kvassay.backend.base import Boot
 from kvassay.errors import ConfigError
-from kvassay.probe import FAMILIES, draw
+from kvassay.probe import FAMILIES, RECORDED, draw
 from kvassay.probe.suite import Suite, load_suite
 from kvassay.session import corpus
 from kvassay.session.ladder import climb
@@ -22,8 +23,9 @@ ROOM_FOR_QUESTION = 1536  # tokens; the longest question of our own families is 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What is asked, before any server runs: our families, a suite, or both. ``drawn`` makes the families' questions
-    about a rung; ``room_tokens`` is what the longest of them needs beside its answer.
+    """What is asked, before any server runs: our families, a suite, or both; or the turns of a recorded session.
+    ``drawn`` makes the families' questions about a rung; ``room_tokens`` is what the longest of them needs beside its
+    answer.
     """
 
     families: tuple[str, ...]
@@ -31,6 +33,7 @@ class Questions:
     tools: tuple[Tool, ...] | None
     drawn: Callable[..., tuple[Probe, ...]] = draw
     room_tokens: int = ROOM_FOR_QUESTION
+    recorded: Recorded | None = None
 
     def placed(self, depths: Sequence[int]) -> dict[int, tuple[Probe, ...]]:
         """The suite's cases by the depth at which each is asked."""
@@ -41,8 +44,10 @@ class Questions:
         return {depth: tuple(probes) for depth, probes in places.items()}
 
 
-def questions_of(settings: RunSettings) -> Questions:
-    """Check everything about the questions that needs no server. Raises ConfigError, SuiteError."""
+def questions_of(settings: RunSettings, *, stored: bool = False) -> Questions:
+    """Check everything about the questions that needs no server; read the recorded session that is to be asked again,
+    unless its prompts are ``stored`` already. Raises ConfigError, SuiteError, UsageError.
+    """
     unknown = [name for name in settings.families if name not in FAMILIES]
     if unknown:
         raise ConfigError(f"unknown probe family {unknown[0]!r}", hint=f"Families: {', '.join(FAMILIES)}.")
@@ -52,6 +57,10 @@ def questions_of(settings: RunSettings) -> Questions:
         )
     if settings.corpus and not settings.corpus.is_dir():
         raise ConfigError(f"the corpus {str(settings.corpus)!r} is no directory", hint="Give a repository's root.")
+    if settings.replay:
+        given = load_tools(settings.tools) if settings.tools else None
+        recorded = None if stored else recorded_of(settings.replay, given)
+        return Questions(tuple(RECORDED), None, given, recorded=recorded)
     suite = load_suite(settings.suite) if settings.suite else None
     families = settings.families or (() if suite else tuple(FAMILIES))
     return Questions(families, suite, load_tools(settings.tools) if settings.tools else None)
@@ -59,6 +68,8 @@ def questions_of(settings: RunSettings) -> Questions:
 
 def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Written:
     """Build session and probes and render every prompt with the server's template and tokenizer."""
+    if questions.recorded:
+        return write_turns(settings, questions.recorded, boot)
     cases = questions.placed(settings.depths)
     depths = sorted(depth for depth in cases if depth != STANDS_ALONE)
     alone = cases.get(STANDS_ALONE, ())

@@ -77,8 +77,56 @@ class Design(BaseModel):
         return self.turns > 0
 
 
+class TurnRecord(BaseModel):
+    """One recorded turn as asked: its place among the session's turns (from 1), its prompt's tokens, and what was done
+    to the history in front of it (`kvassay.session.history.Moment`). ``depth`` names the group it is counted in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    prompt_tokens: int
+    depth: int
+    compactions: int = 0
+    cleared: int = 0
+    dropped: int = 0
+    mended: int = 0
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the context was too small for all that the agent showed."""
+        return bool(self.cleared or self.dropped)
+
+
+class ReplayRecord(BaseModel):
+    """Which session a replay asked again. ``sha256`` is over its messages as read; ``recorded_turns`` are all of the
+    model's turns, ``askable_turns`` those that ended in calls and fit the context. ``tools_from`` says where the tools
+    come from ("file", "transcript" or "calls"); ``reconstructed`` names those whose schema is ours, ``disproved`` those
+    among them that were declared. ``seeds`` answers a turn are sampled at ``temperature``, beside one greedy answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent: str
+    session: str
+    path: str
+    sha256: str
+    recorded_turns: int
+    askable_turns: int
+    context_tokens: int
+    turns: tuple[TurnRecord, ...]
+    tools_from: Literal["file", "transcript", "calls"]
+    reconstructed: tuple[str, ...] = ()
+    disproved: tuple[str, ...] = ()
+    seeds: int = 0
+    temperature: float = 0.0
+    redacted: bool = False
+
+
 class Manifest(BaseModel):
-    """The design and its hash, and beside it what was merely recorded: versions, host, command line."""
+    """The design and its hash, and beside it what was merely recorded: versions, host, command line. ``replay`` is the
+    recorded session that was asked again, if one was.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,6 +139,7 @@ class Manifest(BaseModel):
     host: dict[str, str] = Field(default_factory=dict)
     command: tuple[str, ...] = ()
     settings: dict[str, JsonValue] = Field(default_factory=dict)
+    replay: ReplayRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +180,11 @@ class RungRecord:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """The deepest session of a run; every rung's prefix is a prefix of it. Empty for stand-alone suites."""
+    """The deepest session of a run; every rung's prefix is a prefix of it. Empty for stand-alone suites.
+
+    Of a replay, ``messages`` are the histories of all turns, each once, one stretch behind the other, and each probe's
+    key says which stretch is its own; a rung's text is then that of the deepest turn of its depth.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...]

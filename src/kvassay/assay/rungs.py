@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -28,12 +28,16 @@ class Rungs:
         """Process the prefix of a depth, whatever is below it coming from the cache."""
         prefix = self.book.prefixes.get(depth, ())
         if prefix:
-            started = time.perf_counter()
-            answer = self.boot.prefill(prefix, listener)
-            self.waited(time.perf_counter() - started)
-            self.count(answer.timings, bound=len(prefix) - self.climbed)
-            self.meter.prompt(answer.timings)
+            self.process(prefix, listener, bound=len(prefix) - self.climbed)
             self.climbed = len(prefix)
+
+    def process(self, tokens: Sequence[int], listener: Listener, *, bound: int) -> None:
+        """Process a stretch of a prompt into the cache; ``bound`` is the least work it could be, in tokens."""
+        started = time.perf_counter()
+        answer = self.boot.prefill(tokens, listener)
+        self.waited(time.perf_counter() - started)
+        self.count(answer.timings, bound=bound)
+        self.meter.prompt(answer.timings)
 
     @contextmanager
     def kept(self, store: Store, boot: int) -> Iterator[None]:

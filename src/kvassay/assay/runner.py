@@ -197,7 +197,7 @@ def _begin(job: Job, boot: Boot) -> _Work:
     _check_fits(job, boot, written.book)
     native = native_dialect(job.settings, boot.facts.chat_template)
     design = design_of(job.stated, build=boot.facts.build, native=native, written=written)
-    stored = job.store.begin(manifest_of(design, job.settings), written.session, written.probes)
+    stored = job.store.begin(manifest_of(design, job.settings, written.replay), written.session, written.probes)
     return _work(job, stored, written.book, native, resumed=False)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 
+from kvassay.probe.sampled import seed_of
 from kvassay.types import Arm, Channel, Role, TrialKey
 
 Asked = tuple[int, str]  # depth, probe id
@@ -40,6 +41,20 @@ def schedule(asked: Iterable[Asked], *, channels: Sequence[str], parsed_share: f
             for probe in probes:
                 chosen = _fraction(f"{seed}/{depth}/{probe}") < parsed_share
                 slots += [Slot(depth, probe, channel, number) for channel in _channels(channels, chosen=chosen)]
+    return tuple(slots)
+
+
+def in_order(asked: Iterable[Asked], *, channels: Sequence[str], parsed_share: float, seed: int) -> tuple[Slot, ...]:
+    """Every slot of one boot of a replay: the turns as the session went, each one's channels together. Sampled answers
+    are asked by one channel only: two channels need not draw the same.
+    """
+    slots: list[Slot] = []
+    for depth, probe in asked:
+        if seed_of(probe) is not None:
+            slots.append(Slot(depth, probe, Channel.RAW if "raw" in channels else Channel.PLAIN))
+        else:
+            chosen = _fraction(f"{seed}/{depth}/{probe}") < parsed_share
+            slots += [Slot(depth, probe, channel) for channel in _channels(channels, chosen=chosen)]
     return tuple(slots)
 
 

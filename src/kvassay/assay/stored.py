@@ -58,8 +58,8 @@ class StoredRun:
         )
 
     def asked(self) -> tuple[tuple[int, str], ...]:
-        """Depth and id of every probe."""
-        return tuple(self._rows("select depth, id from probes where run = ?"))
+        """Depth and id of every probe, in the order in which they were written."""
+        return tuple(self._rows("select depth, id from probes where run = ? order by position"))
 
     def probes(self) -> Iterator[ProbeRecord]:
         """The probes in the order in which they were drawn."""

@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kvassay.assay.prompts import Prompt
+from kvassay.assay.prompts import Prompt, stretch_of
 from kvassay.backend.base import Boot, Sampling
 from kvassay.dialect.turn import from_raw, from_reply
 from kvassay.grade import grade
 from kvassay.grade.channels import parser_fault, prompt_truncated, stream_mismatch
 from kvassay.grade.context import Context
-from kvassay.probe import FAMILIES
+from kvassay.probe import family_named
 from kvassay.types import Channel, Outcome, OutcomeClass, Timings, Trial, TrialKey, Turn
 
 
@@ -50,14 +50,21 @@ def graded(trial: Trial, prompt: Prompt, context: Context, earlier: Earlier, *, 
 
 
 class Contexts:
-    """What stands in front of each probe's answer; a session's own part is read once per depth, not once per probe."""
+    """What stands in front of each probe's answer; a session's own part is read once per depth, not once per probe,
+    and that of a recorded turn once for all answers to it.
+    """
 
     def __init__(self) -> None:
         self._by_depth: dict[int, Context] = {}
+        self._turn: tuple[tuple[int, int], Context] | None = None
 
     def of(self, prompt: Prompt) -> Context:
         """The context of a prompt's answer."""
         probe = prompt.probe
+        if stretch := stretch_of(probe):
+            if self._turn is None or self._turn[0] != stretch:
+                self._turn = stretch, Context.from_messages(prompt.history, prompt.tools)
+            return self._turn[1]
         if not prompt.history or probe.tools is not None or any(m.role != "user" for m in probe.messages):
             return Context.from_messages(prompt.messages, prompt.tools)
         if prompt.depth not in self._by_depth:
@@ -66,7 +73,7 @@ class Contexts:
 
 
 def _grade(turn: Turn, prompt: Prompt, context: Context, max_tokens: int) -> Outcome:
-    family = FAMILIES.get(prompt.probe.family)
+    family = family_named(prompt.probe.family)
     check = family.check if family else None
     return grade(turn, prompt.probe, prompt.tools, context, check=check, max_tokens=max_tokens)
 

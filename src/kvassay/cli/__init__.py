@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "Measure the small demo model: no model of your own needed.",
     "run": "Measure how your model's tool calls fare under each K/V pair.",
     "loops": "Let your model work on small tasks, turn by turn, in a sandbox.",
+    "replay": "Ask the turns of a recorded session again under each K/V pair.",
     "report": "Print and write the report of a stored run.",
     "compare": "Compare two stored runs: builds, rotation, weight quants.",
     "plan": "Show which K/V pairs fit your memory, at which context.",

@@ -15,6 +15,7 @@ from kvassay import backend as backends
 from kvassay.assay.arms import arms_of
 from kvassay.assay.design import Sample, check_room
 from kvassay.assay.prepare import Questions, questions_of
+from kvassay.assay.recorded import context_for
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import PROBES, Interrupted, Job, Method, run
 from kvassay.assay.store import Store
@@ -46,13 +47,22 @@ class Stopped(KvassayError):
 
 
 def perform(
-    settings: RunSettings, *, store_path: Path, out: Path, resume: bool, keep_going: bool, console: Console
+    settings: RunSettings,
+    *,
+    store_path: Path,
+    out: Path,
+    resume: bool,
+    keep_going: bool,
+    console: Console,
+    command: str = "run",
 ) -> View:
-    """Ask the probes, judge, report. ``console`` is where the verdict goes; progress and notices go to stderr."""
+    """Ask the probes, judge, report. ``console`` is where the verdict goes; progress and notices go to stderr.
+    ``command`` is what goes on with a run that was stopped.
+    """
     return measure(
         settings,
-        questions_of(settings),
-        Kind("run", "trials", PROBES, lambda finished: report(finished, out, console)),
+        questions_of(settings, stored=resume),
+        Kind(command, "trials", PROBES, lambda finished: report(finished, out, console)),
         store_path=store_path,
         out=out,
         resume=resume,
@@ -95,6 +105,7 @@ def measure(
         stored = _unfinished(store, kind.method, resume=resume, console=told)
         model = _model(settings)
         sample = _sample(settings, model)
+        settings = _with_context(settings, questions, sample)
         check_room(settings, questions, sample.trained_tokens)
         _check_layers(arms, model)
         backend = _backend(settings, model, out)
@@ -118,6 +129,14 @@ def _run(job: Job, kind: Kind[Made], stored: StoredRun | None, out: Path) -> Sto
     except BackendError as error:
         error.hint = "\n".join(filter(None, (error.hint, kept())))
         raise
+
+
+def _with_context(settings: RunSettings, questions: Questions, sample: Sample) -> RunSettings:
+    """A replay's context is fixed before its first server starts, and stored: a session may grow meanwhile."""
+    if questions.recorded is None or settings.context is not None:
+        return settings
+    context = context_for(settings, questions.recorded, sample.trained_tokens)
+    return settings.model_copy(update={"context": context})
 
 
 def report(finished: StoredRun, out: Path, console: Console) -> View:

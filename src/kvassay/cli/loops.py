@@ -32,8 +32,8 @@ DEFAULTS: dict[str, object] = {
 TASKS = 20
 AS_FOR_RUN = (
     "pairs", "reference", "control", "isolate", "repeat", "levels", "corpus", "dialect", "seed", "max_tokens", "margin",
-    "backend", "server_binary", "server_args", "attach", "serve", "url", "tokenizer", "device", "dtype", "context",
-    "threads", "gpu_layers", "flash_attention", "port", "resume", "keep_going",
+    "backend", "server_binary", "server_args", "attach", "serve", "url", "tokenizer", "device", "dtype", "k_layers",
+    "v_layers", "context", "threads", "gpu_layers", "flash_attention", "port", "resume", "keep_going",
 )  # fmt: skip
 """Options that mean what they mean for `kvassay run`."""
 

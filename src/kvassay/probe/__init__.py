@@ -7,19 +7,26 @@ from dataclasses import replace
 from itertools import islice
 
 from kvassay.errors import ConfigError
-from kvassay.probe import argument, confusable, edit, nested, no_tool, recall
+from kvassay.probe import argument, confusable, edit, nested, no_tool, recall, replay
 from kvassay.probe.base import LEVELS, Family
 from kvassay.session.scene import Scene
 from kvassay.types import Probe
 
-__all__ = ["FAMILIES", "Family", "draw"]
+__all__ = ["FAMILIES", "RECORDED", "Family", "draw", "family_named"]
 
 FAMILIES: dict[str, Family] = {
     module.FAMILY.name: module.FAMILY for module in (recall, argument, edit, nested, confusable, no_tool)
 }
+RECORDED: dict[str, Family] = {family.name: family for family in (replay.FAMILY, replay.EDIT_FAMILY)}
+"""The families that are made from recorded sessions, never drawn."""
 
 _SEEDS_PER_RUN = 10_000
 _TRIES_PER_PROBE = 12
+
+
+def family_named(name: str) -> Family | None:
+    """A family of ours; None for a suite's."""
+    return FAMILIES.get(name) or RECORDED.get(name)
 
 
 def draw(

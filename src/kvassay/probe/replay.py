@@ -64,11 +64,14 @@ class Replay:
 
 
 def askable(moments: Iterable[Moment]) -> Iterator[Moment]:
-    """The turns that can be asked: they ended in well-formed calls, were not broken off, and their history fits."""
+    """The turns that can be asked: they ended in well-formed calls, were not broken off, and their history fits and
+    does not end with the model's own words, which servers would go on with instead of answering.
+    """
     for moment in moments:
         said = moment.said
-        whole = said.stop_reason not in _BROKEN_OFF
-        if said.message.tool_calls and not said.poisoned and whole and moment.fits and moment.history:
+        whole = said.stop_reason not in _BROKEN_OFF and not said.poisoned
+        asks = bool(moment.history) and moment.history[-1].role != "assistant"
+        if said.message.tool_calls and whole and moment.fits and asks:
             yield moment
 
 

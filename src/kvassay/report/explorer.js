@@ -198,7 +198,7 @@
   };
   const choose = (trial, button) => {
     chosen = trial;
-    for (const node of $("rows").querySelectorAll("[aria-current]")) node.removeAttribute("aria-current");
+    for (const node of document.querySelectorAll("[aria-current]")) node.removeAttribute("aria-current");
     button.setAttribute("aria-current", "true");
     const base = partner(trial, reference) ?? trial;
     compare(base, trial === base ? partner(trial, firstCandidate) ?? trial : trial);
@@ -232,6 +232,20 @@
       filters.channel.value = index.primary;
       $("f-lost").checked = true;
       setTimeout(() => { apply(); $("explorer").scrollIntoView(); $("f-arm").focus({ preventScroll: true }); });
+    });
+  }
+  // the timeline of a replay: a cell shows its answer beside the reference's
+  const placeOf = (arm, depth, probe) => JSON.stringify([arm, depth, probe]);
+  const byPlace = new Map(trials.filter((trial) => trial.channel === index.primary).map((trial) => {
+    const { depth, id } = probes[trial.probe];
+    return [placeOf(index.arms[trial.arm], depth, id), trial];
+  }));
+  for (const cell of document.querySelectorAll("button.cell")) {
+    const trial = byPlace.get(placeOf(cell.dataset.arm, +cell.dataset.depth, cell.dataset.probe));
+    cell.addEventListener("click", () => {
+      choose(trial, cell);
+      $("detail").scrollIntoView({ block: "start" });
+      $("detail").focus({ preventScroll: true });
     });
   }
   document.documentElement.classList.add("js");

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from hashlib import blake2b
+from typing import cast
 
 from kvassay.assay.records import ProbeRecord, SessionRecord
 from kvassay.report.source import RunSource
 from kvassay.report.view import View
 from kvassay.report.words import CHANNELS, OUTCOMES
-from kvassay.types import Channel, ExpectedCall, JsonValue, OutcomeClass, Timings, Trial
+from kvassay.types import Channel, ExpectedCall, JsonObject, JsonValue, OutcomeClass, Probe, Timings, Trial
 from kvassay.units import depth_words
 
 
@@ -64,7 +65,7 @@ def _probe_rows(
         probe, placed = record.probe, record.depth in rungs and not record.probe.stands_alone
         yield [
             probe.id, families.get(probe.family, -1), probe.level, record.depth, record.prompt_tokens,
-            once(expected_words(probe.expected)), once(record.suffix_text),
+            once(right_words(probe)), once(record.suffix_text),
             rungs[record.depth][0] if placed else -1, cut(record.depth, record.prefix_chars) if placed else 0,
         ]  # fmt: skip
 
@@ -98,6 +99,20 @@ def _timing_row(t: Timings) -> JsonValue:
 
 
 # ------------------------------------------------------------------ words
+
+
+def right_words(probe: Probe) -> str:
+    """The right answers; of a recorded turn the recorded calls, and what else counts."""
+    recorded = cast("list[JsonObject]", probe.key.get("recorded", []))
+    if not recorded:
+        return expected_words(probe.expected)
+    lines = [
+        f"recorded: {known['name']}({_json(known['arguments'])}), {_FATES[known['succeeded']]}" for known in recorded
+    ]
+    return "\n".join([*lines, "or any call that fits its schema and that the session does not disprove"])
+
+
+_FATES: dict[JsonValue, str] = {True: "succeeded", False: "failed", None: "success not recorded"}
 
 
 def expected_words(alternatives: Iterable[tuple[ExpectedCall, ...]]) -> str:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kvassay import units
-from kvassay.report import charts, words
+from kvassay.report import charts, timeline, words
 from kvassay.report.explorer import data_blocks
 from kvassay.report.source import RunSource
 from kvassay.report.tally import Rate
@@ -43,6 +43,9 @@ def render_html(run: RunSource, view: View) -> Iterator[str]:
         .generate(
             view=view,
             evidence=view.evidence,
+            replay=view.replay,
+            sentences=list(timeline.row_sentences(view.replay)) if view.replay else [],
+            legend=timeline.LEGEND,
             headline=first + "." * bool(rest),
             lead=" ".join(rest),
             style=Markup(style),  # noqa: S704 - our own file
@@ -79,6 +82,9 @@ def _environment() -> Environment:
         "raw": Markup,
         "key": charts.key,
         "heat": _heat,
+        "thousands": lambda n: f"{n / 1000:.0f}k" if n >= 10_000 else f"{n / 1000:.1f}k",  # noqa: PLR2004
+        "cell_sign": timeline.cell_sign,
+        "cell_words": timeline.cell_words,
         "interval": lambda rate: words.interval(rate.low, rate.high),
         "count": lambda n: f"{n:,.0f}",
         "when": when,

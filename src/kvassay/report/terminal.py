@@ -13,6 +13,7 @@ from rich.text import Text
 
 from kvassay.report.evidence_view import evidence_lines
 from kvassay.report.tally import Rate
+from kvassay.report.timeline import answer_lines, row_sentences, strip_lines
 from kvassay.report.view import ArmView, View
 from kvassay.report.words import CHANNELS, OUTCOMES, Sign, interval, percent, sign, signed_percent
 from kvassay.types import Role
@@ -20,7 +21,9 @@ from kvassay.units import depth_words, mib
 
 _GAP = 2
 TONES = {"good": "bold dodger_blue2", "bad": "bold dark_orange", "doubt": "italic", "plain": ""}
-_ASCII = str.maketrans({"✗": "x", "✓": "+", "≈": "~", "◆": "*", "◇": "*", "–": "-", "−": "-", "·": "|", "×": "x"})
+_ASCII = str.maketrans(
+    {"✗": "x", "✓": "+", "≈": "~", "◆": "*", "◇": "*", "–": "-", "−": "-", "·": "|", "×": "x", "○": "o"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ def print_report(view: View, console: Console, *, html: Path | None = None) -> N
     write.text(_caption(view), "dim")
     for block in _blocks(view, console.width):
         write.table(block)
+    if view.replay:
+        write.rows("Turn by turn", strip_lines(view.replay, console.width))
+        write.bullets("What can't be taken back", row_sentences(view.replay))
+        write.bullets("What was answered", answer_lines(view.replay))
+        write.bullets("What was asked again", view.replay.notes)
     write.bullets("K, V or the context", _isolation_lines(view))
     write.bullets("Which tokens break", evidence_lines(view.evidence) if view.evidence else ())
     write.bullets("How the calls failed", _failure_lines(view))
@@ -85,6 +93,15 @@ class Writer:
         self.line(_row(columns, [Text(self.clean(column.head), "dim") for column in columns]))
         for at in range(len(columns[0].cells)):
             self.line(_row(columns, [Text(self.clean(column.cells[at]), column.style(at)) for column in columns]))
+
+    def rows(self, title: str, lines: Iterable[str]) -> None:
+        """Lines that already fit the width, under a title; the last one, a legend, is wrapped."""
+        *rows, last = lines
+        self.line()
+        self.text(title, "dim")
+        for row in rows:
+            self.line(row)
+        self.text(last, "dim")
 
     def bullets(self, title: str, lines: Iterable[str]) -> None:
         """A titled list; nothing where there is nothing to say."""

@@ -12,6 +12,8 @@ from kvassay.assay.records import ArmSpec, Design, Manifest
 from kvassay.assay.stopping import main_channel
 from kvassay.assay.witness import reading_from_json
 from kvassay.report.evidence_view import Calls, EvidenceView, build_evidence
+from kvassay.report.masking import masked_boot, masked_manifest
+from kvassay.report.replay_view import ReplayView, build_replay
 from kvassay.report.source import RunSource
 from kvassay.report.tally import (
     ChannelCheck,
@@ -29,6 +31,7 @@ from kvassay.report.tally import (
     speed,
 )
 from kvassay.report.words import launch_flags
+from kvassay.session.redact import Redactor
 from kvassay.types import BootFacts, BootRecord, Channel, OutcomeClass, Role
 from kvassay.verdict import ArmVerdict, State, Verdict
 
@@ -152,6 +155,7 @@ class View:
     flips: tuple[Flips, ...]
     savings: Savings
     evidence: EvidenceView | None
+    replay: ReplayView | None
     manifest: Manifest
 
     @property
@@ -168,6 +172,9 @@ class View:
 def build_view(run: RunSource, verdict: Verdict) -> View:
     """Count a run and join it with its verdict."""
     manifest, boots, rows = run.record.manifest, tuple(run.boots()), read_rows(run)
+    if manifest.replay and manifest.replay.redacted:
+        redactor = Redactor.of_this_machine()
+        manifest, boots = masked_manifest(manifest, redactor), tuple(masked_boot(boot, redactor) for boot in boots)
     channels = _channels(manifest.design, rows)
     by_arm = group(rows, lambda row: row.arm)
     return View(
@@ -196,6 +203,7 @@ def build_view(run: RunSource, verdict: Verdict) -> View:
         flips=_flips(manifest.design, by_arm, channels[0]),
         savings=_savings(verdict, by_arm, channels[0]),
         evidence=_evidence(run, manifest.design, by_arm, channels[0]),
+        replay=build_replay(run, manifest.replay, manifest.design.arms, channels[0]),
         manifest=manifest,
     )
 

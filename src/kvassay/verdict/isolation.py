@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvassay.assay.records import ArmSpec
+from kvassay.probe.sampled import scenario_of
 from kvassay.stats.factorial import Factorial, FactorialEffect, Observation, Term, factorial
 from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import Trials
@@ -38,7 +39,7 @@ class _Square(NamedTuple):
 
 def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], controls: Controls) -> tuple[Isolation, ...]:
     """The isolations that a run's candidates allow: one for each pair that changes both halves, and one for what was
-    only run alone. Clusters are scenarios: the same probe at all its depths.
+    only run alone. Clusters are scenarios: the same probe at all its depths, all answers to one turn.
     """
     squares = _squares(candidates, controls)
     found = ((square, factorial(list(_observations(trials, square, controls)))) for square in squares)
@@ -78,7 +79,7 @@ def _observations(trials: Mapping[str, Trials], square: _Square, controls: Contr
     for arm, k, v in cells:
         for (depth, probe), right in trials.get(arm, {}).items():
             if right is not None and depth in controls.depths:
-                yield Observation(k, v, depth, probe, right)
+                yield Observation(k, v, depth, scenario_of(probe), right)
 
 
 def _sentences(square: _Square, found: Factorial, controls: Controls) -> Iterator[str]:

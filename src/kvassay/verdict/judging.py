@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kvassay.assay.records import ArmSpec
+from kvassay.probe.sampled import scenario_of
 from kvassay.stats.cluster import ClusteredDifference, clustered_difference
 from kvassay.stats.multiplicity import holm
 from kvassay.verdict.controls import NOT_MEASURED, Controls, Measurements, read_controls
@@ -121,7 +122,7 @@ def _verdict(finding: Finding, arm: Measured, trials: Mapping[str, Trials], cont
     differences: defaultdict[Hashable, list[float]] = defaultdict(list)
     own, other = trials.get(controls.reference, {}), trials.get(label, {})
     for (_, probe), before, now in paired(own, other, depths=controls.depths):
-        differences[probe].append(now - before)
+        differences[scenario_of(probe)].append(now - before)
     beyond = clustered_difference(differences, level=1 - 2 * controls.alpha)
     return ArmVerdict(label, arm.overall.state, sentence(finding, controls), arm.overall, arm.by_depth, beyond)
 

@@ -69,7 +69,7 @@ class _Shape:
 
 
 def _shape(lines: Lines) -> _Shape:
-    compactions = [entry for entry in _entries(lines) if entry.get("type") in _BOUNDARIES]
+    compactions = [entry for entry in _entries(lines) if text_at(entry, "type") in _BOUNDARIES]
     ids = (text_at(entry, "firstKeptEntryId") for entry in compactions)
     numbers = (int_at(entry, "firstKeptEntryIndex") for entry in compactions)
     return _Shape(frozenset(filter(None, ids)), frozenset(n for n in numbers if n is not None))
@@ -81,7 +81,7 @@ def _entries(lines: Lines) -> Iterator[JsonObject]:
 
 def _node(entry: JsonObject) -> Node | None:
     id_ = text_at(entry, "id")
-    if id_ is None or entry.get("type") in _NO_NODES or "parentId" not in entry:
+    if id_ is None or text_at(entry, "type") in _NO_NODES or "parentId" not in entry:
         return None
     # OpenClaw's "leaf" says where the user went back to.
     return Node(id_, text_at(entry, "targetId" if entry.get("type") == "leaf" else "parentId"))
@@ -101,7 +101,7 @@ class _Teller:
             self.begins[id_] = self.said
         if number in self.shape.numbers:
             self.begins[number] = self.said
-        if entry.get("type") in _BOUNDARIES:
+        if text_at(entry, "type") in _BOUNDARIES:
             yield self._compaction(entry, place)
             return
         for item in _told(entry, place):
