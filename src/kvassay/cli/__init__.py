@@ -12,6 +12,7 @@ from kvassay.errors import KvassayError
 COMMANDS = {
     "demo": "Measure the small demo model: no model of your own needed.",
     "run": "Measure how your model's tool calls fare under each K/V pair.",
+    "sweep": "Run the same question on several models, here or on a cluster.",
     "report": "Print and write the report of a stored run.",
     "compare": "Compare two stored runs: builds, rotation, weight quants.",
     "plan": "Show which K/V pairs fit your memory, at which context.",

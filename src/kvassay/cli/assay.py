@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from kvassay import backend as backends
 from kvassay.assay.arms import arms_of
 from kvassay.assay.design import Sample, check_room
+from kvassay.assay.events import Observer
 from kvassay.assay.prepare import questions_of
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import Interrupted, Job, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
-from kvassay.backend.base import Backend
 from kvassay.backend.engaged import refuse_early
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.cli.models import download_progress
 from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
 from kvassay.errors import BackendError, ConfigError, KvassayError, StoreError
+from kvassay.executor.base import Executor
+from kvassay.executor.local import LOCAL
+from kvassay.executor.recipe import Recipe
 from kvassay.model.resolve import ModelFile, resolve
 from kvassay.report import View, build_view, print_report, write_reports
 from kvassay.settings import RunSettings
@@ -36,13 +41,35 @@ class Stopped(KvassayError):
     exit_code = 130
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who may stop a run, and who is told of it."""
+
+    stop: Callable[[], bool]
+    observe: Observer
+
+
+Watching = Callable[[], AbstractContextManager[Watch]]
+
+
 def perform(
-    settings: RunSettings, *, store_path: Path, out: Path, resume: bool, keep_going: bool, console: Console
+    settings: RunSettings,
+    *,
+    store_path: Path,
+    out: Path,
+    resume: bool,
+    keep_going: bool,
+    console: Console,
+    executor: Executor = LOCAL,
+    flags: Sequence[str] = (),
+    watching: Watching | None = None,
 ) -> View:
     """Check everything that can be checked without a server, the cheap first; then run, then report.
 
-    ``console`` is where the verdict goes; progress and notices go to stderr.
+    ``console`` is where the verdict goes; progress and notices go to stderr. ``flags`` name the executor in the
+    command that goes on with a run that was stopped; ``watching`` replaces the progress display and Ctrl-C's handler.
     """
+    settings = executor.fit(settings)
     questions = questions_of(settings)
     arms = arms_of(settings, LLAMA_TYPES)
     if settings.backend != "attach" and not keep_going:
@@ -55,19 +82,27 @@ def perform(
         model = _model(settings)
         sample = _sample(settings, model)
         check_room(settings, questions, sample.trained_tokens)
-        backend = _backend(settings, model, out)
-        with StopOnRequest() as stop, RunProgress(told) as progress:
-            job = Job(settings, backend, sample, arms, questions, store, progress, stop, keep_going)
-            finished = _run(job, stored, out)
+        backend = executor.backend(Recipe(settings, model, out.absolute() / "logs"))
+        with watching() if watching else _watching(told) as watch:
+            job = Job(
+                settings, backend, sample, arms, questions, store, watch.observe, watch.stop, keep_going, executor
+            )
+            finished = _run(job, stored, out, flags)
         return report(finished, out, console)
 
 
-def _run(job: Job, stored: StoredRun | None, out: Path) -> StoredRun:
+@contextmanager
+def _watching(console: Console) -> Iterator[Watch]:
+    with StopOnRequest() as stop, RunProgress(console) as progress:
+        yield Watch(stop, progress)
+
+
+def _run(job: Job, stored: StoredRun | None, out: Path, flags: Sequence[str]) -> StoredRun:
     runs_before = len(job.store.runs())
 
     def kept() -> str:
         begun = stored is not None or len(job.store.runs()) > runs_before
-        return _kept(job.store, out) if begun else ""
+        return _kept(job.store, out, flags) if begun else ""
 
     try:
         return run(job, resume=stored)
@@ -99,21 +134,6 @@ def _model(settings: RunSettings) -> ModelFile | None:
         return resolve(settings.model, progress=progress)
 
 
-def _backend(settings: RunSettings, model: ModelFile | None, out: Path) -> Backend:
-    return backends.make(
-        settings.backend,
-        model_path=model.path if model else None,
-        model_sha256=model.sha256 if model else None,
-        binary=settings.server_binary,
-        extra_args=settings.server_args,
-        threads=settings.threads,
-        flash_attention=settings.flash_attention,
-        gpu_layers=settings.gpu_layers,
-        port=settings.port,
-        log_dir=out / "logs",
-    )
-
-
 def _sample(settings: RunSettings, model: ModelFile | None) -> Sample:
     if model is None:
         return Sample(settings.model or f"the model at {settings.attach[0].partition('=')[2]}")
@@ -142,10 +162,11 @@ def _unfinished(store: Store, *, resume: bool, console: Console) -> StoredRun | 
     return None
 
 
-def _kept(store: Store, out: Path) -> str:
+def _kept(store: Store, out: Path, flags: Sequence[str]) -> str:
     stored = store.unfinished()
     done = len(stored.done()) if stored else 0
     command = ["kvassay", "run", "--resume", "--out", str(out)]
     if store.path != out / STORE_NAME:
         command += ["--store", str(store.path)]
+    command += flags
     return f"{done} finished trials are kept. Go on with: {shlex.join(command)}"
