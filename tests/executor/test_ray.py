@@ -20,7 +20,7 @@ from kvassay.assay.runner import Job, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.errors import BootFailed
+from kvassay.errors import BootFailed, ConfigError
 from kvassay.executor.base import Executor
 from kvassay.executor.local import LOCAL
 from kvassay.executor.nodes import Wish
@@ -103,6 +103,16 @@ def test_the_manifest_states_the_hardware_of_the_boots(cluster: Cluster) -> None
     """On this machine, without GPUs: what a local run states."""
     assert cluster.hardware == host.hardware()
     assert cluster.share.cpus == 1
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    """With what to do about it; Ray itself would try for minutes."""
+    with (
+        pytest.raises(ConfigError, match=r"no Ray cluster at '127\.0\.0\.1:1'") as caught,
+        cluster_at("127.0.0.1:1", Wish()),
+    ):
+        pass
+    assert "ray start --head" in caught.value.hint
 
 
 def test_a_share_that_the_cluster_has_not_is_refused(address: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -26,12 +27,14 @@ FILE = click.Path(path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class _Sweep:
-    """What all runs of a sweep share."""
+    """What all runs of a sweep share. ``over`` is set by a fault that ends it: what has not begun is left."""
 
     out: Path
     there: Place
+    flags: tuple[str, ...]
     keep_going: bool
     stop: StopOnRequest
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 @click.command(no_args_is_help=True)
@@ -54,7 +57,7 @@ def sweep(*, file: Path, out: Path, keep_going: bool, **flags: object) -> None:
     asked = taken(flags)
     runs = read_sweep(file)
     with place(asked) as there, StopOnRequest() as stop:
-        faults = _all(runs, _Sweep(out, there, keep_going, stop))
+        faults = _all(runs, _Sweep(out, there, asked.flags, keep_going, stop))
     for fault in faults[:1]:
         raise fault
 
@@ -68,28 +71,46 @@ def _all(runs: Sequence[Planned], sweep: _Sweep) -> list[KvassayError]:
             for end in as_completed(ends):
                 faults += _told(end, ends[end], sweep)
         except BaseException:
+            sweep.over.set()
             sweep.there.halt()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
+    if sweep.stop():
+        raise _stopped()
     return faults
 
 
 def _told(end: Future[str], run: Planned, sweep: _Sweep) -> list[KvassayError]:
     try:
         headline = end.result()
-    except Stopped as stopped:
-        raise Stopped(stopped.message, hint="Finished trials are kept: type the same command to go on.") from None
+    except Stopped:
+        raise _stopped() from None
     except KvassayError as error:
         if not sweep.keep_going:
             raise
         click.echo(f"{run.name}: not measured. {error}", err=True)
         return [error]
-    click.echo(f"{run.name}: {headline}\n  {sweep.out / run.name / 'report.html'}")
+    if headline:
+        click.echo(f"{run.name}: {headline}\n  {sweep.out / run.name / 'report.html'}")
     return []
 
 
+def _stopped() -> Stopped:
+    return Stopped("stopped", hint="Finished trials are kept: type the same command to go on.")
+
+
 def _one(run: Planned, sweep: _Sweep) -> str:
-    """Make one run, or go on with it; its headline."""
+    """Make one run, or go on with it; its headline. Empty where the sweep was over before it began."""
+    if sweep.over.is_set() or sweep.stop():
+        return ""
+    try:
+        return _made(run, sweep)
+    except KvassayError:
+        if not sweep.keep_going:
+            sweep.over.set()
+        raise
+
+
+def _made(run: Planned, sweep: _Sweep) -> str:
     out, executor = sweep.out / run.name, sweep.there.executor()
     store = out / STORE_NAME
     before = _headline(store, Planned(run.name, executor.fit(run.settings)))
@@ -103,6 +124,7 @@ def _one(run: Planned, sweep: _Sweep) -> str:
         keep_going=sweep.keep_going,
         console=Console(quiet=True),
         executor=executor,
+        flags=sweep.flags,
         watching=lambda: _watching(run, sweep),
     )
     return view.verdict.headline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,6 +22,7 @@ from kvassay.executor.ray_worker import Travelling, introduce
 from kvassay.settings import RunSettings
 
 RETRIES = 3
+_KNOCK_S = 10.0
 _INTRODUCE_S = 120.0  # a first worker process on a busy machine
 
 
@@ -106,8 +108,9 @@ def cluster_at(address: str, wish: Wish) -> Iterator[Cluster]:
     except ImportError:
         raise ConfigError("--executor ray needs Ray", hint="pip install 'kvassay[ray]'") from None
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"no Ray cluster at {address!r}: {_first_line(error)}",
             hint="Start one with 'ray start --head', also on a single machine (docs/cluster.md), or name it with "
@@ -117,6 +120,13 @@ def cluster_at(address: str, wish: Wish) -> Iterator[Cluster]:
         yield _look_at(wish)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def _look_at(wish: Wish) -> Cluster:

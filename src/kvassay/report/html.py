@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kvassay import units
+from kvassay.assay.host import host_entry
 from kvassay.report import charts, words
 from kvassay.report.explorer import data_blocks
 from kvassay.report.source import RunSource
@@ -77,6 +78,7 @@ def _environment() -> Environment:
         "sign": _sign,
         "prose": _prose,
         "raw": Markup,
+        "host_entry": host_entry,
         "key": charts.key,
         "heat": _heat,
         "interval": lambda rate: words.interval(rate.low, rate.high),
