@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from kvassay.assay.host import Machine, machine
 from kvassay.backend.base import Backend, Boot, Listener, Progress
 from kvassay.errors import KvassayError
 from kvassay.types import Arm, BootFacts
 
-T = TypeVar("T")
+_LOOK_S = 1.0
 
 
 class Travelling(Protocol):
@@ -52,6 +54,7 @@ class Server:
         self._boot: Boot | None = None
         self._doing = Progress("starting", note="finding the model")
         self._closed = threading.Event()
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
     def open(self) -> BootFacts | KvassayError:
         """Start the server; its facts, the machine's name among them."""
@@ -93,6 +96,15 @@ class Server:
     def _named(self, error: KvassayError) -> KvassayError:
         error.message = f"{self._machine.node}: {error.message}"
         return error
+
+
+def _end_with(raylet: int) -> None:
+    """End this process, and with it the server on its leash, when Ray's daemon of this machine is gone: Ray lets a
+    worker live on that nobody can reach any more.
+    """
+    while os.getppid() == raylet:
+        time.sleep(_LOOK_S)
+    os._exit(1)
 
 
 def _own_gpus() -> list[str]:
