@@ -14,7 +14,8 @@ KvassayError                 one clear message: what happened, the value, what t
 │   ├── NotEngaged           it runs, but not with what was asked for
 │   ├── ServerDied
 │   ├── ServerHung
-│   └── ContextExceeded
+│   ├── ContextExceeded
+│   └── WorkerLost           the machine or process that ran it is gone
 └── StoreError               the store can't be read or written                     exit code 5
 ├── StoreBusy            another process writes to it
 ├── StoreMismatch        manifests differ; names the fields
@@ -100,6 +101,10 @@ class ServerHung(BackendError):
 
 class ContextExceeded(BackendError):
     """The prompt is longer than the server's context."""
+
+
+class WorkerLost(BackendError):
+    """The process or the machine that ran a server elsewhere is gone: the boot can be started again."""
 
 
 class StoreError(KvassayError):

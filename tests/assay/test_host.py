@@ -28,3 +28,27 @@ def test_packages_that_can_change_a_result_are_recorded() -> None:
     """The server among them."""
     assert host.packages()["xllamacpp"] == version("xllamacpp")
     assert host.packages().keys() <= set(host.PACKAGES)
+
+
+def test_gpus_and_their_driver_are_read_from_nvidia_smi() -> None:
+    """Its lines are ``name, driver``; what is no such line is skipped."""
+    lines = "NVIDIA H100 80GB HBM3, 580.159.04\nNVIDIA H100 80GB HBM3, 580.159.04\n\nNo devices were found\n"
+    assert host.parse_gpus(lines) == (("NVIDIA H100 80GB HBM3",) * 2, "580.159.04")
+    assert host.parse_gpus("") == ((), "")
+
+
+def test_a_machine_is_told_by_what_can_change_a_result() -> None:
+    """Its name and its memory are not part of its kind; GPUs are counted by name."""
+    one = host.Machine("a", "Xeon", 64, 512, ("L4", "L4"), "580.1")
+    assert one.kind == "Xeon · 64 cores · 2 × L4 · driver 580.1"
+    assert one.hardware == "Xeon · 64 cores · 512 GiB · 2 × L4 · driver 580.1"
+    assert host.machine(gpu_ids=()).hardware == host.hardware()
+
+
+def test_a_boots_devices_name_its_machine() -> None:
+    """Without the name they are equal for machines of one kind; a boot on the run's own host names none."""
+    first, second = (host.Machine(node, "Xeon", 64, 512) for node in "ab")
+    assert host.host_entry((first.entry, "CPU: Xeon")) == "host a: Xeon · 64 cores"
+    assert host.nameless((first.entry, "CPU: Xeon")) == host.nameless((second.entry, "CPU: Xeon"))
+    assert host.nameless((first.entry, "CPU: Xeon")) != host.nameless((first.entry, "CUDA0: L4"))
+    assert host.host_entry(("CPU: Xeon",)) is None

@@ -44,3 +44,12 @@ def test_an_arm_left_out_is_no_longer_waited_for() -> None:
     meter = Meter(total=10, done=5, tokens_left=300, boots_left=0)
     meter.leave_out(5, 300)
     assert (meter.total, meter.eta_s) == (5, 0)
+
+
+def test_boots_that_are_asked_at_the_same_time_share_what_is_left() -> None:
+    """Half the time with two, and the whole again when one has ended."""
+    meter = Meter(total=4, done=0, tokens_left=0, boots_left=0)
+    with meter.one_more():
+        with meter.one_more():
+            assert meter.eta_s == pytest.approx(10.0)
+        assert meter.eta_s == pytest.approx(20.0)

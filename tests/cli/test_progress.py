@@ -90,3 +90,22 @@ def test_a_pair_that_no_endpoint_reveals_is_said_to_be_the_users_word() -> None:
     with RunProgress(Console(file=out)) as observer:
         observer(events.BootReady("f16/f16", BootFacts("attach", k_type="f16", v_type="f16", stated_by_user=True)))
     assert out.getvalue() == "f16/f16: server up (pair as stated by you)\n"
+
+
+def test_a_lost_worker_is_told_with_what_happens_next() -> None:
+    """Not an error yet: the arm goes on. Where several runs are told, each line says whose it is."""
+    out = io.StringIO()
+    with RunProgress(Console(file=out, width=80), label="qwen: ") as observer:
+        observer(events.BootLost("f16/f16", "the worker was lost", 3))
+    assert out.getvalue() == "qwen: f16/f16: the worker was lost\nStarting it again, 3 more times at most.\n"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_prompts_that_are_processed_at_the_same_time_have_their_own_speeds() -> None:
+    """One arm's count never stands against another's clock."""
+    out = io.StringIO()
+    with RunProgress(Console(file=out, width=80)) as observer:
+        for arm, done in (("a", 5000), ("b", 0), ("a", 6000), ("b", 100)):
+            observer(events.BootProgress(arm, 1, 2, Progress("prompt", done, 9000)))
+    assert "-" not in out.getvalue()
+    assert out.getvalue().count("left") == 2

@@ -164,6 +164,24 @@ class Empty(Alone):
         return ()
 
 
+class Elsewhere(SyntheticRun):
+    """Its boots were on workers."""
+
+    def boots(self) -> Sequence[BootRecord]:
+        first, *rest = super().boots()
+        return (
+            replace(first, facts=replace(first.facts, devices=("host <gpu07>: Xeon · 64 cores", "CPU: Xeon"))),
+            *rest,
+        )
+
+
+def test_a_boot_on_another_machine_names_it() -> None:
+    """Escaped, once for each such boot; one on the run's own host names none."""
+    run = Elsewhere()
+    page = "".join(render_html(run, build_view(run, verdict(run))))
+    assert page.count("<p>On host &lt;gpu07&gt;: Xeon · 64 cores</p>") == 1
+
+
 @pytest.mark.parametrize("run", [Alone(depths=(0,)), Empty(depths=(0,)), Empty()], ids=["alone", "empty", "unstarted"])
 def test_runs_without_session_or_trials_have_reports_too(run: SyntheticRun, tmp_path: Path) -> None:
     """Nothing in front of the probes, or nothing asked at all: both reports and the terminal still say so."""

@@ -187,17 +187,18 @@ def manifest_of(design: Design, settings: RunSettings, replay: ReplayRecord | No
 
 def require_equal(stored: Design, now: Mapping[str, object]) -> None:
     """Raise StoreMismatch naming every field of ``now`` in which the stored design differs."""
-    _refuse(_differences(stored.model_dump(), stored.model_copy(update=now).model_dump()))
+    _refuse(differences(stored.model_dump(), stored.model_copy(update=now).model_dump()))
 
 
 def require_resumable(stored: Manifest, settings: RunSettings, known: Mapping[str, object]) -> None:
     """Raise StoreMismatch naming every field of the ``known`` design, and every setting beside it, that differs."""
     before = {name: value for name, value in stored.settings.items() if name in BESIDE_THE_DESIGN}
     design = stored.design.model_dump(), stored.design.model_copy(update=known).model_dump()
-    _refuse([*_differences(before, settings.model_dump(mode="json")), *_differences(*design)])
+    _refuse([*differences(before, settings.model_dump(mode="json")), *differences(*design)])
 
 
-def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """A line for each field of ``before`` that differs now."""
     return [f"  {name}: {before[name]!r} in the store, {now[name]!r} now" for name in before
             if before[name] != now[name]]  # fmt: skip
 

@@ -72,6 +72,15 @@ class RungDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class BootLost:
+    """A boot's worker was lost; the arm goes on in a new boot, at most ``left`` times more."""
+
+    arm: str
+    error: str
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class ArmFailed:
     """An arm could not be run; the others go on (``--keep-going``)."""
 
@@ -79,7 +88,7 @@ class ArmFailed:
     error: str
 
 
-Event: TypeAlias = Prepared | BootProgress | BootReady | TrialEnded | EpisodeEnded | RungDecided | ArmFailed
+Event: TypeAlias = Prepared | BootProgress | BootReady | TrialEnded | EpisodeEnded | RungDecided | BootLost | ArmFailed
 Observer = Callable[[Event], None]
 
 

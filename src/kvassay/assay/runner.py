@@ -1,4 +1,4 @@
-"""The run: every arm's server is started in turn and climbs the ladder; a stopped run goes on where it was."""
+"""The run: every arm's server is started and climbs the ladder; a stopped run goes on where it was."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from kvassay.assay import events
 from kvassay.assay.agenda import agenda
@@ -19,6 +20,7 @@ from kvassay.assay.design import (
     require_resumable,
     stated,
 )
+from kvassay.assay.host import host_entry, nameless
 from kvassay.assay.meter import Meter
 from kvassay.assay.prepare import Questions, native_dialect, prompts_of
 from kvassay.assay.prompts import PromptBook, read
@@ -27,7 +29,9 @@ from kvassay.assay.store import Store, Usage
 from kvassay.assay.stored import StoredRun
 from kvassay.assay.witness import witness
 from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
-from kvassay.errors import BackendError, ConfigError, StoreMismatch
+from kvassay.errors import BackendError, ConfigError, StoreMismatch, WorkerLost
+from kvassay.executor.base import Executor
+from kvassay.executor.local import LOCAL
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, BootFacts, Role
 
@@ -99,11 +103,13 @@ class Job:
     stop: Callable[[], bool] = lambda: False
     keep_going: bool = False
     method: Method = PROBES
+    executor: Executor = LOCAL
 
     @property
     def stated(self) -> dict[str, object]:
         """The design as far as it is known without a server."""
-        return stated(self.settings, self.sample, self.arms, self.questions)
+        known = stated(self.settings, self.sample, self.arms, self.questions)
+        return {**known, "hardware": self.executor.hardware}
 
     @property
     def context_tokens(self) -> int:
@@ -119,6 +125,7 @@ class _Work:
     book: PromptBook
     native: str | None
     meter: Meter
+    resumed: bool
 
 
 def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
@@ -129,40 +136,73 @@ def run(job: Job, *, resume: StoredRun | None = None) -> StoredRun:
     """
     if resume is not None:
         require_resumable(resume.record.manifest, job.settings, job.stated)
+    walk = _Walk(job, resume)
+    order = boot_order(job.arms, seed=job.settings.seed)
+    visits = [partial(walk.visit, arm, index) for index, arm in enumerate(order)]
+    job.executor.walk(visits[0], visits[1:])
+    assert walk.stored is not None  # noqa: S101  the reference arm always runs
+    job.store.finish(walk.stored)
+    return job.store.run(walk.stored.record.id)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A run under way. Arms may be visited at the same time; each begins where the store says that it is."""
+
+    job: Job
+    stored: StoredRun | None
     work: _Work | None = None
-    stored = resume
-    for index, arm in enumerate(boot_order(job.arms, seed=job.settings.seed)):
-        if stored is not None and not job.method.pending(stored, arm):
-            continue
+
+    def visit(self, arm: Arm, index: int) -> None:
+        """Ask an arm all that it has not been asked yet."""
+        if self.stored is not None and not self.job.method.pending(self.stored, arm):
+            return
         try:
-            work = _run_arm(job, arm, index, work, stored)
-            stored = work.run
+            self._persist(arm, index)
         except BackendError as error:
-            if stored is None or not job.keep_going or arm.role is Role.REFERENCE:
+            if self.stored is None or not self.job.keep_going or arm.role is Role.REFERENCE:
                 raise
-            if work is not None:
-                left = job.method.pending(stored, arm)
-                work.meter.leave_out(len(left), work.book.new_tokens(left))
-            job.observe(events.ArmFailed(arm.label, str(error)))
-    assert stored is not None  # noqa: S101  the reference arm always runs
-    job.store.finish(stored)
-    return job.store.run(stored.record.id)
+            if self.work is not None:
+                left = self.job.method.pending(self.stored, arm)
+                self.work.meter.leave_out(len(left), self.work.book.new_tokens(left))
+            self.job.observe(events.ArmFailed(arm.label, str(error)))
 
+    def _persist(self, arm: Arm, index: int) -> None:
+        """Boot the arm again as long as nothing but its worker was lost; what is stored by then is not repeated."""
+        for left in range(self.job.executor.retries, 0, -1):
+            try:
+                self._boot(arm, index)
+            except WorkerLost as lost:
+                self.job.observe(events.BootLost(arm.label, str(lost), left))
+            else:
+                return
+        self._boot(arm, index)
 
-def _run_arm(job: Job, arm: Arm, index: int, work: _Work | None, stored: StoredRun | None) -> _Work:
-    listener = _listener(job, arm, index)
-    started = time.perf_counter()
-    with _open(job, arm, stored, listener) as boot:
-        up_s = time.perf_counter() - started
-        job.observe(events.BootReady(arm.label, boot.facts))
-        if work is None:
+    def _boot(self, arm: Arm, index: int) -> None:
+        job = self.job
+        listener = _listener(job, arm, index)
+        started = time.perf_counter()
+        with _open(job, arm, self.stored, listener) as boot:
+            up_s = time.perf_counter() - started
+            job.observe(events.BootReady(arm.label, boot.facts))
+            work = self._prepared(boot, listener)
+            _check_like_the_first(work, boot)
+            _check_fits(job, boot, work.book)
+            work.meter.boot(up_s)
+            with work.meter.one_more():
+                job.method.work(_visit(job, boot, arm, work, listener))
+
+    def _prepared(self, boot: Boot, listener: Listener) -> _Work:
+        """What the first boot fixes. Of boots that start a resumed run together, each makes the prompts anew and has
+        them compared with the store's; the first one's are kept.
+        """
+        if self.work is None:
             listener(Progress("ready", note="writing the prompts"))
-            work = _begin(job, boot) if stored is None else _go_on(job, boot, stored)
-        _check_like_the_first(work, boot)
-        _check_fits(job, boot, work.book)
-        work.meter.boot(up_s)
-        job.method.work(_visit(job, boot, arm, work, listener))
-    return work
+            made = _begin(self.job, boot) if self.stored is None else _go_on(self.job, boot, self.stored)
+            if self.work is None:
+                self.work, self.stored = made, made.run
+                self.job.observe(events.Prepared(made.meter.total, made.meter.done, len(self.job.arms), made.resumed))
+        return self.work
 
 
 def _visit(job: Job, boot: Boot, arm: Arm, work: _Work, listener: Listener) -> Visit:
@@ -217,8 +257,7 @@ def _work(job: Job, stored: StoredRun, book: PromptBook, native: str | None, *, 
         tokens_left=sum(map(book.new_tokens, pending)),
         boots_left=sum(map(bool, pending)),
     )
-    job.observe(events.Prepared(meter.total, done, len(job.arms), resumed=resumed))
-    return _Work(stored, book, native, meter)
+    return _Work(stored, book, native, meter, resumed)
 
 
 def _check_fits(job: Job, boot: Boot, book: PromptBook) -> None:
@@ -244,6 +283,20 @@ def _check_like_the_first(work: _Work, boot: Boot) -> None:
             f"this server holds {boot.facts.model_path!r}, the first one of this run {first!r}",
             hint="Attach servers of one and the same model.",
         )
+    _check_same_hardware(work, boot)
+
+
+def _check_same_hardware(work: _Work, boot: Boot) -> None:
+    """Boots elsewhere say on which machine they are: no pair is made of two kinds of machine, or of GPU."""
+    entry = host_entry(boot.facts.devices)
+    hosted = (before for before in work.run.boots() if entry and host_entry(before.facts.devices))
+    for before in hosted:
+        if nameless(before.facts.devices) != nameless(boot.facts.devices):
+            raise StoreMismatch(
+                f"this boot is on {', '.join(boot.facts.devices)}; boot {before.id} ({before.arm}) was on "
+                f"{', '.join(before.facts.devices)}",
+                hint="Pairs are never measured across hardware: go on where the first boots were (--node-resource).",
+            )
 
 
 def _file(path: str) -> str:

@@ -122,7 +122,10 @@ class Store:
         if not write and not self.path.is_file():
             raise StoreError(f"there is no store {str(self.path)!r}", hint="'kvassay run' makes one.")
         mode = "rwc" if write else "ro"
-        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+        # arms that are asked at the same time write in turn: see executor/baton.py
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
 
     def _prepare(self, *, write: bool) -> None:
         (version,) = self._db.execute("pragma user_version").fetchone()

@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "Measure how your model's tool calls fare under each K/V pair.",
     "loops": "Let your model work on small tasks, turn by turn, in a sandbox.",
     "replay": "Ask the turns of a recorded session again under each K/V pair.",
+    "sweep": "Run the same question on several models, here or on a cluster.",
     "report": "Print and write the report of a stored run.",
     "compare": "Compare two stored runs: builds, rotation, weight quants.",
     "plan": "Show which K/V pairs fit your memory, at which context.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -14,13 +15,13 @@ from rich.console import Console
 from kvassay import backend as backends
 from kvassay.assay.arms import arms_of
 from kvassay.assay.design import Sample, check_room
+from kvassay.assay.events import Observer
 from kvassay.assay.prepare import Questions, questions_of
 from kvassay.assay.recorded import context_for
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import PROBES, Interrupted, Job, Method, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
-from kvassay.backend.base import Backend
 from kvassay.backend.catalog import CATALOG
 from kvassay.backend.engaged import refuse_early
 from kvassay.backend.layers import require_layers
@@ -28,8 +29,11 @@ from kvassay.cli.models import download_progress
 from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
 from kvassay.errors import BackendError, ConfigError, KvassayError, StoreError
-from kvassay.model.folder import ModelFolder, read_folder
-from kvassay.model.resolve import ModelFile, resolve
+from kvassay.executor.base import Executor
+from kvassay.executor.local import LOCAL
+from kvassay.executor.recipe import Recipe
+from kvassay.model.folder import ModelFolder, read_model
+from kvassay.model.resolve import ModelFile
 from kvassay.report import View, build_view, print_report, write_reports
 from kvassay.settings import RunSettings
 from kvassay.types import Arm
@@ -46,6 +50,17 @@ class Stopped(KvassayError):
     exit_code = 130
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who may stop a run, and who is told of it."""
+
+    stop: Callable[[], bool]
+    observe: Observer
+
+
+Watching = Callable[[], AbstractContextManager[Watch]]
+
+
 def perform(
     settings: RunSettings,
     *,
@@ -55,28 +70,33 @@ def perform(
     keep_going: bool,
     console: Console,
     command: str = "run",
+    executor: Executor = LOCAL,
+    flags: Sequence[str] = (),
+    watching: Watching | None = None,
 ) -> View:
     """Ask the probes, judge, report. ``console`` is where the verdict goes; progress and notices go to stderr.
-    ``command`` is what goes on with a run that was stopped.
+    ``command`` with ``flags`` is what goes on with a run that was stopped.
     """
     return measure(
         settings,
         questions_of(settings, stored=resume),
-        Kind(command, "trials", PROBES, lambda finished: report(finished, out, console)),
+        Kind((command, *flags), "trials", PROBES, lambda finished: report(finished, out, console)),
         store_path=store_path,
         out=out,
         resume=resume,
         keep_going=keep_going,
+        executor=executor,
+        watching=watching,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[Made]):
-    """One kind of run: the ``command`` that makes it, what it counts, what it does with a boot, and what is made of the
-    finished run.
+    """One kind of run: the ``command`` that makes it, with the flags that no store keeps; what it counts, what it does
+    with a boot, and what is made of the finished run.
     """
 
-    command: str
+    command: tuple[str, ...]
     unit: str
     method: Method
     finish: Callable[[StoredRun], Made]
@@ -91,8 +111,13 @@ def measure(
     out: Path,
     resume: bool,
     keep_going: bool,
+    executor: Executor = LOCAL,
+    watching: Watching | None = None,
 ) -> Made:
-    """Check everything that can be checked without a server, the cheap first; then run, then report."""
+    """Check everything that can be checked without a server, the cheap first; then run, then report.
+    ``watching`` replaces the progress display and Ctrl-C's handler.
+    """
+    settings = executor.fit(settings)
     arms = arms_of(settings, backends.cache_types(settings.backend))
     _check_files(settings)
     _check_apart(settings.backend, arms)
@@ -108,11 +133,29 @@ def measure(
         settings = _with_context(settings, questions, sample)
         check_room(settings, questions, sample.trained_tokens)
         _check_layers(arms, model)
-        backend = _backend(settings, model, out)
-        with StopOnRequest() as stop, RunProgress(told, unit=kind.unit) as progress:
-            job = Job(settings, backend, sample, arms, questions, store, progress, stop, keep_going, kind.method)
+        backend = executor.backend(Recipe(settings, model, out.absolute() / "logs"))
+        with watching() if watching else _watching(told, kind.unit) as watch:
+            job = Job(
+                settings,
+                backend,
+                sample,
+                arms,
+                questions,
+                store,
+                watch.observe,
+                watch.stop,
+                keep_going,
+                kind.method,
+                executor,
+            )
             finished = _run(job, kind, stored, out)
         return kind.finish(finished)
+
+
+@contextmanager
+def _watching(console: Console, unit: str) -> Iterator[Watch]:
+    with StopOnRequest() as stop, RunProgress(console, unit=unit) as progress:
+        yield Watch(stop, progress)
 
 
 def _run(job: Job, kind: Kind[Made], stored: StoredRun | None, out: Path) -> StoredRun:
@@ -165,30 +208,7 @@ def _model(settings: RunSettings) -> ModelFile | ModelFolder | None:
             hint="Give a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models'.",
         )
     with download_progress(settings.model) as progress:
-        if CATALOG[settings.backend].reach == "in process" and Path(settings.model).expanduser().is_dir():
-            return read_folder(settings.model, progress=progress)
-        return resolve(settings.model, progress=progress)
-
-
-def _backend(settings: RunSettings, model: ModelFile | ModelFolder | None, out: Path) -> Backend:
-    return backends.make(
-        settings.backend,
-        model_path=model.path if model else None,
-        model_sha256=model.sha256 if model else None,
-        model_name=settings.model,
-        tokenizer=settings.tokenizer,
-        serve=settings.serve,
-        url=settings.url,
-        binary=settings.server_binary,
-        extra_args=settings.server_args,
-        threads=settings.threads,
-        flash_attention=settings.flash_attention,
-        gpu_layers=settings.gpu_layers,
-        port=settings.port,
-        log_dir=out / "logs",
-        device=settings.device,
-        dtype=settings.dtype,
-    )
+        return read_model(settings.model, folder=CATALOG[settings.backend].reach == "in process", progress=progress)
 
 
 def _sample(settings: RunSettings, model: ModelFile | ModelFolder | None) -> Sample:
@@ -243,7 +263,9 @@ def _unfinished(store: Store, method: Method, *, resume: bool, console: Console)
 def _kept(store: Store, kind: Kind[Made], out: Path) -> str:
     stored = store.unfinished(in_loops=kind.method is not PROBES)
     done = kind.method.done(stored) if stored else 0
-    command = ["kvassay", kind.command, "--resume", "--out", str(out)]
+    name, *flags = kind.command
+    command = ["kvassay", name, "--resume", "--out", str(out)]
     if store.path != out / STORE_NAME:
         command += ["--store", str(store.path)]
+    command += flags
     return f"{done} finished {kind.unit} are kept. Go on with: {shlex.join(command)}"

@@ -68,7 +68,7 @@ def loops(
     measure(
         settings,
         tasks_of(settings),
-        Kind("loops", "closed loops", LOOPS, finish),
+        Kind(("loops",), "closed loops", LOOPS, finish),
         store_path=store_path,
         out=out,
         resume=resume,

@@ -17,11 +17,10 @@ LINE_EVERY_S = 15.0
 
 
 class RunProgress:
-    """The observer of a run. Use as a context manager."""
+    """The observer of a run. Use as a context manager. ``label`` begins every line, where several runs are told."""
 
-    def __init__(self, console: Console, *, unit: str = "trials") -> None:
-        self._console = console
-        self._unit = unit
+    def __init__(self, console: Console, *, label: str = "", unit: str = "trials") -> None:
+        self._console, self._label, self._unit = console, label, unit
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn(),
             TextColumn("{task.fields[note]}"), console=console, transient=True, disable=not console.is_terminal,
@@ -29,7 +28,7 @@ class RunProgress:
         self._task = self._bar.add_task("starting", total=None, note="")
         self._right: dict[str, list[int]] = {}
         self._spoke_at = time.monotonic()
-        self._prompt: tuple[float, int] | None = None
+        self._prompts: dict[str, tuple[float, int]] = {}
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -54,6 +53,8 @@ class RunProgress:
                 self._episode(event)
             case events.RungDecided():
                 self._say(f"{event.arm}: decided at {event.depth:,} tokens, {event.spared} trials spared")
+            case events.BootLost():
+                self._say(f"{event.arm}: {event.error}\nStarting it again, {event.left} more times at most.")
             case events.ArmFailed():
                 self._say(f"{event.arm}: left out. {event.error}")
 
@@ -63,23 +64,23 @@ class RunProgress:
         self._bar.update(self._task, total=event.total, completed=event.done)
 
     def _doing(self, event: events.BootProgress) -> None:
-        doing = self._words(event.progress)
+        doing = self._words(event.arm, event.progress)
         self._bar.update(self._task, description=f"{event.arm} ({event.index}/{event.of})", note=doing)
         self._now_and_then(f"{event.arm}: {doing}")
 
-    def _words(self, doing: Doing) -> str:
+    def _words(self, arm: str, doing: Doing) -> str:
         if doing.phase != "prompt":
-            self._prompt = None
+            self._prompts.pop(arm, None)
             percent = f" {doing.done} %" if doing.total else ""
             return f"{doing.note or doing.phase}{percent}"
         now = time.monotonic()
-        self._prompt = self._prompt or (now, doing.done)
-        since, first = self._prompt
+        since, first = self._prompts.setdefault(arm, (now, doing.done))
         rate = (doing.done - first) / (now - since) if now > since else 0.0
         left = f", {rate:.0f}/s, {duration((doing.total - doing.done) / rate)} left" if rate else ""
         return f"prompt {doing.done}/{doing.total} tokens{left}"
 
     def _trial(self, event: events.TrialEnded) -> None:
+        self._prompts.pop(event.trial.key.arm, None)
         right, count = self._counted(event.trial.key.arm, good=event.trial.outcome.correct)
         note = f"{right}/{count} right, {duration(event.eta_s)} left"
         self._bar.update(self._task, completed=event.done, total=event.total, note=note)
@@ -104,7 +105,7 @@ class RunProgress:
 
     def _say(self, line: str) -> None:
         self._spoke_at = time.monotonic()
-        self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._bar.console.print(self._label + line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _read_back(event: events.BootReady) -> str:

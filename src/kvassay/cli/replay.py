@@ -19,10 +19,10 @@ from kvassay.report.junit import write_junit
 from kvassay.settings import ReplaySettings, RunSettings, check, read
 
 _SHARED = (
-    "pairs", "k_types", "v_types", "reference", "control", "isolate", "repeat", "tools", "channels", "parsed_share",
-    "dialect", "seed", "max_tokens", "margin", "evidence_probes", "backend", "server_binary", "server_args", "attach",
-    "serve", "url", "tokenizer", "device", "dtype", "k_layers", "v_layers", "context", "threads", "gpu_layers", "flash_attention", "port", "config", "out", "store_path", "resume",
-    "keep_going", "fail_on", "junit",
+    "pairs", "k_types", "v_types", "k_layers", "v_layers", "reference", "control", "isolate", "repeat", "tools",
+    "channels", "parsed_share", "dialect", "seed", "max_tokens", "margin", "evidence_probes", "backend",
+    "server_binary", "server_args", "attach", "serve", "url", "tokenizer", "device", "dtype", "context", "threads",
+    "gpu_layers", "flash_attention", "port", "config", "out", "store_path", "resume", "keep_going", "fail_on", "junit",
 )  # fmt: skip
 """The options of `kvassay run` that hold for recorded turns too."""
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from kvassay.assay.store import Store
 from kvassay.cli.assay import STORE_NAME, perform
+from kvassay.cli.executing import executing, place, taken
 from kvassay.cli.gate import GATES, gate
 from kvassay.errors import ConfigError
 from kvassay.report.junit import write_junit
@@ -94,6 +95,7 @@ FILE = click.Path(path_type=Path)
     type=click.Choice([*GATES]),
     help="Exit code 10 if a candidate is degraded, or not proven within margin; 11 if nothing can be judged.",
 )
+@executing
 @click.option("--junit", type=FILE, metavar="FILE", help="Write the verdicts as JUnit XML too.")
 def run(
     *,
@@ -117,8 +119,19 @@ def run(
     """  # noqa: D301  click's mark of a paragraph that is not to be wrapped
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     store_path = store_path or out / STORE_NAME
+    asked = taken(given)
     settings = _settings(config, given, store_path if resume else None)
-    view = perform(settings, store_path=store_path, out=out, resume=resume, keep_going=keep_going, console=Console())
+    with place(asked) as there:
+        view = perform(
+            settings,
+            store_path=store_path,
+            out=out,
+            resume=resume,
+            keep_going=keep_going,
+            console=Console(),
+            executor=there.executor(),
+            flags=asked.flags,
+        )
     if junit:
         write_junit(view, junit)
     if fail_on:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kvassay.errors import ModelFileError
 from kvassay.model import store
+from kvassay.model.resolve import ModelFile, resolve
 from kvassay.model.store import Progress, silent
 
 _CONTENT = ("*.json", "*.safetensors", "*.bin", "*.model", "*.jinja")
@@ -42,6 +43,13 @@ def read_folder(name: str, *, progress: Progress = silent) -> ModelFolder:
         trained_tokens=_integer(config, "max_position_embeddings"),
         n_layers=_integer(config, "num_hidden_layers"),
     )
+
+
+def read_model(name: str, *, folder: bool, progress: Progress = silent) -> ModelFile | ModelFolder:
+    """The model that a run names: a folder where the back end takes one, otherwise a GGUF file, fetched if need be."""
+    if folder and Path(name).expanduser().is_dir():
+        return read_folder(name, progress=progress)
+    return resolve(name, progress=progress)
 
 
 def _config(path: Path, name: str) -> dict[str, object]:

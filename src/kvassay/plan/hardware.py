@@ -34,7 +34,7 @@ def detect() -> Memory:
 
 def nvidia() -> list[Memory]:
     """NVIDIA GPUs, as nvidia-smi tells them."""
-    text = _say("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
+    text = say("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
     return parse_nvidia(text)
 
 
@@ -64,7 +64,7 @@ def apple() -> list[Memory]:
     """Apple's unified memory, as far as the GPU may wire it."""
     if platform.system() != "Darwin" or platform.machine() != "arm64":
         return []
-    size = _say("sysctl", "-n", "hw.memsize").strip()
+    size = say("sysctl", "-n", "hw.memsize").strip()
     if not size.isdecimal():
         return []
     return [Memory("metal", "Apple GPU", int(int(size) * _METAL_SHARE), "sysctl hw.memsize × 0.75")]
@@ -75,7 +75,7 @@ def main_memory() -> Memory:
     return Memory("cpu", "main memory", psutil.virtual_memory().total, "the operating system")
 
 
-def _say(*command: str) -> str:
+def say(*command: str) -> str:
     """A program's output; empty where it is missing or fails."""
     if shutil.which(command[0]) is None:
         return ""

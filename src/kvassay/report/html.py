@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kvassay import units
+from kvassay.assay.host import host_entry
 from kvassay.report import charts, timeline, words
 from kvassay.report.explorer import data_blocks
 from kvassay.report.source import RunSource
@@ -80,6 +81,7 @@ def _environment() -> Environment:
         "sign": _sign,
         "prose": prose,
         "raw": Markup,
+        "host_entry": host_entry,
         "key": charts.key,
         "heat": _heat,
         "thousands": lambda n: f"{n / 1000:.0f}k" if n >= 10_000 else f"{n / 1000:.1f}k",  # noqa: PLR2004
