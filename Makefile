@@ -1,7 +1,7 @@
 # make demo: set everything up and measure the small demo model.   make test: set up and run everything that is tested.
 PYTHON ?= python3
-# What the tests need: `make test GROUPS=dev` leaves out torch and Ray (1.3 GB), and skips their tests.
-GROUPS ?= dev engines
+# What the tests need: `make test TEST_GROUPS=dev` leaves out torch and Ray (1.3 GB), and skips their tests.
+TEST_GROUPS ?= dev engines
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -31,7 +31,7 @@ $(VENV)/.installed: $(VENV)/.pip pyproject.toml
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.installed pyproject.toml
-	$(BIN)/python -m pip install --quiet $(addprefix --group ,$(GROUPS))
+	$(BIN)/python -m pip install --quiet $(addprefix --group ,$(TEST_GROUPS))
 	touch $@
 
 clean:
