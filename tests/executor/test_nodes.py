@@ -62,6 +62,15 @@ def test_machines_of_two_kinds_are_refused_by_name(other: Machine) -> None:
     assert "--node-resource" in caught.value.hint
 
 
+def test_boots_may_share_a_gpu_and_the_hardware_says_so() -> None:
+    """Four boots on one GPU take a quarter of what its part of the CPUs is each; the manifest's line tells it."""
+    nodes = [node("a", GPU=2, CPU=32)]
+    share = share_of(Wish(gpus=0.25), nodes)
+    assert share == Share(0.25, 4)
+    assert one_kind([machine("a", "H100", "H100")], share).endswith("1 × H100 · driver 580.1 · 0.25 of a GPU a boot")
+    assert "of a GPU a boot" not in one_kind([machine("a", "H100", "H100")], Share(1, 16))
+
+
 def test_alike_machines_may_differ_in_number_of_gpus_and_in_memory() -> None:
     """The manifest states what a boot has; the least memory, so that resuming finds the same."""
     alike = [machine("a", *[H100] * 8, memory_gib=2015), machine("b", *[H100] * 4, memory_gib=2011)]

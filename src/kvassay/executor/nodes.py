@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,16 +17,16 @@ class Wish:
     must offer, by the name the cluster gives it (Ray: ``accelerator_type:H100``, or one of the user's own).
     """
 
-    gpus: int | None = None
+    gpus: float | None = None
     cpus: int | None = None
     node_resource: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What each boot takes of its machine."""
+    """What each boot takes of its machine. ``gpus`` below 1: several boots share one."""
 
-    gpus: int
+    gpus: float
     cpus: int
     node_resource: str | None = None
 
@@ -55,7 +56,7 @@ def share_of(wish: Wish, nodes: Sequence[Node]) -> Share:
     named = [node for node in nodes if node.holds(Share(0, 1, wish.node_resource))]
     gpus = wish.gpus if wish.gpus is not None else int(any(node.amount("GPU") for node in named))
     fit = [node for node in named if node.amount("GPU") >= gpus]
-    cpus = min((node.amount("CPU") // max(1, node.amount("GPU") // gpus if gpus else 1) for node in fit), default=1)
+    cpus = min((node.amount("CPU") // (int(node.amount("GPU") / gpus) if gpus else 1) for node in fit), default=1)
     return Share(gpus, wish.cpus or max(1, cpus), wish.node_resource)
 
 
@@ -63,7 +64,7 @@ def fitting(nodes: Sequence[Node], share: Share) -> tuple[Node, ...]:
     """The machines that can hold a boot. Raises ConfigError where there are none."""
     fit = tuple(node for node in nodes if node.holds(share))
     if not fit:
-        wanted = f"{share.cpus} CPUs and {share.gpus} GPUs" + (
+        wanted = f"{share.cpus} CPUs and {share.gpus:g} GPUs" + (
             f" and the resource {share.node_resource!r}" if share.node_resource else ""
         )
         have = "; ".join(f"{node.name} {_offers(node)}" for node in nodes) or "none is alive"
@@ -91,7 +92,8 @@ def one_kind(machines: Sequence[Machine], share: Share) -> str:
             "accelerator_type:H100), or start a cluster for each.",
         )
     least = min(machines, key=lambda machine: machine.memory_gib)
-    return replace(least, gpus=least.gpus[:1] * share.gpus).hardware
+    own = replace(least, gpus=least.gpus[:1] * math.ceil(share.gpus)).hardware
+    return f"{own} · {share.gpus:g} of a GPU a boot" if 0 < share.gpus < 1 else own
 
 
 def _offers(node: Node) -> str:
