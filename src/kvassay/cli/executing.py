@@ -14,30 +14,14 @@ from kvassay.executor.base import Executor
 from kvassay.executor.local import LOCAL
 
 Command = Callable[..., Any]
-
-
-class _Gpus(click.FloatRange):
-    """A whole number of GPUs, or a part of one: Ray takes no other."""
-
-    name = "gpus"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        gpus = float(super().convert(value, param, ctx))
-        if gpus > 1 and not gpus.is_integer():
-            self.fail(f"{gpus:g}: above 1 it has to be a whole number", param, ctx)
-        return gpus
-
-
-GPUS = _Gpus(0)
 OPTIONS = (
     click.option(
         "--executor", type=click.Choice(["local", "ray"]), default="local",
         help="Where boots take place: one by one here, or on a Ray cluster (docs/cluster.md). [local]",
     ),
     click.option("--ray-address", metavar="ADDR", help="auto (this machine's cluster) or HOST:PORT. [auto]"),
-    click.option(
-        "--gpus-per-boot", type=GPUS, metavar="N", help="GPUs of a boot on Ray; 0.25: four share one. [1 if any]"
-    ),
+    click.option("--gpus-per-boot", type=click.FloatRange(0), metavar="N",
+                 help="GPUs of a boot on Ray; 0.25: four share one. [1 if any]"),
     click.option("--cpus-per-boot", type=click.IntRange(1), metavar="N", help="CPUs of a boot on Ray. [its share]"),
     click.option("--node-resource", metavar="NAME", help="Use machines that offer this Ray resource only."),
 )  # fmt: skip
@@ -89,6 +73,9 @@ def taken(flags: dict[str, object]) -> Executing:
     idle = [f"--{name.replace('_', '-')}" for name, value in values.items() if name != "executor" and value is not None]
     if idle and asked.executor != "ray":
         raise ConfigError(f"{', '.join(idle)}: only with --executor ray")
+    gpus = asked.gpus_per_boot or 0
+    if gpus > 1 and gpus % 1:
+        raise ConfigError(f"--gpus-per-boot {gpus:g}: above 1 it has to be a whole number")
     return asked
 
 
