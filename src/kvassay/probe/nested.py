@@ -20,14 +20,14 @@ def _make(scene: Scene, seed: int, level: int) -> Probe | None:
     for tool in rng.sample(tools, len(tools)):
         values = arguments(tool, _wanted(tool, rng, level), rng, scene, level)
         if values:
-            request = f"Use {tool.name} with {stated(values)}."
+            request = f"Use {tool.name} with {stated(values, as_json=level == 1)}."
             return call_probe(_NAME, seed, level, request, exactly(tool.name, values))
     return None
 
 
 def _wanted(tool: Tool, rng: random.Random, level: int) -> list[str]:
-    """Level 1: the required parameters, one of them (or one more) nested. Then all of a small tool's parameters: what
-    is left open, a model may well fill in.
+    """Level 1: the required parameters, one of them (or one more) nested, and written as JSON in the question. Then all
+    of a small tool's parameters, in words: what is left open, a model may well fill in.
     """
     names, needed, deep = [*properties(tool.parameters)], {*required(tool.parameters)}, _deep(tool)
     if level > 1 and len(names) <= _SMALL_TOOL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable
@@ -20,7 +21,7 @@ _LABELS = (
     "regression", "backend", "urgent", "docs", "flaky", "security", "needs-review", "windows", "linux", "speed",
     "slow", "network", "unit", "nightly", "smoke", "gpu",
 )  # fmt: skip
-_MAX_ITEMS = 3
+_MAX_ITEMS = 2
 _SMALL_OBJECT = 4  # properties
 
 
@@ -61,9 +62,12 @@ def _put_in_order(made: JsonObject) -> None:
             made[start], made[end] = min(first, last), max(first, last)
 
 
-def stated(values: JsonObject) -> str:
-    """Arguments in words, every value literal: ``max results 20 and path `src/json```."""
-    return _listed([f"{spoken(name)} {_said(value)}" for name, value in values.items()])
+def stated(values: JsonObject, *, as_json: bool = False) -> str:
+    """Arguments in words, every value literal: ``max results 20 and path `src/json```. ``as_json`` writes objects and
+    arrays as JSON: ``options `{"verbose": true}```.
+    """
+    said = _written if as_json else _said
+    return _listed([f"{spoken(name)} {said(value)}" for name, value in values.items()])
 
 
 def spoken(name: str) -> str:
@@ -106,7 +110,7 @@ class _Maker:
         items = schema.get("items")
         if not isinstance(items, dict):
             raise Unsayable
-        count = min(self._level, _MAX_ITEMS)
+        count = min(max(1, self._level - 1), _MAX_ITEMS)
         if items.get("type") == "string" and "enum" not in items:
             return list(self._dice.sample(_LABELS, count))
         return [self.value(name, items) for _ in range(count if "enum" not in items else 1)]
@@ -164,6 +168,10 @@ def _said(value: JsonValue) -> str:
             return _listed([_said(item) for item in value])
         case _:
             return str(value)
+
+
+def _written(value: JsonValue) -> str:
+    return f"`{json.dumps(value, ensure_ascii=False)}`" if isinstance(value, dict | list) else _said(value)
 
 
 def _listed(parts: list[str]) -> str:
