@@ -28,7 +28,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import betaincc, betaln, roots_jacobi
 
 from kvassay.stats.binomial import Interval
@@ -87,6 +86,8 @@ def anytime_interval(lost: int, gained: int, pairs: int, *, level: float = 0.95)
 
 def _anytime_low(lost: int, gained: int, pairs: int, needed: float) -> float:
     """The e-value rises with the margin, through the whole of (−1, 1), unless every pair was lost."""
+    from scipy.optimize import brentq  # noqa: PLC0415  half a second, at every start of the program
+
     if lost == pairs:
         return -1.0
     lowest, highest = -1 + 1e-12, 1 - 1e-12

@@ -9,7 +9,6 @@ from __future__ import annotations
 from math import copysign, inf, sqrt
 from statistics import NormalDist
 
-from scipy.optimize import brentq
 from scipy.special import bdtrc
 
 from kvassay.stats.binomial import Interval, wilson_interval
@@ -64,6 +63,8 @@ def tango_interval(lost: int, gained: int, pairs: int, *, level: float = 0.95) -
 
 
 def _tango_low(lost: int, gained: int, pairs: int, z: float) -> float:
+    from scipy.optimize import brentq  # noqa: PLC0415  half a second, at every start of the program
+
     if lost == pairs:
         return -1.0
     observed = (gained - lost) / pairs

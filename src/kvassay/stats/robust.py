@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from kvassay.stats.binomial import Interval
 
@@ -125,13 +125,13 @@ def _estimate(value: float, variance: _Variance, *, reach: Interval, level: floa
     error, df, clusters = variance
     if error <= _ROUNDING * (reach.high - reach.low):
         return _agreeing(value, reach, level, clusters)
-    half_width = float(student.ppf((1 + level) / 2, df)) * error
+    half_width = float(stdtrit(df, (1 + level) / 2)) * error
     return Estimate(
         value=value,
         low=max(value - half_width, reach.low),
         high=min(value + half_width, reach.high),
-        p_less=float(student.cdf(value / error, df)),
-        p_greater=float(student.sf(value / error, df)),
+        p_less=float(stdtr(df, value / error)),
+        p_greater=float(stdtr(df, -value / error)),
         standard_error=error,
         df=df,
         clusters=clusters,

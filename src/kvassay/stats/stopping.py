@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from kvassay.stats.eprocess import harm_log_e_values, within_margin_log_e_values
 
@@ -57,7 +57,8 @@ def stopping(
 
 
 def _most_flips(rate: float, pairs: int) -> int:
-    return int(binom.isf(_NEGLIGIBLE / 2, pairs, rate)) if rate else 0
+    more_than = bdtrc(np.arange(pairs + 1), pairs, rate)
+    return int(np.argmax(more_than <= _NEGLIGIBLE / 2))
 
 
 def _one_more_pair(running: Floats, lost_rate: float, gained_rate: float) -> Floats:
