@@ -54,7 +54,10 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 def gone(process: psutil.Process) -> bool:
     """Whether a process has ended (a zombie has)."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture

@@ -219,7 +219,7 @@ def test_a_boot_on_other_hardware_is_refused_before_it_is_asked(tmp_path: Path, 
 def test_what_can_not_be_placed_is_refused() -> None:
     """Running servers, and one port for boots that may share a machine; threads are what a boot has CPUs."""
     executor = RayExecutor(Cluster(Share(0, 6), "hardware", threading.Event()))
-    with pytest.raises(ConfigError, match="--attach"):
+    with pytest.raises(ConfigError, match="servers of yours"):
         executor.fit(check({"attach": "f16/f16=http://a", "backend": "attach"}))
     with pytest.raises(ConfigError, match="--port 8080"):
         executor.fit(check({"pairs": "q4_0/q4_0", "port": 8080}))
