@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kvassay.assay.prepare import questions_of
 from kvassay.errors import ConfigError
 from kvassay.settings import check, read
 from kvassay.units import tokens
@@ -60,6 +61,12 @@ def test_wrong_values_are_named(values: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         check(values)
     assert "pydantic" not in str(caught.value)
+
+
+def test_a_corpus_without_sources_is_refused_before_a_server_starts(tmp_path: Path) -> None:
+    """Everything that needs no model is checked first."""
+    with pytest.raises(ConfigError, match="source"):
+        questions_of(check({"corpus": str(tmp_path)}))
 
 
 def test_a_settings_file_is_read_with_dashes_or_underscores(tmp_path: Path) -> None:

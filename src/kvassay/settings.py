@@ -14,8 +14,14 @@ from kvassay.units import tokens
 
 
 def split(value: object) -> object:
-    """``"a,b"`` as a list; anything else as it is."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    """``"a,b"`` as a list; anything else as it is. Raises ValueError for an empty part, as in ``"a,,b"``."""
+    if not isinstance(value, str) or not value.strip():
+        return [] if isinstance(value, str) else value
+    parts = [part.strip() for part in value.split(",")]
+    if not all(parts):
+        msg = f"{value!r} has an empty part: write values with one comma between them"
+        raise ValueError(msg)
+    return parts
 
 
 Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0, le=8 * 1024 * 1024)]

@@ -70,9 +70,17 @@ def descendants() -> list[psutil.Process]:
 def wait_until_gone(processes: list[psutil.Process]) -> None:
     """Wait until all have ended (a zombie has); fail if they don't."""
     deadline = time.monotonic() + 10
-    while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+    while not all(map(gone, processes)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def gone(process: psutil.Process) -> bool:
+    """Ended, whether its parent has heard of it yet or not."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 # --------------------------------------------------------------------------- what engaged

@@ -258,6 +258,12 @@ CASES = [
         ),
     ),
     Case(
+        "only the reference",
+        judged(60, {}),
+        "Only the reference f16/f16 was measured, 120 of 120 right: no pair to judge.",
+        (QUIET_60,),
+    ),
+    Case(
         "a grid of types",
         judged(
             60,

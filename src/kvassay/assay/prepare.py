@@ -13,6 +13,7 @@ from kvassay.errors import ConfigError
 from kvassay.probe import FAMILIES, RECORDED, draw
 from kvassay.probe.suite import Suite, load_suite
 from kvassay.session import corpus
+from kvassay.session.corpus import Corpus
 from kvassay.session.ladder import climb
 from kvassay.settings import RunSettings
 from kvassay.types import Message, Probe, Tool
@@ -25,7 +26,7 @@ ROOM_FOR_QUESTION = 1536  # tokens; the longest question of our own families is 
 class Questions:
     """What is asked, before any server runs: our families, a suite, or both; or the turns of a recorded session.
     ``drawn`` makes the families' questions about a rung; ``room_tokens`` is what the longest of them needs beside its
-    answer.
+    answer; ``code`` is what the session reads, None for Python's own library.
     """
 
     families: tuple[str, ...]
@@ -34,6 +35,7 @@ class Questions:
     drawn: Callable[..., tuple[Probe, ...]] = draw
     room_tokens: int = ROOM_FOR_QUESTION
     recorded: Recorded | None = None
+    code: Corpus | None = None
 
     def placed(self, depths: Sequence[int]) -> dict[int, tuple[Probe, ...]]:
         """The suite's cases by the depth at which each is asked."""
@@ -55,15 +57,19 @@ def questions_of(settings: RunSettings, *, stored: bool = False) -> Questions:
         raise ConfigError(
             f"unknown dialect {settings.dialect!r}", hint=f"Dialects: auto, {', '.join(dialect.names())}."
         )
-    if settings.corpus and not settings.corpus.is_dir():
-        raise ConfigError(f"the corpus {str(settings.corpus)!r} is no directory", hint="Give a repository's root.")
+    code = code_of(settings)
     if settings.replay:
         given = load_tools(settings.tools) if settings.tools else None
         recorded = None if stored else recorded_of(settings.replay, given)
         return Questions(tuple(RECORDED), None, given, recorded=recorded)
     suite = load_suite(settings.suite) if settings.suite else None
     families = settings.families or (() if suite else tuple(FAMILIES))
-    return Questions(families, suite, load_tools(settings.tools) if settings.tools else None)
+    return Questions(families, suite, load_tools(settings.tools) if settings.tools else None, code=code)
+
+
+def code_of(settings: RunSettings) -> Corpus | None:
+    """The user's own repository, where one is named. Raises ConfigError where it holds nothing to use."""
+    return corpus.directory(settings.corpus) if settings.corpus else None
 
 
 def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Written:
@@ -81,7 +87,7 @@ def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Writt
         return len(boot.tokenize(boot.render(messages, tools)))
 
     wanted = questions.tools or next((case.tools for at in depths for case in cases[at] if case.tools), None)
-    code = corpus.directory(settings.corpus) if settings.corpus else corpus.stdlib()
+    code = questions.code or corpus.stdlib()
     ladder = climb(seed=settings.seed, tools=wanted, corpus=code, depths=depths, count=count)
     native = native_dialect(settings, boot.facts.chat_template)
     form = dialect.form(native) if native else ""

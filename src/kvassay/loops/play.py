@@ -6,7 +6,7 @@ import math
 from itertools import groupby
 
 from kvassay.assay import events
-from kvassay.assay.prepare import Questions
+from kvassay.assay.prepare import Questions, code_of
 from kvassay.assay.prompts import Prompt
 from kvassay.assay.rungs import Rungs
 from kvassay.assay.runner import Interrupted, Method, Visit
@@ -32,7 +32,7 @@ def tasks_of(settings: RunSettings) -> Questions:
     if unknown:
         raise ConfigError(f"unknown task family {unknown[0]!r}", hint=f"Families: {', '.join(FAMILIES)}.")
     room = ROOM_FOR_TASK + settings.turns * (settings.max_tokens + ROOM_FOR_RESULT)
-    return Questions(settings.families or tuple(FAMILIES), None, None, draw, room)
+    return Questions(settings.families or tuple(FAMILIES), None, None, draw, room, code=code_of(settings))
 
 
 def per_family(tasks: int, families: int) -> int:

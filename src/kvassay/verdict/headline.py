@@ -34,7 +34,8 @@ BITS_PER_VALUE = {one.name: one.bits for one in cache_types("ggml")}
 def headline(findings: Sequence[Finding], controls: Controls) -> str:
     """The sentences to read first."""
     measured = [finding for finding in findings if finding.overall.pairs]
-    return " ".join([*_validity(controls), *_judgement(measured, controls)])
+    judgement = _judgement(measured, controls) if findings else _alone(controls)
+    return " ".join([*_validity(controls), *judgement])
 
 
 def _validity(controls: Controls) -> Iterator[str]:
@@ -42,6 +43,12 @@ def _validity(controls: Controls) -> Iterator[str]:
         arms = listed(f"{arm.dropped} of {arm.pairs} pairs of {arm.arm}" for arm in controls.invalid)
         fault = "fell to infrastructure faults, more than 2 in 100"
         yield f"This run is invalid: {arms} {fault}. What follows is provisional."
+
+
+def _alone(controls: Controls) -> Iterator[str]:
+    right = sum(tally.right for tally in controls.tallies)
+    trials = sum(tally.trials for tally in controls.tallies)
+    yield f"Only the reference {controls.reference} was measured, {right} of {trials} right: no pair to judge."
 
 
 def _judgement(measured: Sequence[Finding], controls: Controls) -> Iterator[str]:
