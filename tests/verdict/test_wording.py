@@ -260,7 +260,7 @@ CASES = [
     Case(
         "only the reference",
         judged(60, {}),
-        "Only the reference f16/f16 was measured, 120 of 120 right: no pair to judge.",
+        "Only the reference f16/f16 was measured, 60 of 60 right: no pair to judge.",
         (QUIET_60,),
     ),
     Case(
