@@ -179,7 +179,7 @@ def _tip(arm: ArmView) -> Markup:
 
 
 def _svg(view: View, parts: Sequence[Markup], width: float, height: float) -> Markup:
-    about = f"Right answers against depth for {len(view.arms)} arms; the table below holds the same numbers."
+    about = f"Right answers against depth for {len(view.arms)} arms."
     return _el(
         "svg", *parts, class_="chart", viewBox=f"0 0 {width:.0f} {height:.0f}", width=f"{width:.0f}", role="img",
         aria_label=about,

@@ -1,0 +1,40 @@
+"""The picture as a file of its own: needs nothing beside it, shows the arms that were asked for."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from kvassay.errors import ConfigError
+from kvassay.report import build_view
+from kvassay.report.picture import picture
+from report.synthetic_run import ARMS, SyntheticRun, verdict
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(*arms: str) -> str:
+    run = SyntheticRun()
+    return picture(build_view(run, verdict(run)), arms)
+
+
+def test_every_colour_that_it_uses_is_in_it() -> None:
+    """It is well-formed XML, fetches nothing, and no name of its style is undefined."""
+    text = drawn()
+    assert ET.fromstring(text).tag == f"{SVG}svg"
+    assert {*re.findall(r"var\((--[\w-]+)\)", text)} <= {*re.findall(r"(--[\w-]+):", text)}
+    assert "url(" not in text
+    assert text.count("http") == 1  # the namespace
+
+
+def test_it_shows_the_arms_that_are_named_and_refuses_others() -> None:
+    """Labels are those of the report; an unknown one is answered with those that there are."""
+    first, second = ARMS[0].label, ARMS[1].label
+    names = {node.text for node in ET.fromstring(drawn(first, second)).iter(f"{SVG}text")}
+    assert {first, second} <= names
+    assert not names & {arm.label for arm in ARMS[2:]}
+    with pytest.raises(ConfigError, match="no arm 'f17/f17'") as caught:
+        drawn("f17/f17")
+    assert first in caught.value.hint
