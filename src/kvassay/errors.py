@@ -123,3 +123,8 @@ class StoreMismatch(StoreError):
 
 class StoreFormat(StoreError):
     """The store has a format this version can't read."""
+
+
+def last_lines(error: BaseException, count: int = 3) -> tuple[str, ...]:
+    """What a library said, as ``log`` of an error: its last lines that aren't blank."""
+    return tuple(line for line in str(error).splitlines() if line.strip())[-count:]

@@ -46,12 +46,21 @@ def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[
 def _candidates(settings: RunSettings, reference: KVConfig, types: Sequence[str]) -> Iterator[KVConfig]:
     pairs = [_named(settings, text, types) for text in settings.pairs]
     if len(pairs) == 1 and settings.isolate and not (settings.k_types or settings.v_types):
-        yield KVConfig(pairs[0].k, reference.v, pairs[0].rotation)
-        yield KVConfig(reference.k, pairs[0].v, pairs[0].rotation)
+        yield from _halves(pairs[0], reference, CATALOG[settings.backend].clean)
     yield from pairs
     for k in settings.k_types or ((reference.k,) if settings.v_types else ()):
         for v in settings.v_types or (reference.v,):
             yield _named(settings, f"{k}/{v}", types)
+
+
+def _halves(pair: KVConfig, reference: KVConfig, clean: str | None) -> Iterator[KVConfig]:
+    """K alone and V alone: beside the reference's types, or beside an engine's finest where those can't be mixed; then
+    that one by itself as well.
+    """
+    if clean and pair != reference:
+        yield KVConfig(clean, clean)
+    yield KVConfig(pair.k, clean or reference.v, pair.rotation)
+    yield KVConfig(clean or reference.k, pair.v, pair.rotation)
 
 
 def _named(settings: RunSettings, text: str, types: Sequence[str]) -> KVConfig:

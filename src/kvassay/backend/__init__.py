@@ -87,6 +87,12 @@ def _transformers(o: Options) -> Backend:
     return Transformers(o.model, o.device, o.dtype, o.threads, model_sha256=o.model_sha256)
 
 
+def _exllamav3(o: Options) -> Backend:
+    from kvassay.backend.exllamav3 import ExLlamaV3  # noqa: PLC0415  see above
+
+    return ExLlamaV3(o.model, o.device, model_sha256=o.model_sha256)
+
+
 def _attached(name: str) -> Callable[[Options], Backend]:
     def made(o: Options) -> Backend:
         from kvassay.backend.attached import Attached  # noqa: PLC0415  see above
@@ -105,7 +111,13 @@ def _attached(name: str) -> Callable[[Options], Backend]:
 
 
 _OWN: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
-    {"embedded": _embedded, "llama-server": _llama_server, "attach": _attach, "transformers": _transformers}
+    {
+        "embedded": _embedded,
+        "llama-server": _llama_server,
+        "attach": _attach,
+        "transformers": _transformers,
+        "exllamav3": _exllamav3,
+    }
 )
 
 BACKENDS: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
@@ -119,6 +131,10 @@ def cache_types(name: str) -> tuple[str, ...]:
         from kvassay.quant.table import FORMATS  # noqa: PLC0415  NumPy
 
         return tuple(FORMATS)
+    if name == "exllamav3":
+        from kvassay.backend.exllamav3 import TYPES  # noqa: PLC0415  see above
+
+        return TYPES
     if name in _OWN:
         return LLAMA_TYPES
     from kvassay.backend.engines import ENGINES  # noqa: PLC0415  see above
@@ -148,8 +164,8 @@ def make(
     """The back end called ``name``, one of ``BACKENDS``. Raises ConfigError for an unknown name or a missing part.
 
     ``binary`` and ``extra_args`` concern llama-server, ``url`` servers that are attached, ``serve``, ``tokenizer`` and
-    ``model_name`` engines other than llama.cpp (``attached.py``), ``device`` and ``dtype`` transformers; ``port`` None
-    leaves the choice to the system; ``log_dir`` keeps the servers' logs.
+    ``model_name`` engines other than llama.cpp (``attached.py``), ``device`` what runs in process, ``dtype``
+    transformers; ``port`` None leaves the choice to the system; ``log_dir`` keeps the servers' logs.
     """
     if name not in BACKENDS:
         raise ConfigError(f"unknown back end {name!r}", hint=f"Known: {', '.join(BACKENDS)}.")

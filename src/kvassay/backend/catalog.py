@@ -44,6 +44,7 @@ class Row:
     pen: bool = True  # renders and tokenises prompts itself; otherwise --tokenizer is needed
     apart: bool = True  # K and V can have different types
     by_layer: bool = False  # a layer can have types of its own
+    clean: str | None = None  # the half that isn't varied, where the reference's type can't stand beside another
     computed: bool = False  # formats are computed, no engine stores them: nothing to recommend
 
 
@@ -82,6 +83,11 @@ _ROWS = (
         ("kvassay run MODEL_FOLDER --backend transformers --kv q4_0/f16",
          "kvassay run model.gguf --backend transformers --kv 4/4 --k-layers 0-3=f16"),
         package="transformers", by_layer=True, computed=True),
+    Row("exllamav3", "ExLlamaV3 on a CUDA card, no server", "in process",
+        "yes", "yes", "layers", "yes", "counted", "source",
+        ("kvassay run MODEL_FOLDER --backend exllamav3 --kv 8/4",
+         "kvassay run MODEL_FOLDER --backend exllamav3 --kv 4/4"),
+        package="exllamav3", clean="8"),
     Row("ik_llama.cpp", "ik_llama.cpp's llama-server", "attached",
         "yes", "no", "log", "log", "counted", "source",
         (_serve("ik_llama.cpp", "llama-server -m model.gguf -c 16384 -ctk {k} -ctv {v} --jinja", 8080, "q8_0/q6_0"),

@@ -18,7 +18,9 @@ from transformers import DynamicCache
 from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_tiny
 from kvassay import backend
 from kvassay.backend.base import Backend, Progress, Sampling
-from kvassay.backend.transformers.boot import TransformersBoot
+from kvassay.backend.in_process.boot import InProcessBoot
+from kvassay.backend.transformers.boot import TransformersMind
+from kvassay.backend.transformers.boot import open_boot as boot_of
 from kvassay.backend.transformers.load import load
 from kvassay.errors import BackendError, BootFailed, ConfigError, ContextExceeded, PairRefused
 from kvassay.quant.base import F32
@@ -38,20 +40,25 @@ def engine(folder: Path) -> Backend:
     return backend.make("transformers", model_path=folder, device="cpu", threads=1)
 
 
-def open_boot(engine: Backend, kv: str, context_tokens: int = 2048) -> TransformersBoot:
+def open_boot(engine: Backend, kv: str, context_tokens: int = 2048) -> InProcessBoot:
     k, _, v = kv.partition("/")
     boot = engine.open(Arm(KVConfig(k, v)), context_tokens=context_tokens)
-    assert isinstance(boot, TransformersBoot)
+    assert isinstance(boot, InProcessBoot)
     return boot
 
 
-def stored(boot: TransformersBoot, layer: int) -> tuple[F32, F32]:
+def mind(boot: InProcessBoot) -> TransformersMind:
+    assert isinstance(boot.mind, TransformersMind)
+    return boot.mind
+
+
+def stored(boot: InProcessBoot, layer: int) -> tuple[F32, F32]:
     """What the cache holds of a layer: heads × tokens × head dimension."""
-    held = boot._held.cache.layers[layer]
+    held = mind(boot).held.cache.layers[layer]
     return held.keys[0].numpy(), held.values[0].numpy()
 
 
-def words(boot: TransformersBoot, text: str) -> tuple[int, ...]:
+def words(boot: InProcessBoot, text: str) -> tuple[int, ...]:
     return boot.tokenize(text)
 
 
@@ -90,7 +97,7 @@ def test_without_rounding_it_is_the_model_itself(engine: Backend) -> None:
     with open_boot(engine, "f32/f32") as boot:
         tokens = words(boot, "<|im_start|>user\nhello<|im_end|>\n")
         answer = boot.complete(tokens, GREEDY)
-        model = boot._loaded.model
+        model = mind(boot)._loaded.model
         with torch.inference_mode():
             told = model.generate(torch.tensor([tokens]), max_new_tokens=12, do_sample=False)[0, len(tokens) :]
         assert answer.tokens == tuple(told.tolist())
@@ -136,7 +143,7 @@ def test_log_probabilities_are_of_the_whole_vocabulary(engine: Backend) -> None:
         answer = boot.complete(words(boot, "x = "), Sampling(max_tokens=3, top_n=1 << 24))
         for token, position in zip(answer.tokens, answer.positions, strict=True):
             logprobs = [logprob for _, logprob in position.top]
-            assert len(logprobs) == boot._loaded.model.config.vocab_size
+            assert len(logprobs) == mind(boot)._loaded.model.config.vocab_size
             assert sum(map(exp, logprobs)) == pytest.approx(1, abs=1e-9)
             assert logprobs == sorted(logprobs, reverse=True)
             assert (token, position.token_id, position.logprob) == (position.top[0][0], token, logprobs[0])
@@ -167,7 +174,7 @@ def test_a_turn_ends_where_the_model_ends_it(engine: Backend, folder: Path) -> N
         tokens = words(boot, "y")
         likeliest = boot.complete(tokens, Sampling(max_tokens=1)).tokens[0]
     ending = replace(loaded, ends=frozenset({likeliest}))
-    with TransformersBoot(ending, KVConfig("f32", "f32"), 64) as boot:
+    with boot_of(ending, KVConfig("f32", "f32"), 64) as boot:
         answer = boot.complete(tokens, GREEDY)
         assert (answer.tokens, answer.text, answer.stop) == ((likeliest,), "", Stop.EOS)
 
@@ -237,7 +244,7 @@ def test_sliding_windows_are_cropped_too(tmp_path: Path) -> None:
     engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
     with open_boot(engine, "f32/f32") as boot:
         tokens = words(boot, "".join(f"line {n}\n" for n in range(12)))
-        model, answer = boot._loaded.model, boot.complete(tokens, GREEDY)
+        model, answer = mind(boot)._loaded.model, boot.complete(tokens, GREEDY)
         with torch.inference_mode():
             windowed = model(torch.tensor([tokens]), cache=DynamicCache(config=model.config)).logits[0, -1]
         assert answer.tokens[0] == int(windowed.argmax())

@@ -54,14 +54,14 @@ class Transformers:
         # Read when the libraries are imported: nothing may leave the machine, and progress is shown by the listener.
         os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
         listener(Progress("starting", note="importing torch and transformers"))
-        from kvassay.backend.transformers.boot import TransformersBoot  # noqa: PLC0415  seconds, and an extra
+        from kvassay.backend.transformers.boot import open_boot  # noqa: PLC0415  seconds, and an extra
         from kvassay.backend.transformers.load import load  # noqa: PLC0415
 
         if self._loaded is None:
             converted = " (a GGUF file is de-quantised first)" if self.model_path.suffix == ".gguf" else ""
             listener(Progress("loading", note=f"loading {self.model_path.name} as {self.dtype}{converted}"))
             self._loaded = load(self.model_path, device=self.device, dtype=self.dtype, threads=self.threads)
-        boot = TransformersBoot(self._loaded, arm.kv, context_tokens, model_sha256=self.model_sha256)
+        boot = open_boot(self._loaded, arm.kv, context_tokens, model_sha256=self.model_sha256)
         listener(Progress("ready"))
         return boot
 

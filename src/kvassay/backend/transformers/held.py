@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
+from kvassay.backend.in_process.prefix import shared
 from kvassay.backend.transformers.cache import QuantisingCache
 
 
@@ -22,14 +23,14 @@ class Held:
 
     def back_to(self, tokens: Sequence[int]) -> int:
         """Hold as much of the beginning of ``tokens`` as can be had without computing; how many that is."""
-        same = _shared(self.tokens, tokens)
+        same = shared(self.tokens, tokens)
         if same == 0:
             self.cache, self.tokens = copy.deepcopy(self._empty), ()
         elif same < len(self.tokens) and self._croppable:
             self.cache.crop(same - len(self.tokens))
             self.tokens = self.tokens[:same]
         elif same < len(self.tokens):
-            fits = _shared(self._kept[1], tokens) == len(self._kept[1])
+            fits = shared(self._kept[1], tokens) == len(self._kept[1])
             cache, self.tokens = self._kept if fits else (self._empty, ())
             self.cache = copy.deepcopy(cache)
         return len(self.tokens)
@@ -42,8 +43,3 @@ class Held:
         """Remember this state, if the cache can't be cropped back to it."""
         if not self._croppable:
             self._kept = copy.deepcopy(self.cache), self.tokens
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    differing = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return next(differing, min(len(one), len(other)))

@@ -10,11 +10,10 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from kvassay.errors import BootFailed, OutOfMemory
+from kvassay.backend.in_process.words import ends_of
+from kvassay.errors import BootFailed, OutOfMemory, last_lines
 
 _CROPPABLE = frozenset({"full_attention", "sliding_attention"})
-_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>", "<|return|>", "<|call|>")
-"""Special tokens that end a turn wherever they exist; a model's own configuration adds its own."""
 
 
 class LayerShape(NamedTuple):
@@ -68,7 +67,7 @@ def load(path: Path, *, device: str | None, dtype: str, threads: int | None) -> 
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"{path.name!r} doesn't fit {place} as {dtype}", hint="Try --dtype bfloat16.") from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
-        raise BootFailed(f"transformers can't load {str(path)!r}", log=_last_lines(error), hint=_HINT) from error
+        raise BootFailed(f"transformers can't load {str(path)!r}", log=last_lines(error), hint=_HINT) from error
     if tokenizer.chat_template is None:
         raise BootFailed(f"{str(path)!r} has no chat template", hint="Use an instruct model.")
     return _loaded(path, model, tokenizer)
@@ -82,10 +81,6 @@ def _device(wanted: str | None) -> torch.device:
         return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
         raise BootFailed(f"{wanted!r} is no device", hint="For example cpu, cuda or cuda:1.") from error
-
-
-def _last_lines(error: BaseException) -> tuple[str, ...]:
-    return tuple(line for line in str(error).splitlines() if line.strip())[-3:]
 
 
 def _loaded(path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Loaded:
@@ -107,7 +102,4 @@ def _shape(layer: object) -> LayerShape | None:
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     own = model.generation_config.eos_token_id if model.generation_config else None
-    listed = own if isinstance(own, list) else [own]
-    vocabulary = tokenizer.get_vocab()
-    known = (vocabulary.get(text) for text in _ENDS)
-    return frozenset(token for token in (*listed, tokenizer.eos_token_id, *known) if token is not None)
+    return ends_of(own if isinstance(own, list) else [own], tokenizer)

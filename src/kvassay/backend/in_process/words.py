@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import jinja2
@@ -13,6 +13,9 @@ from kvassay import dialect
 from kvassay.backend.llama_wire import message_json, tool_json
 from kvassay.errors import BackendError
 from kvassay.types import JsonObject, Message, Tool
+
+_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>", "<|return|>", "<|call|>")
+"""Special tokens that end a turn wherever they exist; a model's own configuration adds its own."""
 
 _HALF_A_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
@@ -64,6 +67,13 @@ def words_of(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> Words:
     marks = frozenset(dialect.markers())
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special and token.content not in marks}
     return Words(tokenizer, ends | special)
+
+
+def ends_of(own: Iterable[int | None], tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids that end a turn: the model's ``own``, its tokenizer's, and those known by name."""
+    vocabulary = tokenizer.get_vocab()
+    known = (vocabulary.get(text) for text in _ENDS)
+    return frozenset(token for token in (*own, tokenizer.eos_token_id, *known) if token is not None)
 
 
 def _with_objects(message: Message) -> JsonObject:
