@@ -46,12 +46,23 @@ def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[
 def _candidates(settings: RunSettings, reference: KVConfig, types: Sequence[str]) -> Iterator[KVConfig]:
     pairs = [_named(settings, text, types) for text in settings.pairs]
     if len(pairs) == 1 and settings.isolate and not (settings.k_types or settings.v_types):
-        yield KVConfig(pairs[0].k, reference.v, pairs[0].rotation)
-        yield KVConfig(reference.k, pairs[0].v, pairs[0].rotation)
+        yield from _halves(pairs[0], reference, CATALOG[settings.backend].clean)
     yield from pairs
     for k in settings.k_types or ((reference.k,) if settings.v_types else ()):
         for v in settings.v_types or (reference.v,):
             yield _named(settings, f"{k}/{v}", types)
+
+
+def _halves(pair: KVConfig, reference: KVConfig, clean: str | None) -> Iterator[KVConfig]:
+    """K alone and V alone. Where the engine takes the reference's type on both halves only, the half that isn't varied
+    has the type ``clean``, and clean on both halves is measured too: against it K and V are told apart.
+    """
+    k, v = reference.k, reference.v
+    if clean and clean not in (k, v) and (k, v) != (pair.k, pair.v):
+        k = v = clean
+        yield KVConfig(k, v, pair.rotation)
+    yield KVConfig(pair.k, v, pair.rotation)
+    yield KVConfig(k, pair.v, pair.rotation)
 
 
 def _named(settings: RunSettings, text: str, types: Sequence[str]) -> KVConfig:
