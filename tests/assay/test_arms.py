@@ -57,6 +57,14 @@ def test_an_engine_that_quantises_both_halves_or_neither_is_isolated_at_8_bits(p
     assert [arm.label for arm in arms_of(settings, EXLLAMA)] == ["f16/f16", *arms]
 
 
+@pytest.mark.parametrize("asked", [{"pairs": "f16/4"}, {"k_types": "f16,8", "v_types": "f16,8"}, {"control": "2/f16"}])
+def test_a_pair_that_an_engine_has_not_is_refused_before_any_boot(asked: dict[str, str]) -> None:
+    """f16 beside bits in ExLlamaV3: else the reference would be measured first."""
+    settings = check({"backend": "exllamav3", "pairs": "8/8", **asked})
+    with pytest.raises(ConfigError, match="both halves are quantised, or neither is"):
+        arms_of(settings, EXLLAMA)
+
+
 def test_a_reference_in_bits_is_its_own_clean_side() -> None:
     """Against 8/8 the 2×2 is the usual one; the reference's own pair is isolated from nothing."""
     settings = check({"backend": "exllamav3", "pairs": "4/3", "reference": "8/8", "repeat": False})

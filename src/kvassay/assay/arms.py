@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from kvassay.backend import require_pair
 from kvassay.backend.catalog import CATALOG
 from kvassay.backend.kv import parse_pair
 from kvassay.backend.layers import with_layers
-from kvassay.errors import ConfigError
+from kvassay.errors import ConfigError, PairRefused
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Role
 
@@ -29,7 +30,17 @@ def arms_of(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
     candidates = _distinct(_candidates(settings, reference, types), reference)
     control = _control(settings, (reference, *candidates), types)
     repeat = (Arm(reference, Role.REPEAT),) if settings.repeat else ()
+    _require_pairs(settings.backend, (reference, *candidates, *(arm.kv for arm in control)))
     return (Arm(reference, Role.REFERENCE), *(Arm(kv) for kv in candidates), *control, *repeat)
+
+
+def _require_pairs(backend: str, pairs: Sequence[KVConfig]) -> None:
+    """Raise ConfigError for a pair that the engine has not at all, before the first boot of another one."""
+    try:
+        for pair in pairs:
+            require_pair(backend, pair)
+    except PairRefused as error:
+        raise ConfigError(error.message, hint=error.hint) from None
 
 
 def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[str]) -> tuple[Arm, ...]:

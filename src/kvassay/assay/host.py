@@ -9,7 +9,18 @@ from pathlib import Path
 
 import psutil
 
-PACKAGES = ("kvassay", "xllamacpp", "httpx", "jsonschema", "scipy", "pydantic", "numpy", "torch", "transformers")
+PACKAGES = (
+    "kvassay",
+    "xllamacpp",
+    "httpx",
+    "jsonschema",
+    "scipy",
+    "pydantic",
+    "numpy",
+    "torch",
+    "transformers",
+    "exllamav3",
+)
 
 
 def hardware() -> str:
