@@ -26,27 +26,26 @@ def arms_of(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
             "no K/V pair to judge is named",
             hint="For example --kv q8_0/q4_0 (K alone, V alone and both are measured), or --k f16,q8_0 --v f16,q4_0.",
         )
-    reference = parse_pair(settings.reference, types)
+    reference = _taken(parse_pair(settings.reference, types), settings)
     candidates = _distinct(_candidates(settings, reference, types), reference)
     control = _control(settings, (reference, *candidates), types)
     repeat = (Arm(reference, Role.REPEAT),) if settings.repeat else ()
-    _require_pairs(settings.backend, (reference, *candidates, *(arm.kv for arm in control)))
     return (Arm(reference, Role.REFERENCE), *(Arm(kv) for kv in candidates), *control, *repeat)
 
 
-def _require_pairs(backend: str, pairs: Sequence[KVConfig]) -> None:
-    """Raise ConfigError for a pair that the engine has not at all, before the first boot of another one."""
+def _taken(pair: KVConfig, settings: RunSettings) -> KVConfig:
+    """The pair, if the engine has it at all: ConfigError comes before the first boot of another one."""
     try:
-        for pair in pairs:
-            require_pair(backend, pair)
+        require_pair(settings.backend, pair)
     except PairRefused as error:
         raise ConfigError(error.message, hint=error.hint) from None
+    return pair
 
 
 def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[str]) -> tuple[Arm, ...]:
     if settings.control is None:
         return ()
-    control = parse_pair(settings.control, types)
+    control = _taken(parse_pair(settings.control, types), settings)
     if control in others:
         raise ConfigError(
             f"the positive control {control} is itself under test", hint="Choose another, harsher pair for --control."
@@ -78,7 +77,7 @@ def _halves(pair: KVConfig, reference: KVConfig, clean: str | None) -> Iterator[
 
 def _named(settings: RunSettings, text: str, types: Sequence[str]) -> KVConfig:
     """A pair that the user names; --k-layers and --v-layers hold for it, not for the reference."""
-    pair = parse_pair(text, types, by_layer=CATALOG[settings.backend].by_layer)
+    pair = _taken(parse_pair(text, types, by_layer=CATALOG[settings.backend].by_layer), settings)
     if not (settings.k_layers or settings.v_layers):
         return pair
     k, v = with_layers(pair.k, settings.k_layers), with_layers(pair.v, settings.v_layers)
