@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kvassay.backend.transformers.boot import TransformersBoot
+from kvassay.backend.transformers.boot import TransformersMind, open_boot
 from kvassay.backend.transformers.load import Loaded, load
 from kvassay.quant.base import F32
 from kvassay.quant.table import FORMATS, k_round_trip, v_round_trip
@@ -26,9 +26,10 @@ from kvassay.types import KVConfig
 
 def states(loaded: Loaded, tokens: int) -> Iterator[tuple[F32, F32]]:
     """K and V of each layer, heads × tokens × head dimension, as the model computes them without any rounding."""
-    with TransformersBoot(loaded, KVConfig("f32", "f32"), tokens) as boot:
+    with open_boot(loaded, KVConfig("f32", "f32"), tokens) as boot:
         boot.prefill(boot.tokenize(inspect.getsource(json.decoder))[:tokens])
-        for layer in boot._held.cache.layers:  # noqa: SLF001 - there is no other way to see K and V
+        assert isinstance(boot.mind, TransformersMind)  # noqa: S101  what transformers opens
+        for layer in boot.mind.held.cache.layers:
             yield layer.keys[0].float().cpu().numpy(), layer.values[0].float().cpu().numpy()
 
 

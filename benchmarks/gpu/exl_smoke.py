@@ -38,26 +38,28 @@ FILLER = "".join(f"Line {n}: the value of item {n * 7919 % 1000} is {n * 104729 
 SYSTEM = Message("system", "You are a coding agent. Use the tools.\n" + FILLER)
 QUESTIONS = ("Read the file src/main.py.", "Read the file docs/notes/2026-11-25.md.")
 
-Facts = dict[str, object]
-
 
 def say(check: str, **found: object) -> None:
+    """One JSON line."""
     print(json.dumps({"check": check, **found}), flush=True)
 
 
 def prompt(boot: InProcessBoot, question: str) -> tuple[int, ...]:
+    """A long system message with a tool, and the question."""
     return boot.tokenize(boot.render([SYSTEM, Message("user", question)], TOOLS))
 
 
 def ask(boot: InProcessBoot, tokens: tuple[int, ...], *, anew: bool = False, max_tokens: int = 64) -> Completion:
+    """A greedy answer; ``anew`` forgets what the cache holds first."""
     if anew:
         boot.mind.back_to(())
     return boot.complete(tokens, Sampling(max_tokens=max_tokens, top_n=TOP_N))
 
 
 def open_boot(engine: Backend, pair: str) -> InProcessBoot:
+    """A boot of one pair."""
     k, _, v = pair.partition("/")
-    boot = engine.open(Arm(KVConfig(k, v)), context_tokens=CONTEXT_TOKENS, listener=lambda p: None)
+    boot = engine.open(Arm(KVConfig(k, v)), context_tokens=CONTEXT_TOKENS)
     assert isinstance(boot, InProcessBoot)
     return boot
 
@@ -197,6 +199,7 @@ def check_sampling(engine: Backend) -> None:
 
 
 def attempt(name: str, check: Callable[[], object]) -> object | None:
+    """What a check gives (True for nothing), None where it failed."""
     try:
         return check() or True
     except BaseException:  # noqa: BLE001  the other checks are still wanted
@@ -206,6 +209,7 @@ def attempt(name: str, check: Callable[[], object]) -> object | None:
 
 
 def main(folder: Path, pairs: Iterable[str]) -> int:
+    """Every check; the exit code."""
     started = time.perf_counter()
     import_engine(lambda progress: say("import", note=progress.note))
     say("import", seconds=round(time.perf_counter() - started, 1))

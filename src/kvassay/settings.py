@@ -163,7 +163,9 @@ def _unsuited_in_process(settings: RunSettings, row: Row) -> str | None:
     if (settings.k_layers or settings.v_layers) and not row.by_layer:
         return f"backend = {row.name!r} takes no types by layer; transformers does"
     if settings.device and row.reach != "in process":
-        return f"backend = {row.name!r} takes no device; transformers does"
+        return f"backend = {row.name!r} takes no device; transformers and exllamav3 do"
+    if settings.dtype != "float32" and row.name != "transformers":
+        return f"backend = {row.name!r} takes no dtype; transformers does"
     return None
 
 

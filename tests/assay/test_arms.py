@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from kvassay.assay.arms import arms_of
+from kvassay.backend import cache_types
 from kvassay.errors import ConfigError
 from kvassay.settings import check
 from kvassay.types import Role
 
+EXLLAMA = cache_types("exllamav3")
 TYPES = ("f16", "q8_0", "q5_1", "q4_0")
 
 
@@ -38,6 +40,37 @@ def test_a_pair_without_rotation_is_isolated_without_rotation() -> None:
     assert labels(pairs="q4_0/q8_0 norot", repeat=False)[1:] == [
         "q4_0/f16 norot", "f16/q8_0 norot", "q4_0/q8_0 norot",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pair", "arms"),
+    [
+        ("4/4", ["8/8", "4/8", "8/4", "4/4"]),
+        ("8/4", ["8/8", "8/4"]),
+        ("8/8", ["8/8"]),
+        ("2/8", ["8/8", "2/8"]),
+    ],
+)
+def test_an_engine_that_quantises_both_halves_or_neither_is_isolated_at_8_bits(pair: str, arms: list[str]) -> None:
+    """ExLlamaV3 has no f16 beside bits: what isn't varied has 8, and 8/8 is measured as well."""
+    settings = check({"backend": "exllamav3", "pairs": pair, "repeat": False})
+    assert [arm.label for arm in arms_of(settings, EXLLAMA)] == ["f16/f16", *arms]
+
+
+@pytest.mark.parametrize("asked", [{"pairs": "f16/4"}, {"k_types": "f16,8", "v_types": "f16,8"}, {"control": "2/f16"}])
+def test_a_pair_that_an_engine_has_not_is_refused_before_any_boot(asked: dict[str, str]) -> None:
+    """f16 beside bits in ExLlamaV3: else the reference would be measured first."""
+    settings = check({"backend": "exllamav3", "pairs": "8/8", **asked})
+    with pytest.raises(ConfigError, match="both halves are quantised, or neither is"):
+        arms_of(settings, EXLLAMA)
+
+
+def test_a_reference_in_bits_is_its_own_clean_side() -> None:
+    """Against 8/8 the 2×2 is the usual one; the reference's own pair is isolated from nothing."""
+    settings = check({"backend": "exllamav3", "pairs": "4/3", "reference": "8/8", "repeat": False})
+    assert [arm.label for arm in arms_of(settings, EXLLAMA)] == ["8/8", "4/8", "8/3", "4/3"]
+    alone = check({"backend": "exllamav3", "pairs": "f16/f16", "repeat": False})
+    assert [arm.label for arm in arms_of(alone, EXLLAMA)] == ["f16/f16"]
 
 
 def test_the_reference_can_be_measured_alone() -> None:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from kvassay.assay.records import ArmSpec
 from kvassay.verdict import Outcomes, Verdict, judge
+from kvassay.verdict.controls import NOT_MEASURED, Measurements
 
 REFERENCE, REPEAT = "f16/f16", "f16/f16 #2"
 
@@ -59,6 +60,7 @@ def judged(
     planned: tuple[str, ...] = (),
     depths: tuple[int, ...] = (),
     reference: Flips = SAME,
+    measured: Measurements = NOT_MEASURED,
 ) -> Verdict:
     """The verdict over such a run at α .05 and a margin of 5 points; ``planned`` arms and ``depths`` have no trial."""
     by_depth = {2048: right} if isinstance(right, int) else right
@@ -71,4 +73,5 @@ def judged(
         depths=(*by_depth, *depths),
         alpha=0.05,
         margin=0.05,
+        measured=measured,
     )

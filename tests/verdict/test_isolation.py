@@ -6,6 +6,7 @@ import pytest
 
 from kvassay.stats.factorial import Term
 from kvassay.verdict import Verdict
+from kvassay.verdict.controls import Measurements
 from verdict.synthetic_outcomes import REFERENCE, SAME, Arms, Flips, judged
 
 DEPTHS = {2048: 58, 8192: 58, 32768: 58}
@@ -78,3 +79,29 @@ def test_beyond_the_suite_the_same_probe_counts_once() -> None:
     assert arm.beyond.pairs == 180
     assert arm.beyond.difference == pytest.approx(-0.1)
     assert arm.beyond.low < -0.1 < arm.beyond.high
+
+
+def test_where_f16_stands_beside_no_other_type_the_clean_pair_is_the_base() -> None:
+    """ExLlamaV3 quantises both halves or neither: K alone is 4/8, V alone 8/4, and what they cost is against 8/8."""
+    loss = Flips(lost=57)
+    arms = {"8/8": SAME, "4/8": loss, "8/4": SAME, "4/4": loss}
+    verdict = judged(DEPTHS, arms, measured=Measurements(clean="8"))
+    (found,) = verdict.isolation
+    assert (found.k, found.v, found.arms) == ("4", "4", ("4/8", "8/4", "4/4"))
+    assert "points of right calls against 8/8" in found.sentences[0]
+    assert verdict.headline.startswith("K at 4 beside V at 8 breaks this model's tool calls: ")
+    assert "Run `--cache-mode 8,4`, the smallest configuration shown to stay within" in verdict.headline
+    assert "61 % smaller than f16/f16" not in verdict.headline  # 4.5 + 8.5 bits of 32
+    assert "59 % smaller than f16/f16" in verdict.headline
+
+
+def test_without_the_clean_pair_nothing_is_laid_on_a_half() -> None:
+    """A square without its base gives no numbers, rather than some against another base."""
+    arms = {"4/8": Flips(lost=57), "8/4": SAME}
+    assert judged(DEPTHS, arms, measured=Measurements(clean="8")).isolation == ()
+
+
+def test_harm_of_both_clean_halves_is_not_explained_by_a_harsher_half() -> None:
+    """8/8 that costs calls is told, though 4/8 has V at 8 too and does worse."""
+    arms = {"8/8": Flips(lost=20), "4/8": Flips(lost=57), "8/4": Flips(lost=20)}
+    assert "8/8 costs right tool calls" in judged(DEPTHS, arms, measured=Measurements(clean="8")).headline

@@ -332,9 +332,9 @@ def test_a_recommendation_names_only_the_depths_it_was_shown_at() -> None:
     assert "8,192" not in verdict.headline
 
 
-@pytest.mark.parametrize("label", ["8/4", "f16/f32"])
-def test_no_flags_for_what_is_not_smaller_or_not_llama_cpp(label: str) -> None:
-    """ExLlamaV3's bits have no llama.cpp flags, and a greater cache is no advice."""
+@pytest.mark.parametrize("label", ["fp8_e4m3/fp8_e4m3", "f16/f32"])
+def test_no_flags_for_what_is_not_smaller_or_of_another_engine(label: str) -> None:
+    """Types of engines whose flags are not known get none, and a greater cache is no advice."""
     assert judged(60, {label: SAME}).headline.endswith(NONE_PROVEN)
 
 

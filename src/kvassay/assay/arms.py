@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from kvassay.backend import require_pair
 from kvassay.backend.catalog import CATALOG
 from kvassay.backend.kv import parse_pair
 from kvassay.backend.layers import with_layers
-from kvassay.errors import ConfigError
+from kvassay.errors import ConfigError, PairRefused
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Role
 
@@ -25,17 +26,26 @@ def arms_of(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
             "no K/V pair to judge is named",
             hint="For example --kv q8_0/q4_0 (K alone, V alone and both are measured), or --k f16,q8_0 --v f16,q4_0.",
         )
-    reference = parse_pair(settings.reference, types)
+    reference = _taken(parse_pair(settings.reference, types), settings)
     candidates = _distinct(_candidates(settings, reference, types), reference)
     control = _control(settings, (reference, *candidates), types)
     repeat = (Arm(reference, Role.REPEAT),) if settings.repeat else ()
     return (Arm(reference, Role.REFERENCE), *(Arm(kv) for kv in candidates), *control, *repeat)
 
 
+def _taken(pair: KVConfig, settings: RunSettings) -> KVConfig:
+    """The pair, if the engine has it at all: ConfigError comes before the first boot of another one."""
+    try:
+        require_pair(settings.backend, pair)
+    except PairRefused as error:
+        raise ConfigError(error.message, hint=error.hint) from None
+    return pair
+
+
 def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[str]) -> tuple[Arm, ...]:
     if settings.control is None:
         return ()
-    control = parse_pair(settings.control, types)
+    control = _taken(parse_pair(settings.control, types), settings)
     if control in others:
         raise ConfigError(
             f"the positive control {control} is itself under test", hint="Choose another, harsher pair for --control."
@@ -54,18 +64,20 @@ def _candidates(settings: RunSettings, reference: KVConfig, types: Sequence[str]
 
 
 def _halves(pair: KVConfig, reference: KVConfig, clean: str | None) -> Iterator[KVConfig]:
-    """K alone and V alone: beside the reference's types, or beside an engine's finest where those can't be mixed; then
-    that one by itself as well.
+    """K alone and V alone. Where the engine takes the reference's type on both halves only, the half that isn't varied
+    has the type ``clean``, and clean on both halves is measured too: against it K and V are told apart.
     """
-    if clean and pair != reference:
-        yield KVConfig(clean, clean)
-    yield KVConfig(pair.k, clean or reference.v, pair.rotation)
-    yield KVConfig(clean or reference.k, pair.v, pair.rotation)
+    k, v = reference.k, reference.v
+    if clean and clean not in (k, v) and (k, v) != (pair.k, pair.v):
+        k = v = clean
+        yield KVConfig(k, v, pair.rotation)
+    yield KVConfig(pair.k, v, pair.rotation)
+    yield KVConfig(k, pair.v, pair.rotation)
 
 
 def _named(settings: RunSettings, text: str, types: Sequence[str]) -> KVConfig:
     """A pair that the user names; --k-layers and --v-layers hold for it, not for the reference."""
-    pair = parse_pair(text, types, by_layer=CATALOG[settings.backend].by_layer)
+    pair = _taken(parse_pair(text, types, by_layer=CATALOG[settings.backend].by_layer), settings)
     if not (settings.k_layers or settings.v_layers):
         return pair
     k, v = with_layers(pair.k, settings.k_layers), with_layers(pair.v, settings.v_layers)

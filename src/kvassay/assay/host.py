@@ -13,7 +13,9 @@ import psutil
 
 from kvassay.plan.hardware import say
 
-PACKAGES = ("kvassay", "xllamacpp", "httpx", "jsonschema", "scipy", "pydantic", "numpy", "torch", "transformers")
+PACKAGES = (
+    "kvassay", "xllamacpp", "httpx", "jsonschema", "scipy", "pydantic", "numpy", "torch", "transformers", "exllamav3",
+)  # fmt: skip
 _HOST = "host "  # how the entry of BootFacts.devices begins that names the machine
 
 

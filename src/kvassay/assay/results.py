@@ -51,4 +51,5 @@ def measurements_of(run: StoredRun) -> Measurements:
         stated=tuple(dict.fromkeys(boot.arm for boot in run.boots() if boot.facts.stated_by_user)),
         spared={arm.label: agenda(run, arm_of(arm)).spared for arm in others},
         computed=CATALOG[design.backend].computed,
+        clean=CATALOG[design.backend].clean,
     )

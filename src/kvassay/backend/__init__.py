@@ -15,8 +15,9 @@ from kvassay.backend.catalog import CATALOG
 from kvassay.backend.engaged import FlashAttention
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.errors import ConfigError
+from kvassay.types import KVConfig
 
-__all__ = ["BACKENDS", "Options", "cache_types", "make"]
+__all__ = ["BACKENDS", "Options", "cache_types", "make", "require_pair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,14 @@ def cache_types(name: str) -> tuple[str, ...]:
     from kvassay.backend.engines import ENGINES  # noqa: PLC0415  see above
 
     return ENGINES[name]().cache_types
+
+
+def require_pair(name: str, kv: KVConfig) -> None:
+    """Raise PairRefused for a pair of known types that the back end never takes, whatever the model."""
+    if name == "exllamav3":
+        from kvassay.backend import exllamav3  # noqa: PLC0415  see above
+
+        exllamav3.require_pair(kv)
 
 
 def make(

@@ -73,7 +73,8 @@ def _found(row: Row) -> str | None:
 def _described(row: Row) -> str:
     facts = {
         "what": row.what,
-        "here": _found(row) or ("your server is attached to" if row.reach == "attached" else f"no {row.program}"),
+        "here": _found(row)
+        or ("your server is attached to" if row.reach == "attached" else f"no {row.program or row.package}"),
         "raw text": row.raw if row.pen else f"{row.raw}; template and tokenizer from --tokenizer",
         "log-probs": row.logprobs,
         "K/V read": row.read_back,

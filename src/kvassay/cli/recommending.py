@@ -78,6 +78,11 @@ def base_settings(config: Path | None, given: Values) -> Values:
             f"backend = {row.name!r} computes formats and serves nobody: what it shows proves no server",
             hint="recommend starts a server for each: --backend embedded, or --server FILE for your own binary.",
         )
+    if row and row.reach == "in process":
+        raise ConfigError(
+            f"backend = {row.name!r}: recommend ranks and proves llama.cpp's pairs, which {row.name} has not",
+            hint=f"Measure pairs of your own: kvassay run MODEL --backend {row.name} --kv {row.clean}/4.",
+        )
     own: Values = {"reference": str(REFERENCE), "isolate": False, "k_types": (), "v_types": (), "control": None}
     values = {**values, **own, "context": None}
     check({**values, "pairs": ("q8_0/q8_0",)})

@@ -83,7 +83,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--gpu-layers", type=int, metavar="N", help="Layers on the GPU. [the server's choice]")
 @click.option("--flash-attention", metavar="MODE", help="auto, on or off. [auto]")
 @click.option("--port", type=int, metavar="N", help="Port for the server. [a free one]")
-@click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1 (transformers only). [cuda if there is one]")
+@click.option("--device", metavar="NAME", help="cuda, cuda:1; transformers: also cpu. [cuda if there is one]")
 @click.option("--dtype", metavar="NAME", help="float32, float16 or bfloat16 (transformers only). [float32]")
 @click.option("--config", type=FILE, metavar="FILE", help="Settings from a TOML file; flags override it.")
 @click.option("--out", type=FILE, default=Path("kvassay-out"), metavar="DIR", help="Reports and logs. [kvassay-out]")
@@ -111,7 +111,8 @@ def run(
     """Measure how MODEL's tool calls fare under each K/V pair at each depth.
 
     MODEL is a GGUF file, hf:owner/repo/file.gguf, or a name from 'kvassay models'; with --backend transformers also a
-    Hugging Face folder; of a server that is yours, the name by which it knows the model.
+    Hugging Face folder, with exllamav3 that or an EXL3 folder; of a server that is yours, the name by which it knows
+    the model.
 
     \b
     kvassay run qwen2.5-coder-1.5b --kv q4_0/q4_0 --depths 2k,8k

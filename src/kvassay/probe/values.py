@@ -155,7 +155,7 @@ class _Maker:
 def _said(value: JsonValue) -> str:
     match value:
         case bool():
-            return "`true`" if value else "`false`"
+            return "true" if value else "false"
         case str():
             return f"`{value}`"
         case dict():

@@ -52,7 +52,8 @@ class Measurements:
     answers compared: whatever was asked for, nothing of it reached the computation. ``unchecked`` arms gave no
     log-probabilities to compare. ``pair_s`` is each arm's time for one more pair in seconds; ``spared`` how many probes
     the stopping rule left out. ``stated`` arms have the pair that the user said: no server told it back. ``computed``:
-    formats were computed in transformers, not stored by an engine.
+    formats were computed in transformers, not stored by an engine. ``clean`` is the type that a half has where the
+    other one alone is varied, for engines that can't leave it as the reference has it.
     """
 
     identical: Mapping[str, int] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Measurements:
     spared: Mapping[str, int] = field(default_factory=dict)
     stated: tuple[str, ...] = ()
     computed: bool = False
+    clean: str | None = None
 
 
 NOT_MEASURED = Measurements()
@@ -97,6 +99,13 @@ class Controls:
         """The reference's K and V types; its label is written "K/V" or "K/V norot" (kvassay.types.Arm)."""
         k, _, v = self.reference.partition(" ")[0].partition("/")
         return k, v
+
+    @property
+    def plain_types(self) -> tuple[str, str]:
+        """K's and V's types where only the other half is varied: the reference's, or both ``clean``."""
+        k, v = self.reference_types
+        clean = self.measured.clean
+        return (clean, clean) if clean and clean not in (k, v) else (k, v)
 
     @property
     def model_fails(self) -> bool:

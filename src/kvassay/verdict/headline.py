@@ -28,7 +28,8 @@ from kvassay.verdict.sentences import (
 _COMPUTED = (
     "The formats were computed in transformers: measure the one you choose on your own engine before you rely on it."
 )
-BITS_PER_VALUE = {one.name: one.bits for one in cache_types("ggml")}
+_EXL3 = {one.name: one.bits for one in cache_types("exl3")}
+BITS_PER_VALUE = {one.name: one.bits for one in cache_types("ggml")} | _EXL3
 
 
 def headline(findings: Sequence[Finding], controls: Controls) -> str:
@@ -69,11 +70,11 @@ def _causes(measured: Sequence[Finding], controls: Controls) -> Iterator[str]:
         return
     by_side = {side: [f for f in measured if side_of(f.spec, controls) is side] for side in Side}
     alone = by_side[Side.K] + by_side[Side.V]
-    together = [f for f in by_side[Side.JOINT] if kind_of(f).is_harm and not _is_explained(f, alone)]
+    together = [f for f in by_side[Side.JOINT] if kind_of(f).is_harm and not _is_explained(f, alone, controls)]
     for finding in together:
-        yield f"{sentence(finding, controls)} {_blame(_halves(finding, alone), controls)}"
+        yield f"{sentence(finding, controls)} {_blame(_halves(finding, alone, controls), controls)}"
     # A half without harm has already been told in the sentence that blames it.
-    told = {half.spec.label for f in together for half in _halves(f, alone) if not kind_of(half).is_harm}
+    told = {half.spec.label for f in together for half in _halves(f, alone, controls) if not kind_of(half).is_harm}
     for side in (Side.K, Side.V):
         yield from _group_sentences([f for f in by_side[side] if f.spec.label not in told], controls)
     if not any(kind_of(finding).is_harm for finding in measured):
@@ -119,16 +120,20 @@ def _difference(finding: Finding) -> float:
 # --------------------------------------------------------------------------- pairs of types that change both halves
 
 
-def _halves(finding: Finding, alone: Sequence[Finding]) -> list[Finding]:
+def _halves(finding: Finding, alone: Sequence[Finding], controls: Controls) -> list[Finding]:
     """The arms that change only this pair's K, or only its V."""
     spec = finding.spec
     same_rotation = (half for half in alone if half.spec.rotation == spec.rotation)
-    return [half for half in same_rotation if half.spec.k == spec.k or half.spec.v == spec.v]
+    return [half for half in same_rotation if _has_half(spec, half.spec, side_of(half.spec, controls))]
 
 
-def _is_explained(finding: Finding, alone: Sequence[Finding]) -> bool:
+def _has_half(spec: ArmSpec, half: ArmSpec, side: Side) -> bool:
+    return half.k == spec.k if side is Side.K else half.v == spec.v
+
+
+def _is_explained(finding: Finding, alone: Sequence[Finding], controls: Controls) -> bool:
     """One half alone does harm of the same kind, or a worse one."""
-    return any(kind_of(half) <= kind_of(finding) for half in _halves(finding, alone))
+    return any(kind_of(half) <= kind_of(finding) for half in _halves(finding, alone, controls))
 
 
 def _blame(halves: Sequence[Finding], controls: Controls) -> str:
@@ -148,7 +153,7 @@ def _blame(halves: Sequence[Finding], controls: Controls) -> str:
 
 
 def recommendation(findings: Sequence[Finding], controls: Controls) -> str:
-    """The smallest pair of types that is within the margin, as llama.cpp's flags; or that none is proven yet."""
+    """The smallest pair of types that is within the margin, as its engine's flags; or that none is proven yet."""
     whole = _bits(*controls.reference_types)
     within = [finding for finding in findings if finding.overall.state is State.WITHIN_MARGIN]
     smaller = [finding for finding in within if 0 < _bits(finding.spec.k, finding.spec.v) < whole]
@@ -161,9 +166,10 @@ def recommendation(findings: Sequence[Finding], controls: Controls) -> str:
     where = places([effect.depth or 0 for effect in best.by_depth])
     saved = f"{100 * (1 - _bits(k, v) / whole):.0f} % smaller than {controls.reference}"
     proof = f"the smallest configuration shown to stay within {points(controls)} ({where})"
-    return f"Run {switch}`-ctk {k} -ctv {v}`, {proof}: a KV cache about {saved}."
+    flags = f"--cache-mode {k},{v}" if k in _EXL3 else f"-ctk {k} -ctv {v}"
+    return f"Run {switch}`{flags}`, {proof}: a KV cache about {saved}."
 
 
 def _bits(k: str, v: str) -> float:
-    """Bits for one K and one V value together; 0 for types that are not llama.cpp's."""
+    """Bits for one K and one V value together; 0 for types of other engines than llama.cpp and ExLlamaV3."""
     return BITS_PER_VALUE[k] + BITS_PER_VALUE[v] if {k, v} <= BITS_PER_VALUE.keys() else 0.0

@@ -31,6 +31,9 @@ class Isolation:
 
 
 class _Square(NamedTuple):
+    """``base`` is the arm that neither half is varied in."""
+
+    base: str
     k: str | None
     v: str | None
     rotation: bool
@@ -50,7 +53,7 @@ def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], control
             rotation=square.rotation,
             arms=tuple(spec.label for spec, _, _ in square.cells),
             found=effects,
-            sentences=tuple(_sentences(square, effects, controls)),
+            sentences=tuple(_sentences(square, effects)),
             stopped_early=any(controls.measured.spared.get(spec.label) for spec, _, _ in square.cells),
         )
         for square, effects in found
@@ -59,9 +62,14 @@ def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], control
 
 
 def _squares(candidates: Sequence[ArmSpec], controls: Controls) -> Iterator[_Square]:
+    k_ref, v_ref = controls.plain_types
     for rotation in dict.fromkeys(spec.rotation for spec in candidates):
         arms = {(spec.k, spec.v): spec for spec in candidates if spec.rotation is rotation}
-        k_ref, v_ref = controls.reference_types
+        base = controls.reference
+        if (k_ref, v_ref) != controls.reference_types:
+            if (k_ref, v_ref) not in arms:
+                continue
+            base = arms.pop((k_ref, v_ref)).label
         joint = [pair for pair in arms if pair[0] != k_ref and pair[1] != v_ref]
         k_alone = [k for k, v in arms if v == v_ref and k not in {pair[0] for pair in joint}]
         v_alone = [v for k, v in arms if k == k_ref and v not in {pair[1] for pair in joint}]
@@ -70,29 +78,29 @@ def _squares(candidates: Sequence[ArmSpec], controls: Controls) -> Iterator[_Squ
         for k, v in (*joint, *rest):
             varied = {(k, v_ref): (True, False), (k_ref, v): (False, True), (k, v): (k != k_ref, v != v_ref)}
             cells = tuple((arms[pair], *halves) for pair, halves in varied.items() if pair in arms)
-            yield _Square(k if k != k_ref else None, v if v != v_ref else None, rotation, cells)
+            yield _Square(base, k if k != k_ref else None, v if v != v_ref else None, rotation, cells)
 
 
 def _observations(trials: Mapping[str, Trials], square: _Square, controls: Controls) -> Iterator[Observation]:
-    """The reference's trials and the candidates', at the judged depths, infrastructure faults left out."""
-    cells = [(controls.reference, False, False), *((spec.label, k, v) for spec, k, v in square.cells)]
+    """The base's trials and the candidates', at the judged depths, infrastructure faults left out."""
+    cells = [(square.base, False, False), *((spec.label, k, v) for spec, k, v in square.cells)]
     for arm, k, v in cells:
         for (depth, probe), right in trials.get(arm, {}).items():
             if right is not None and depth in controls.depths:
                 yield Observation(k, v, depth, scenario_of(probe), right)
 
 
-def _sentences(square: _Square, found: Factorial, controls: Controls) -> Iterator[str]:
+def _sentences(square: _Square, found: Factorial) -> Iterator[str]:
     costs = [f"{_half(term, square)} {_points(effect)}" for term in (Term.K, Term.V) if (effect := found.of(term))]
     if costs:
         together = found.of(Term.K_V)
         extra = f"; both together {_points(together)} beyond the sum" if together else ""
-        yield f"{listed(costs)} points of right calls against {controls.reference}{extra}."
+        yield f"{listed(costs)} points of right calls against {square.base}{extra}."
     grown = [(_half(term, square), effect) for term, effect in _with_depth(found)]
     for half, effect in grown:
         yield f"Per doubling of the context {half} changes by {_points(effect)} points: {_growth(effect)}."
     if alone := found.of(Term.DEPTH):
-        yield f"Length alone changes {controls.reference} by {_points(alone)} points per doubling."
+        yield f"Length alone changes {square.base} by {_points(alone)} points per doubling."
 
 
 def _with_depth(found: Factorial) -> Iterator[tuple[Term, FactorialEffect]]:

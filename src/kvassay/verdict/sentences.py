@@ -68,15 +68,21 @@ def sentence(finding: Finding, controls: Controls) -> str:
 
 
 def subject(spec: ArmSpec, controls: Controls) -> str:
-    """``K at q4_0`` where only K differs from the reference, ``V at q4_0`` where only V does, else ``q4_0/q4_0``."""
+    """``K at q4_0`` where only K differs from the reference, ``V at q4_0`` where only V does, else ``q4_0/q4_0``. Where
+    the other half can't be as the reference has it: ``K at 4 beside V at 8``.
+    """
+    side, (k, v) = side_of(spec, controls), controls.plain_types
     names = {Side.K: f"K at {spec.k}", Side.V: f"V at {spec.v}", Side.JOINT: f"{spec.k}/{spec.v}"}
-    name = names[side_of(spec, controls)]
-    return name if spec.rotation else f"{name} without rotation"
+    if (k, v) != controls.reference_types:
+        names |= {Side.K: f"{names[Side.K]} beside V at {v}", Side.V: f"{names[Side.V]} beside K at {k}"}
+    return names[side] if spec.rotation else f"{names[side]} without rotation"
 
 
 def side_of(spec: ArmSpec, controls: Controls) -> Side:
-    """Which half of the cache ``spec`` changes against the reference."""
-    k, v = controls.reference_types
+    """Which half of the cache ``spec`` changes against the reference, or where the engine can't leave the other half
+    so, against the clean types.
+    """
+    k, v = controls.plain_types
     if (spec.k == k) == (spec.v == v):
         return Side.JOINT
     return Side.V if spec.k == k else Side.K

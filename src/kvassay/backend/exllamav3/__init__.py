@@ -44,12 +44,12 @@ class ExLlamaV3:
         engine has no cache for, BootFailed without a CUDA device and where the model can't be loaded.
         """
         require_pair(arm.kv)
-        require_installed()
         if not self.model_path.is_dir():
             raise ConfigError(
                 f"ExLlamaV3 can't read {self.model_path.name!r}",
                 hint="Give a folder: Hugging Face's (config.json, *.safetensors) or EXL3's.",
             )
+        require_installed()
         import_engine(listener)
         from kvassay.backend.exllamav3.boot import open_boot  # noqa: PLC0415  needs the engine
 
@@ -95,7 +95,7 @@ def import_engine(listener: Listener = silent) -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     import torch  # noqa: PLC0415  seconds, and an extra
 
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available() or not torch.version.cuda:
         raise BootFailed(
             f"ExLlamaV3 needs a CUDA device, and torch {torch.__version__} sees none",
             hint="On the CPU, --backend transformers computes what its bits do to the answers (--kv 8/4).",

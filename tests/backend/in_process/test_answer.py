@@ -1,0 +1,79 @@
+"""Tokens and log-probabilities out of logits."""
+
+from __future__ import annotations
+
+from math import exp, fsum, log
+
+import pytest
+
+pytest.importorskip("torch", reason="needs an extra: pip install 'kvassay[transformers]'")
+pytest.importorskip("transformers", reason="needs an extra: pip install 'kvassay[transformers]'")
+
+from typing import cast
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvassay.backend.base import Sampling
+from kvassay.backend.in_process.answer import Answer
+from kvassay.backend.in_process.words import Words
+from kvassay.types import Stop
+
+VALUES = st.lists(st.floats(-20, 20, width=16), min_size=2, max_size=40)
+
+
+class Letters:
+    """A tokenizer of one letter a token, as far as an answer uses one."""
+
+    def text(self, tokens: list[int]) -> str:
+        return "".join(chr(97 + token % 26) for token in tokens)
+
+
+def answer(**sampling: float) -> Answer:
+    return Answer(cast("Words", Letters()), Sampling(**sampling))  # type: ignore[arg-type]
+
+
+@given(VALUES)
+def test_log_probabilities_are_over_the_whole_vocabulary(values: list[float]) -> None:
+    """Logarithms of the softmax of an engine's float16 logits: the chosen token's, the top N's; all sum to one."""
+    one = answer(max_tokens=1, top_n=len(values))
+    assert one.add(torch.tensor(values, dtype=torch.float16), frozenset())
+    (place,) = one.positions
+    norm = log(fsum(map(exp, values)))
+    assert dict(place.top) == pytest.approx({at: value - norm for at, value in enumerate(values)}, abs=1e-9)
+    assert fsum(exp(value) for _, value in place.top) == pytest.approx(1)
+    assert place.logprob == max(value for _, value in place.top)
+
+
+@given(VALUES)
+def test_of_equal_logits_the_lowest_id_is_chosen(values: list[float]) -> None:
+    """Logits in float16 tie often: the choice has to be the same on every machine."""
+    one = answer(max_tokens=1)
+    one.add(torch.tensor([*values, max(values)], dtype=torch.float16), frozenset())
+    assert one.tokens == [values.index(max(values))]
+
+
+def test_an_end_or_the_limit_ends_an_answer() -> None:
+    """The token that ends the turn belongs to it."""
+    first = torch.tensor([0.0, 9.0])
+    one = answer(max_tokens=2)
+    assert not one.add(first, frozenset({0}))
+    assert one.add(first, frozenset({0}))
+    assert (one.stop, one.tokens, one.text) == (Stop.LIMIT, [1, 1], "bb")
+    other = answer(max_tokens=2)
+    assert other.add(first, frozenset({1}))
+    assert (other.stop, other.tokens) == (Stop.EOS, [1])
+
+
+def test_a_seed_fixes_what_temperature_draws() -> None:
+    """The same seed draws the same tokens, and temperature really draws."""
+
+    def drawn(seed: int) -> list[int]:
+        one = answer(max_tokens=30, temperature=1.0, seed=seed)
+        while not one.add(torch.zeros(50), frozenset()):
+            pass
+        return one.tokens
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert len(set(drawn(1))) > 5
