@@ -52,6 +52,15 @@ def test_a_depth_that_hurts_the_reference_too_is_no_damage_of_the_cache() -> Non
     assert grown.endswith("is not shown.")
 
 
+def test_a_loss_of_everything_is_said_to_shrink_only_as_the_reference_falls() -> None:
+    """A half that leaves nothing right at any depth loses fewer points where the reference has fewer: no recovery."""
+    right = {2048: 58, 8192: 50, 32768: 42}
+    everything = {depth: Flips(lost=count) for depth, count in right.items()}
+    (found,) = of({"q4_0/f16": everything}, right).isolation
+    (grown,) = [line for line in found.sentences if line.startswith("Per doubling")]
+    assert grown.endswith("points: the loss shrinks, as there is less left to lose.")
+
+
 def test_one_depth_says_nothing_of_growth() -> None:
     """Then no sentence speaks of doublings."""
     (found,) = judged(58, {"q4_0/f16": Flips(lost=20), "f16/q4_0": SAME}).isolation

@@ -81,7 +81,7 @@ def _lines(view: View, depths: Sequence[int]) -> Markup:
     parts = [_grid(at)]
     ends: list[tuple[float, ArmView]] = []
     for i, arm in enumerate(arms):
-        shift = 9 * (i - (len(arms) - 1) / 2)
+        shift = 6 * (i - (len(arms) - 1) / 2)
         points = [(at[d] + shift, r) for d in depths if (r := arm.rate_at(d, view.primary)) and r.n]
         parts.append(_el("g", *_series(points, look[arm.label]), _tip(arm), class_=look[arm.label].colour))
         ends += [(_y(points[-1][1].share), arm)] if points else []

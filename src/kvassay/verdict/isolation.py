@@ -98,7 +98,8 @@ def _sentences(square: _Square, found: Factorial) -> Iterator[str]:
         yield f"{listed(costs)} points of right calls against {square.base}{extra}."
     grown = [(_half(term, square), effect) for term, effect in _with_depth(found)]
     for half, effect in grown:
-        yield f"Per doubling of the context {half} changes by {_points(effect)} points: {_growth(effect)}."
+        growth = _growth(effect, found.of(Term.DEPTH))
+        yield f"Per doubling of the context {half} changes by {_points(effect)} points: {growth}."
     if alone := found.of(Term.DEPTH):
         yield f"Length alone changes {square.base} by {_points(alone)} points per doubling."
 
@@ -109,11 +110,16 @@ def _with_depth(found: Factorial) -> Iterator[tuple[Term, FactorialEffect]]:
             yield half, effect
 
 
-def _growth(effect: FactorialEffect) -> str:
-    """What the interval says of "the damage grows with the context"."""
+def _growth(effect: FactorialEffect, alone: FactorialEffect | None) -> str:
+    """What the interval says of "the damage grows with the context". A loss can't exceed what the reference has left:
+    where length alone takes that, a smaller loss is no recovery.
+    """
     if effect.high < 0:
         return "the damage grows with the context"
-    return "it shrinks with the context" if effect.low > 0 else "that it grows with the context is not shown"
+    if effect.low <= 0:
+        return "that it grows with the context is not shown"
+    falling = alone is not None and alone.high < 0
+    return "the loss shrinks, as there is less left to lose" if falling else "it shrinks with the context"
 
 
 def _half(term: Term, square: _Square) -> str:
