@@ -84,7 +84,7 @@ _ROWS = (
          "kvassay run model.gguf --backend transformers --kv 4/4 --k-layers 0-3=f16"),
         package="transformers", by_layer=True, computed=True),
     Row("exllamav3", "ExLlamaV3 on a CUDA card, no server", "in process",
-        "yes", "yes", "layers", "yes", "counted", "source",
+        "yes", "yes", "layers", "yes", "counted", "real",
         ("kvassay run MODEL_FOLDER --backend exllamav3 --kv 8/4",
          "kvassay run MODEL_FOLDER --backend exllamav3 --kv 4/4"),
         package="exllamav3", clean="8"),
