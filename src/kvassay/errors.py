@@ -125,6 +125,11 @@ class StoreFormat(StoreError):
     """The store has a format this version can't read."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what a library said; its error's name where it said nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def last_lines(error: BaseException, count: int = 3) -> tuple[str, ...]:
     """What a library said, as ``log`` of an error: its last lines that aren't blank."""
     return tuple(line for line in str(error).splitlines() if line.strip())[-count:]

@@ -59,7 +59,7 @@ def test_nothing_answers() -> None:
 
 def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transformers is made without its packages; opened without them it says what to install."""
-    monkeypatch.setattr("kvassay.backend.transformers.find_spec", lambda _: None)
+    monkeypatch.setattr("kvassay.backend.in_process.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="needs torch and transformers and gguf, not installed here") as caught:
         make("transformers", model_path=MODEL).open(Arm(KVConfig("f16", "f16")), context_tokens=8)
     assert caught.value.hint == "Install it: pip install 'kvassay[transformers]'"

@@ -5,24 +5,22 @@ recorded session is climbed turn by turn: each prompt adds what the one before i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from kvassay.assay import events
 from kvassay.assay.agenda import Agenda
 from kvassay.assay.evidence import pack
-from kvassay.assay.follow import shared
-from kvassay.assay.meter import Meter
-from kvassay.assay.prompts import STANDS_ALONE, Prompt, PromptBook
+from kvassay.assay.prompts import STANDS_ALONE, Prompt
 from kvassay.assay.rungs import Rungs
 from kvassay.assay.schedule import Slot
-from kvassay.assay.store import Store
-from kvassay.assay.stored import StoredRun
 from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
+from kvassay.assay.visit import Visit
 from kvassay.assay.witness import Witness, reading_to_json
-from kvassay.backend.base import Boot, Listener, Progress, Sampling
+from kvassay.backend.base import Progress, Sampling
 from kvassay.errors import BackendError
+from kvassay.prefix import shared
 from kvassay.probe.sampled import draw_of
 from kvassay.types import Channel, Probe, Trial
 
@@ -36,48 +34,33 @@ class Interrupted(Exception):
 class Climb:
     """The work of one boot of one arm, trial by trial into the store."""
 
-    def __init__(
-        self,
-        boot: Boot,
-        arm: str,
-        *,
-        book: PromptBook,
-        native: str | None,
-        sampling: Sampling,
-        store: Store,
-        run: StoredRun,
-        witness: Witness,
-        meter: Meter,
-        observe: events.Observer,
-        stop: Callable[[], bool],
-    ) -> None:
-        self._boot, self._arm, self._book, self._native, self._sampling = boot, arm, book, native, sampling
-        self._store, self._run, self._meter, self._observe, self._stop = store, run, meter, observe, stop
-        self._witness = witness
-        self._rungs = Rungs(boot, book, meter)
-        self._prompts = {(prompt.depth, prompt.probe.id): prompt for prompt in book.prompts}
+    def __init__(self, visit: Visit, witness: Witness) -> None:
+        self._visit, self._witness = visit, witness
+        self._arm, self._book, self._meter = visit.arm.label, visit.book, visit.meter
+        self._rungs = Rungs(visit.boot, visit.book, visit.meter)
+        self._prompts = {(prompt.depth, prompt.probe.id): prompt for prompt in visit.book.prompts}
         self._asked: set[tuple[int, str]] = set()
         self._before: tuple[int, ...] = ()
         self._contexts = Contexts()
-        self._number = store.add_boot(run, arm, boot.facts)
+        self._number = visit.store.add_boot(visit.run, self._arm, visit.boot.facts)
 
-    def run(self, agenda: Agenda, listener: Listener) -> None:
+    def run(self, agenda: Agenda) -> None:
         """Ask what the agenda holds, in its order, each rung until it is decided. Raises Interrupted between trials,
         BackendError from the server.
         """
         planned = list(agenda.pending())
-        with self._rungs.kept(self._store, self._number):
+        with self._rungs.kept(self._visit.store, self._number):
             for depth, rung in groupby(agenda.pending(), key=self._rung):
-                self._rungs.reach(depth, listener)
-                asked = {self._one(slot, agenda, listener) for slot in rung}
+                self._rungs.reach(depth, self._visit.listener)
+                asked = {self._one(slot, agenda) for slot in rung}
                 self._spare([slot for slot in planned if self._rung(slot) == depth and slot not in asked])
-            self._read(listener)
+            self._read()
 
     def _rung(self, slot: Slot) -> int:
         """The depth whose prefix is processed for a slot; recorded turns, asked one behind the other, have none."""
         return STANDS_ALONE if self._book.in_order else slot.depth
 
-    def _approach(self, prompt: Prompt, listener: Listener) -> int:
+    def _approach(self, prompt: Prompt) -> int:
         """The least work that is left for a probe's first request, in tokens. What a recorded turn adds to the one
         before it is processed here where it is long, all but the last token: that one is the request's.
         """
@@ -87,29 +70,29 @@ class Climb:
         new, self._before = len(tokens) - shared(self._before, tokens), tokens
         if new <= SHOWN_FROM:
             return new
-        self._rungs.process(tokens[:-1], listener, bound=new - 1)
+        self._rungs.process(tokens[:-1], self._visit.listener, bound=new - 1)
         return 1
 
     def _spare(self, slots: Sequence[Slot]) -> None:
         """The rung was decided before these slots."""
         if slots:
             self._meter.leave_out(len(slots), self._book.suffix_tokens(slots))
-            self._observe(events.RungDecided(self._arm, slots[0].depth, spared=len(slots)))
+            self._visit.observe(events.RungDecided(self._arm, slots[0].depth, spared=len(slots)))
 
-    def _read(self, listener: Listener) -> None:
+    def _read(self) -> None:
         """The short text, once everything has been asked."""
         if self._witness.chosen:
-            listener(Progress("ready", note="scoring a short text"))
+            self._visit.listener(Progress("ready", note="scoring a short text"))
             reading = self._witness.read()
             self._rungs.usage = replace(self._rungs.usage, evidence_s=self._witness.evidence_s)
-            self._store.add_reading(self._run, self._number, reading_to_json(reading))
+            self._visit.store.add_reading(self._visit.run, self._number, reading_to_json(reading))
 
-    def _one(self, slot: Slot, agenda: Agenda, listener: Listener) -> Slot:
-        if self._stop():
+    def _one(self, slot: Slot, agenda: Agenda) -> Slot:
+        if self._visit.stop():
             raise Interrupted
         prompt = self._prompts[slot.depth, slot.probe]
         first = (slot.depth, slot.probe) not in self._asked
-        bound = self._approach(prompt, listener) if first else 0
+        bound = self._approach(prompt) if first else 0
         started = time.perf_counter()
         try:
             trial = self._ask(prompt, slot.channel)
@@ -121,29 +104,29 @@ class Climb:
         self._rungs.count(trial.timings, bound=bound)
         trial = replace(trial, key=slot.key(self._arm), boot=self._number)
         context = self._contexts.of(prompt)
-        trial = graded(trial, prompt, context, self._earlier(slot), max_tokens=self._sampling.max_tokens)
+        trial = graded(trial, prompt, context, self._earlier(slot), max_tokens=self._visit.sampling.max_tokens)
         evidence = self._witness.testify(trial, prompt, self._book.tokens(prompt))
         evidence_s = self._witness.evidence_s - self._rungs.usage.evidence_s
         self._rungs.usage = replace(self._rungs.usage, evidence_s=self._witness.evidence_s)
-        self._store.add_trial(self._run, trial, self._rungs.usage, pack(evidence) if evidence else None)
+        self._visit.store.add_trial(self._visit.run, trial, self._rungs.usage, pack(evidence) if evidence else None)
         agenda.note(trial)
         self._meter.trial(trial.timings, trial.wall_s + evidence_s)
-        self._observe(events.TrialEnded(trial, self._meter.done, self._meter.total, self._meter.eta_s))
+        self._visit.observe(events.TrialEnded(trial, self._meter.done, self._meter.total, self._meter.eta_s))
         return slot
 
     def _ask(self, prompt: Prompt, channel: Channel) -> Trial:
         sampling = self._how(prompt.probe)
         if channel is Channel.RAW:
-            return ask_raw(self._boot, prompt, self._book.tokens(prompt), sampling, self._native)
-        return ask_parsed(self._boot, prompt, channel, sampling, self._native)
+            return ask_raw(self._visit.boot, prompt, self._book.tokens(prompt), sampling, self._visit.native)
+        return ask_parsed(self._visit.boot, prompt, channel, sampling, self._visit.native)
 
     def _how(self, probe: Probe) -> Sampling:
-        draw = draw_of(probe)
-        return replace(self._sampling, temperature=draw.temperature, seed=draw.seed) if draw else self._sampling
+        sampling, draw = self._visit.sampling, draw_of(probe)
+        return replace(sampling, temperature=draw.temperature, seed=draw.seed) if draw else sampling
 
     def _earlier(self, slot: Slot) -> Earlier:
         def find(channel: Channel) -> Trial | None:
-            return self._run.trial(replace(slot, channel=channel).key(self._arm))
+            return self._visit.run.trial(replace(slot, channel=channel).key(self._arm))
 
         if slot.channel is Channel.RAW:
             return Earlier()

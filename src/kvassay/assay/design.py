@@ -18,6 +18,7 @@ from kvassay.assay.prepare import Questions
 from kvassay.assay.prompts import STANDS_ALONE, Written
 from kvassay.assay.records import ArmSpec, Design, Manifest, ReplayRecord
 from kvassay.errors import ConfigError, StoreMismatch
+from kvassay.plan.memory import PAD, pad
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Probe, Role
 from kvassay.wire import message_to_json, tool_to_json
@@ -38,7 +39,6 @@ BESIDE_THE_DESIGN = (
     "replay",
 )
 """Settings that decide results, but stand in no field of the design that is known before a server runs."""
-PAD = 256  # llama.cpp pads contexts to this
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Room:
     @property
     def tokens(self) -> int:
         """The whole, padded as the server pads it; sessions come within 2 % of their depth."""
-        return -(-(self.depth * 102 // 100 + self.question + self.answer) // PAD) * PAD
+        return pad(self.depth * 102 // 100 + self.question + self.answer)
 
     def greatest_depth(self, context_tokens: int) -> int:
         """The greatest depth that leaves room for question and answer in a context; 0 or less where none does."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvassay.backend.base import Boot, Sampling
+from kvassay.prefix import shared
 from kvassay.types import Completion, Position, Timings
 
 MAX_REQUESTS = 64
@@ -129,12 +130,6 @@ def _embed(tokens: Sequence[int], wanted: Sequence[int]) -> list[int]:
         if len(places) < len(wanted) and token == wanted[len(places)]:
             places.append(at)
     return places
-
-
-def shared(one: Sequence[object], other: Sequence[object]) -> int:
-    """How many leading items, tokens or characters, two sequences have in common."""
-    differing = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return next(differing, min(len(one), len(other)))
 
 
 def add(one: Timings, other: Timings) -> Timings:

@@ -7,11 +7,11 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from kvassay.assay.follow import shared as shared_items
 from kvassay.assay.records import ProbeRecord, ReplayRecord, RungRecord, SessionRecord
 from kvassay.assay.schedule import Slot
 from kvassay.backend.base import Boot
 from kvassay.errors import StoreMismatch
+from kvassay.prefix import shared as shared_items
 from kvassay.types import Message, Probe, Tool
 
 STANDS_ALONE = 0  # the depth of probes without a session

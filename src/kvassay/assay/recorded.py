@@ -10,7 +10,6 @@ from typing import Literal
 
 from kvassay.assay.codec import dump
 from kvassay.assay.depth_groups import grouped
-from kvassay.assay.follow import shared
 from kvassay.assay.prompts import (
     STRETCH,
     Place,
@@ -24,6 +23,8 @@ from kvassay.assay.prompts import (
 from kvassay.assay.records import ProbeRecord, ReplayRecord, RungRecord, SessionRecord, TurnRecord
 from kvassay.backend.base import Boot
 from kvassay.errors import ConfigError, UsageError
+from kvassay.plan.memory import PAD, pad
+from kvassay.prefix import shared
 from kvassay.probe.replay import askable, replay, spread
 from kvassay.probe.sampled import sampled
 from kvassay.session.find import find
@@ -39,7 +40,6 @@ from kvassay.wire import message_to_json
 
 CHARS_PER_TOKEN = 2.4  # a cautious estimate, for code and tool output; docs/sessions.md has what was measured
 MESSAGE_TOKENS = 8  # what templates put around a message
-PAD = 256  # llama.cpp pads contexts to this
 _TRIES = 4  # of fitting turns into the context, where a template adds more than estimated
 _NEAREST = 6
 
@@ -103,7 +103,7 @@ def context_for(settings: RunSettings, recorded: Recorded, trained_tokens: int |
     longest = max(moment.history_tokens for moment in found if turn in (None, moment.number))
     tools = sum(len(json.dumps(tool.parameters)) + len(tool.description) for tool in recorded.box.tools)
     need = longest + round(tools / CHARS_PER_TOKEN) + 2 * PAD + settings.max_tokens
-    padded = -(-need // PAD) * PAD
+    padded = pad(need)
     return min(padded, trained_tokens or padded)
 
 

@@ -27,6 +27,7 @@ from kvassay.assay.prompts import PromptBook, read
 from kvassay.assay.schedule import Slot, boot_order
 from kvassay.assay.store import Store, Usage
 from kvassay.assay.stored import StoredRun
+from kvassay.assay.visit import Visit
 from kvassay.assay.witness import witness
 from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError, ConfigError, StoreMismatch, WorkerLost
@@ -39,23 +40,6 @@ __all__ = ["PROBES", "Interrupted", "Job", "Method", "Sample", "Visit", "run"]
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """One boot at work for a run: what it is asked with, and where what it says is kept."""
-
-    boot: Boot
-    arm: Arm
-    run: StoredRun
-    book: PromptBook
-    native: str | None
-    sampling: Sampling
-    store: Store
-    meter: Meter
-    observe: events.Observer
-    stop: Callable[[], bool]
-    listener: Listener
-
-
-@dataclass(frozen=True, slots=True)
 class Method:
     """What is done with each boot: probes are asked, or closed loops are played. ``pending`` are the slots of an arm
     that the store does not hold yet, ``done`` counts those that it holds, ``work`` does what is pending.
@@ -64,24 +48,12 @@ class Method:
     pending: Callable[[StoredRun, Arm], tuple[Slot, ...]]
     done: Callable[[StoredRun], int]
     work: Callable[[Visit], None]
+    in_loops: bool = False
 
 
 def _ask(visit: Visit) -> None:
     own = agenda(visit.run, visit.arm)
-    climb = Climb(
-        visit.boot,
-        visit.arm.label,
-        book=visit.book,
-        native=visit.native,
-        sampling=visit.sampling,
-        store=visit.store,
-        run=visit.run,
-        witness=witness(visit.boot, visit.run, visit.arm, own),
-        meter=visit.meter,
-        observe=visit.observe,
-        stop=visit.stop,
-    )
-    climb.run(own, visit.listener)
+    Climb(visit, witness(visit.boot, visit.run, visit.arm, own)).run(own)
 
 
 PROBES = Method(lambda run, arm: tuple(agenda(run, arm).pending()), lambda run: len(run.done()), _ask)

@@ -11,12 +11,12 @@ import httpx
 
 from kvassay.backend.attach import API_KEY_VARIABLE, SomebodysServer, base_url
 from kvassay.backend.base import Boot, Listener, Progress, silent
-from kvassay.backend.engine import Engine, Met, Pen
+from kvassay.backend.engine import Engine, Met, Pen, without_pen
 from kvassay.backend.llama_http import connect
 from kvassay.backend.openai_http import Line, OpenAIBoot
 from kvassay.backend.pen import open_pen
 from kvassay.backend.serve import log_facts, started
-from kvassay.errors import BootFailed, ConfigError, ContextExceeded, NotEngaged
+from kvassay.errors import BootFailed, ContextExceeded, NotEngaged
 from kvassay.types import Arm, BootFacts, KVConfig
 
 _CHECK_S = 30.0
@@ -116,10 +116,7 @@ class Attached:
             return self._shelf.lend(self.tokenizer)
         if lent := self.engine.pen(line, met):
             return lent
-        raise ConfigError(
-            f"{self.name} lends neither its chat template nor its tokenizer",
-            hint="Name the model's GGUF file or its Hugging Face directory with --tokenizer.",
-        )
+        raise without_pen(self.name)
 
 
 def _check_pair(kv: KVConfig, told: BootFacts, engine: Engine) -> None:

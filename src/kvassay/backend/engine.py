@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from kvassay.backend.base import Sampling
+from kvassay.errors import ConfigError
 from kvassay.types import BootFacts, Completion, JsonObject, Message, Tool
 
 RawPrompt = tuple[int, ...] | str
@@ -50,6 +51,14 @@ class Pen(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def without_pen(engine: str) -> ConfigError:
+    """The error where neither the server nor the user brings template and tokenizer."""
+    return ConfigError(
+        f"{engine} lends neither its chat template nor its tokenizer",
+        hint="Name the model's GGUF file or its Hugging Face directory with --tokenizer.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

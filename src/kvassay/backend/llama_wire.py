@@ -58,6 +58,17 @@ def message_json(message: Message) -> JsonObject:
     return body
 
 
+def message_with_objects(message: Message) -> JsonObject:
+    """The same for templates that are rendered here: arguments of calls are objects, as most of them want it."""
+    body = message_json(message)
+    if message.tool_calls:
+        body["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    return body
+
+
 def tool_json(tool: Tool) -> JsonObject:
     """A tool in the OpenAI form."""
     return {

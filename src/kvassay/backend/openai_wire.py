@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 from kvassay.backend.base import Sampling
 from kvassay.backend.llama_wire import chat_reply as llama_chat_reply
@@ -115,6 +116,11 @@ def text(body: JsonObject, key: str) -> str:
     """A string; empty where there is none."""
     value = body.get(key)
     return value if isinstance(value, str) else ""
+
+
+def ids(body: JsonObject, key: str) -> tuple[int, ...]:
+    """Token ids; none where there are none."""
+    return tuple(cast("list[int]", body.get(key) or []))
 
 
 def real(body: JsonObject, key: str) -> float:

@@ -14,7 +14,7 @@ from jinja2 import Template, TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from kvassay.backend.llama_wire import message_json, tool_json
+from kvassay.backend.llama_wire import message_with_objects, tool_json
 from kvassay.errors import BackendError, ConfigError
 from kvassay.types import JsonObject, JsonValue, Message, Tool
 
@@ -53,7 +53,7 @@ class HubPen:
         """
         try:
             return _compiled(self.template).render(
-                messages=[_message(message) for message in messages],
+                messages=[message_with_objects(message) for message in messages],
                 tools=[tool_json(tool) for tool in tools] or None,
                 add_generation_prompt=True,
                 **self.special,
@@ -69,17 +69,6 @@ class HubPen:
 
     def close(self) -> None:
         pass
-
-
-def _message(message: Message) -> JsonObject:
-    """A message as templates expect it: arguments of calls are objects, not text."""
-    body = message_json(message)
-    if message.tool_calls:
-        body["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    return body
 
 
 def _compiled(template: str) -> Template:

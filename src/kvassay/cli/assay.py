@@ -18,12 +18,14 @@ from kvassay.assay.design import Sample, check_room
 from kvassay.assay.events import Observer
 from kvassay.assay.prepare import Questions, questions_of
 from kvassay.assay.recorded import context_for
+from kvassay.assay.records import Manifest
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import PROBES, Interrupted, Job, Method, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.catalog import CATALOG
 from kvassay.backend.engaged import refuse_early
+from kvassay.backend.engine import without_pen
 from kvassay.backend.layers import require_layers
 from kvassay.cli.models import download_progress
 from kvassay.cli.progress import RunProgress
@@ -222,11 +224,8 @@ def _sample(settings: RunSettings, model: ModelFile | ModelFolder | None) -> Sam
 def _check_files(settings: RunSettings) -> None:
     if settings.tokenizer and not settings.tokenizer.exists():
         raise ConfigError(f"there is no {str(settings.tokenizer)!r} for --tokenizer")
-    if CATALOG[settings.backend].reach == "attached" and not CATALOG[settings.backend].pen and not settings.tokenizer:
-        raise ConfigError(
-            f"{settings.backend} lends neither its chat template nor its tokenizer",
-            hint="Name the model's GGUF file or its Hugging Face directory with --tokenizer.",
-        )
+    if not CATALOG[settings.backend].pen and not settings.tokenizer:
+        raise without_pen(settings.backend)
 
 
 def _check_apart(name: str, arms: Sequence[Arm]) -> None:
@@ -249,7 +248,7 @@ def _check_writable(out: Path) -> None:
 
 
 def _unfinished(store: Store, method: Method, *, resume: bool, console: Console) -> StoredRun | None:
-    stored = store.unfinished(in_loops=method is not PROBES)
+    stored = store.unfinished(in_loops=method.in_loops)
     if stored is None or resume:
         return stored
     console.print(
@@ -260,8 +259,24 @@ def _unfinished(store: Store, method: Method, *, resume: bool, console: Console)
     return None
 
 
+def stored_settings(
+    path: Path, what: str = "run", *, in_loops: bool = False, fits: Callable[[Manifest], bool] = lambda _: True
+) -> dict[str, object]:
+    """The settings of the run that --resume goes on with. Raises ConfigError where the store holds none that ``fits``;
+    ``what`` names it.
+    """
+    with Store(path) as store:
+        unfinished = store.unfinished(in_loops=in_loops)
+        if unfinished is None or not fits(unfinished.record.manifest):
+            raise ConfigError(
+                f"{str(path)!r} holds no unfinished {what}: there is nothing to resume",
+                hint="Start one without --resume.",
+            )
+        return dict(unfinished.record.manifest.settings)
+
+
 def _kept(store: Store, kind: Kind[Made], out: Path) -> str:
-    stored = store.unfinished(in_loops=kind.method is not PROBES)
+    stored = store.unfinished(in_loops=kind.method.in_loops)
     done = kind.method.done(stored) if stored else 0
     name, *flags = kind.command
     command = ["kvassay", name, "--resume", "--out", str(out)]

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
-from kvassay.cli.assay import STORE_NAME, Kind, measure
+from kvassay.cli.assay import STORE_NAME, Kind, measure, stored_settings
 from kvassay.cli.run import run as run_command
 from kvassay.errors import ConfigError
 from kvassay.loops.families import FAMILIES
@@ -88,7 +87,7 @@ def report(finished: StoredRun, out: Path, console: Console) -> LoopsView:
 
 
 def _settings(given: dict[str, object], tasks: int | None, resumed: Path | None) -> RunSettings:
-    stored = _stored(resumed) if resumed else {}
+    stored = stored_settings(resumed, "run of closed loops", in_loops=True) if resumed else {}
     settings = check({**DEFAULTS, **stored, **given})
     if not settings.turns or (tasks is not None and tasks < 1):
         raise ConfigError(f"turns = {settings.turns}, tasks = {tasks}: give at least 1 of each")
@@ -96,14 +95,3 @@ def _settings(given: dict[str, object], tasks: int | None, resumed: Path | None)
         return settings
     each = per_family(tasks or TASKS, len(settings.families or FAMILIES))
     return settings.model_copy(update={"probes_per_family": each})
-
-
-def _stored(path: Path) -> dict[str, object]:
-    with Store(path) as store:
-        unfinished = store.unfinished(in_loops=True)
-        if unfinished is None:
-            raise ConfigError(
-                f"{str(path)!r} holds no unfinished run of closed loops: there is nothing to resume",
-                hint="Start one without --resume.",
-            )
-        return dict(unfinished.record.manifest.settings)

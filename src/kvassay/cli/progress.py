@@ -80,7 +80,6 @@ class RunProgress:
         return f"prompt {doing.done}/{doing.total} tokens{left}"
 
     def _trial(self, event: events.TrialEnded) -> None:
-        self._prompts.pop(event.trial.key.arm, None)
         right, count = self._counted(event.trial.key.arm, good=event.trial.outcome.correct)
         note = f"{right}/{count} right, {duration(event.eta_s)} left"
         self._bar.update(self._task, completed=event.done, total=event.total, note=note)
@@ -93,7 +92,7 @@ class RunProgress:
         self._now_and_then(f"{event.done}/{event.total} loops; {event.arm}: {note}")
 
     def _counted(self, arm: str, *, good: bool) -> tuple[int, int]:
-        self._prompt = None
+        self._prompts.pop(arm, None)
         counts = self._right.setdefault(arm, [0, 0])
         counts[0] += good
         counts[1] += 1

@@ -9,8 +9,7 @@ from typing import cast
 import click
 from rich.console import Console
 
-from kvassay.assay.store import Store
-from kvassay.cli.assay import STORE_NAME, perform
+from kvassay.cli.assay import STORE_NAME, perform, stored_settings
 from kvassay.cli.gate import gate
 from kvassay.cli.run import run
 from kvassay.cli.turns import print_turns
@@ -128,14 +127,7 @@ def checked(values: Mapping[str, object], own: Mapping[str, object]) -> RunSetti
 
 
 def _resumed(store_path: Path, given: Mapping[str, object], own: Mapping[str, object]) -> RunSettings:
-    with Store(store_path) as store:
-        unfinished = store.unfinished()
-        if unfinished is None or unfinished.record.manifest.replay is None:
-            raise ConfigError(
-                f"{str(store_path)!r} holds no unfinished replay: there is nothing to resume",
-                hint="Start one without --resume.",
-            )
-        stored = dict(unfinished.record.manifest.settings)
+    stored = stored_settings(store_path, "replay", fits=lambda manifest: manifest.replay is not None)
     before = stored["replay"]
     return check({**stored, **given, "replay": {**(before if isinstance(before, dict) else {}), **own}})
 

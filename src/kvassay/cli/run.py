@@ -7,11 +7,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from kvassay.assay.store import Store
-from kvassay.cli.assay import STORE_NAME, perform
+from kvassay.cli.assay import STORE_NAME, perform, stored_settings
 from kvassay.cli.executing import executing, place, taken
 from kvassay.cli.gate import GATES, gate
-from kvassay.errors import ConfigError
 from kvassay.report.junit import write_junit
 from kvassay.settings import RunSettings, check, read
 
@@ -140,15 +138,5 @@ def run(
 
 
 def _settings(config: Path | None, given: dict[str, object], resumed: Path | None) -> RunSettings:
-    stored = _stored(resumed) if resumed else {}
+    stored = stored_settings(resumed) if resumed else {}
     return check({**stored, **(read(config) if config else {}), **given})
-
-
-def _stored(path: Path) -> dict[str, object]:
-    with Store(path) as store:
-        unfinished = store.unfinished()
-        if unfinished is None:
-            raise ConfigError(
-                f"{str(path)!r} holds no unfinished run: there is nothing to resume", hint="Start one without --resume."
-            )
-        return dict(unfinished.record.manifest.settings)

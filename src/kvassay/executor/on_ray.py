@@ -15,7 +15,7 @@ from importlib.metadata import version
 from kvassay.assay.host import Machine
 from kvassay.backend.base import Backend
 from kvassay.backend.catalog import CATALOG
-from kvassay.errors import ConfigError
+from kvassay.errors import ConfigError, first_line, last_lines
 from kvassay.executor.base import Visit
 from kvassay.executor.baton import Baton
 from kvassay.executor.nodes import Node, Share, Wish, fitting, one_kind, share_of
@@ -115,7 +115,7 @@ def cluster_at(address: str, wish: Wish) -> Iterator[Cluster]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"no Ray cluster at {address!r}: {_first_line(error)}",
+            f"no Ray cluster at {address!r}: {first_line(error)}",
             hint="Start one with 'ray start --head', also on a single machine (docs/cluster.md), or name it with "
             "--ray-address HOST:PORT.",
         ) from None
@@ -154,8 +154,9 @@ def _introduced(nodes: Sequence[Node]) -> list[Machine]:
         try:
             machine, theirs = ray.get(reference, timeout=_INTRODUCE_S)
         except ray.exceptions.RayError as error:
+            (said,) = last_lines(error, 1) or (type(error).__name__,)
             raise ConfigError(
-                f"kvassay can't be run on the cluster's machine {name!r}: {_last_line(error)}",
+                f"kvassay can't be run on the cluster's machine {name!r}: {said}",
                 hint="Install the same Python, Ray and kvassay on every machine.",
             ) from None
         if theirs != version("kvassay"):
@@ -165,11 +166,3 @@ def _introduced(nodes: Sequence[Node]) -> list[Machine]:
             )
         machines.append(machine)
     return machines
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _last_line(error: BaseException) -> str:
-    return next(reversed(str(error).strip().splitlines()), type(error).__name__)

@@ -11,10 +11,10 @@ from typing import Any, Self
 import ray
 from ray import exceptions
 
+from kvassay import backend as backends
 from kvassay.assay.climb import Interrupted
 from kvassay.backend.base import Boot, Listener, Progress, Sampling, silent
-from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.errors import KvassayError, WorkerLost
+from kvassay.errors import KvassayError, WorkerLost, first_line
 from kvassay.executor.baton import Baton
 from kvassay.executor.nodes import Share
 from kvassay.executor.ray_worker import Order, Server, Travelling
@@ -97,8 +97,7 @@ class Line:
             raise  # a fault of ours in the worker, with its traceback
         except exceptions.RayError as error:
             self._lost = True
-            why = str(error).strip().splitlines() or [type(error).__name__]
-            raise WorkerLost(f"the worker of {self._arm.label} was lost", log=(why[0],)) from None
+            raise WorkerLost(f"the worker of {self._arm.label} was lost", log=(first_line(error),)) from None
         self._placed = True
         return value
 
@@ -155,11 +154,14 @@ class RemoteBackend:
     share: Share
     baton: Baton
     halted: Halted
-    cache_types: tuple[str, ...] = LLAMA_TYPES
 
     @property
     def name(self) -> str:
         return self.recipe.name
+
+    @property
+    def cache_types(self) -> tuple[str, ...]:
+        return backends.cache_types(self.name)
 
     def open(self, arm: Arm, *, context_tokens: int, listener: Listener = silent) -> Boot:
         """Place the boot and wait until its server answers. Raises as backend/base.py says, and WorkerLost."""

@@ -10,10 +10,11 @@ from kvassay.assay.records import ArmSpec, Design
 from kvassay.loops.episode import Episode
 from kvassay.stats.power import more_pairs
 from kvassay.types import Role
-from kvassay.verdict import Effect, Outcomes, State, judge
+from kvassay.verdict import Effect, Outcomes, State
 from kvassay.verdict.controls import Controls, read_controls
 from kvassay.verdict.effects import by_arm
-from kvassay.verdict.sentences import listed, points
+from kvassay.verdict.judging import judge_under
+from kvassay.verdict.sentences import listed, points, subject
 
 Endpoint: TypeAlias = Literal["done", "free of loops"]
 Played: TypeAlias = Mapping[tuple[str, int, str], Episode]
@@ -87,16 +88,7 @@ class _Terms:
             margin=design.margin,
             control=roles.get(Role.CONTROL),
         )
-        self.verdict = judge(
-            outcomes,
-            reference=self.reference,
-            repeat=repeat.label if repeat else None,
-            candidates=self.candidates,
-            depths=design.depths,
-            alpha=design.alpha,
-            margin=design.margin,
-            control=roles.get(Role.CONTROL),
-        )
+        self.verdict = judge_under(self.controls, outcomes, self.candidates, control=roles.get(Role.CONTROL))
 
     @property
     def fault(self) -> str:
@@ -115,7 +107,7 @@ def _claims(endpoint: Endpoint, terms: _Terms) -> Iterator[Claim]:
 
 
 def _sentence(spec: ArmSpec, endpoint: Endpoint, effect: Effect, terms: _Terms) -> str:
-    name = subject(spec, terms.design.reference)
+    name = subject(spec, terms.controls)
     if not effect.pairs:
         return f"{name}: not measured (0 tasks)."
     seen, margin = _counts(endpoint, effect), points(terms.controls)
@@ -150,15 +142,6 @@ def _counts(endpoint: Endpoint, effect: Effect) -> str:
     if endpoint == "done":
         return f"{before} of {n} done → {after} of {n}"
     return f"loops in {n - before} of {n} → {n - after} of {n}"
-
-
-def subject(spec: ArmSpec, reference: ArmSpec) -> str:
-    """``K at q4_0`` where only K differs from the reference, ``V at q4_0`` where only V does, else the pair."""
-    if (spec.k == reference.k) == (spec.v == reference.v):
-        name = f"{spec.k}/{spec.v}"
-    else:
-        name = f"V at {spec.v}" if spec.k == reference.k else f"K at {spec.k}"
-    return name if spec.rotation else f"{name} without rotation"
 
 
 def _headline(claims: Sequence[Claim], terms: _Terms, fault: str) -> str:

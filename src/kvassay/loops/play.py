@@ -9,9 +9,10 @@ from kvassay.assay import events
 from kvassay.assay.prepare import Questions, code_of
 from kvassay.assay.prompts import Prompt
 from kvassay.assay.rungs import Rungs
-from kvassay.assay.runner import Interrupted, Method, Visit
+from kvassay.assay.runner import Interrupted, Method
 from kvassay.assay.schedule import Slot, schedule
 from kvassay.assay.stored import StoredRun
+from kvassay.assay.visit import Visit
 from kvassay.errors import ConfigError
 from kvassay.loops.episode import Episode, Rules, play
 from kvassay.loops.families import FAMILIES, draw
@@ -95,5 +96,5 @@ def _told(visit: Visit, episode: Episode) -> events.EpisodeEnded:
     )
 
 
-LOOPS = Method(pending, lambda run: len(run.played()), _work)
+LOOPS = Method(pending, lambda run: len(run.played()), _work, in_loops=True)
 """What a run of closed loops does with each boot."""

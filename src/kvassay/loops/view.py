@@ -14,8 +14,7 @@ from kvassay.loops.episode import Ending, Episode, Step
 from kvassay.loops.judging import Judgement, judge_loops
 from kvassay.loops.record import from_row
 from kvassay.loops.tasks import from_probe, opening
-from kvassay.report.tally import Rate
-from kvassay.stats.binomial import wilson_interval
+from kvassay.report.tally import Rate, rate_of
 from kvassay.types import JsonObject
 
 SCHEMA = "kvassay.loops/1"
@@ -113,16 +112,7 @@ def build_loops_view(run: StoredRun) -> LoopsView:
     )
 
 
-def rate(good: Iterable[bool | None], level: float) -> Rate:
-    """A rate over those that are known."""
-    known = list(good)
-    right, count = sum(one is True for one in known), sum(one is not None for one in known)
-    low, high = wilson_interval(right, count, level=level)
-    return Rate(right, count, low, high, excluded=len(known) - count)
-
-
 def _arm(spec: ArmSpec, episodes: Sequence[Episode], design: Design) -> ArmView:
-    level = 1 - design.alpha
     steps = [step for episode in episodes for step in episode.steps]
     done = [len(episode.steps) for episode in episodes if episode.ending is Ending.DONE]
     timings = [episode.timings for episode in episodes]
@@ -131,8 +121,8 @@ def _arm(spec: ArmSpec, episodes: Sequence[Episode], design: Design) -> ArmView:
         role=spec.role,
         k=spec.k,
         v=spec.v,
-        done=rate((episode.ending.done for episode in episodes), level),
-        looped=rate((None if e.ending.done is None else bool(e.loops) for e in episodes), level),
+        done=rate_of((episode.ending.done for episode in episodes), design.alpha),
+        looped=rate_of((None if e.ending.done is None else bool(e.loops) for e in episodes), design.alpha),
         kinds=dict(sorted(Counter(kind for episode in episodes for kind in episode.loops).items())),
         endings=dict(Counter(episode.ending for episode in episodes).most_common()),
         turns=len(steps),

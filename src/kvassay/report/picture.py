@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 
 from kvassay.errors import ConfigError
 from kvassay.report.charts import success
+from kvassay.report.html import asset
 from kvassay.report.view import View
 
 _FRAME = """\
@@ -31,7 +31,7 @@ def picture(view: View, arms: Sequence[str] = ()) -> str:
 
 def _style() -> str:
     """What the report's style sheet says of colours and of its picture."""
-    css = files("kvassay.report").joinpath("report.css").read_text(encoding="utf-8")
+    css = asset("report.css")
     colours = css[css.index(":root") : css.index("* {")]
     marks = css[css.index("/* picture */") : css.index("/* a replay's timeline */")]
     return f"{colours}{_FRAME}{marks}"

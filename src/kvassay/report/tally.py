@@ -125,10 +125,14 @@ def group(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
 
 def rate(rows: Sequence[Row], alpha: float) -> Rate:
     """Right answers among the graded rows, with Wilson's interval at level 1 − alpha."""
-    excluded = sum(row.kind.is_infrastructure for row in rows)
-    correct, n = sum(row.correct for row in rows), len(rows) - excluded
-    low, high = wilson_interval(correct, n, level=1 - alpha)
-    return Rate(correct, n, low, high, excluded)
+    return rate_of((None if row.kind.is_infrastructure else row.correct for row in rows), alpha)
+
+
+def rate_of(good: Iterable[bool | None], alpha: float) -> Rate:
+    """The rate of what is known to be good, None being left out, with Wilson's interval at level 1 − alpha."""
+    known = Counter(good)
+    low, high = wilson_interval(known[True], known[True] + known[False], level=1 - alpha)
+    return Rate(known[True], known[True] + known[False], low, high, known[None])
 
 
 def speed(rows: Iterable[Row], boots: Iterable[BootRecord]) -> Speed:

@@ -47,18 +47,21 @@ def _validity(controls: Controls) -> Iterator[str]:
 
 
 def _alone(controls: Controls) -> Iterator[str]:
+    yield f"Only the reference {controls.reference} was measured, {_by_itself(controls)}: no pair to judge."
+
+
+def _by_itself(controls: Controls) -> str:
+    """How often the reference was right, over all depths."""
     right = sum(tally.right for tally in controls.tallies)
     trials = sum(tally.trials for tally in controls.tallies)
-    yield f"Only the reference {controls.reference} was measured, {right} of {trials} right: no pair to judge."
+    return f"{right} of {trials} right"
 
 
 def _judgement(measured: Sequence[Finding], controls: Controls) -> Iterator[str]:
     if not measured:
         yield "Nothing to judge yet: 0 pairs of trials."
     elif controls.model_fails:
-        right = sum(tally.right for tally in controls.tallies)
-        trials = sum(tally.trials for tally in controls.tallies)
-        yield f"Neither K nor V: the model itself fails at {controls.reference}, {right} of {trials} right."
+        yield f"Neither K nor V: the model itself fails at {controls.reference}, {_by_itself(controls)}."
     else:
         yield from _causes(measured, controls)
         yield _COMPUTED if controls.measured.computed else recommendation(measured, controls)

@@ -79,9 +79,8 @@ def judge(
     ``margin`` is a proportion. ``anytime`` rests them on e-values, which may be looked at after every pair; otherwise
     they hold for a number of pairs fixed beforehand. The rules are in docs/design/statistics.md.
     """
-    trials = by_arm(outcomes)
     controls = read_controls(
-        trials,
+        by_arm(outcomes),
         reference=reference,
         repeat=repeat,
         candidates=[spec.label for spec in candidates],
@@ -92,6 +91,14 @@ def judge(
         control=control,
         measured=measured,
     )
+    return judge_under(controls, outcomes, candidates, control=control)
+
+
+def judge_under(
+    controls: Controls, outcomes: Outcomes, candidates: Sequence[ArmSpec], *, control: ArmSpec | None = None
+) -> Verdict:
+    """The same for controls that have been read off these outcomes already."""
+    trials = by_arm(outcomes)
     judged = _settle_all([_measure(trials, spec.label, controls) for spec in candidates], controls)
     findings = [_finding(spec, arm, controls) for spec, arm in zip(candidates, judged, strict=True)]
     return Verdict(
@@ -100,8 +107,8 @@ def judge(
         arms=tuple(_verdict(finding, arm, trials, controls) for finding, arm in zip(findings, judged, strict=True)),
         control=_control(trials, control, controls) if control else None,
         fault=controls.fault,
-        anytime=anytime,
-        spared=measured.spared,
+        anytime=controls.anytime,
+        spared=controls.measured.spared,
         isolation=isolate(trials, candidates, controls),
     )
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvassay import backend
-from kvassay.backend import exllamav3
 from kvassay.backend.exllamav3 import TYPES, import_engine, pages, require_pair
 from kvassay.backend.kv import parse_pair
 from kvassay.errors import BootFailed, ConfigError, PairRefused
@@ -64,7 +63,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
     def without(name: str) -> object:
         return None if name == "exllamav3" else object()
 
-    monkeypatch.setattr(exllamav3, "find_spec", without)
+    monkeypatch.setattr("kvassay.backend.in_process.find_spec", without)
     engine = backend.make("exllamav3", model_path=tmp_path)
     with pytest.raises(ConfigError, match="needs exllamav3, not installed here") as refused:
         engine.open(Arm(KVConfig("8", "4")), context_tokens=256)

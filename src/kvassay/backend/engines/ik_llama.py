@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Literal
 
 from kvassay import dialect
 from kvassay.backend import llama_wire
@@ -93,7 +93,7 @@ class IkPen:
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         body: JsonObject = {"content": text, "add_special": True, "parse_special": True}
-        return tuple(cast("list[int]", self.ask.post("/tokenize", body).get("tokens") or []))
+        return wire.ids(self.ask.post("/tokenize", body), "tokens")
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         return wire.text(self.ask.post("/detokenize", {"tokens": list(tokens)}), "content")

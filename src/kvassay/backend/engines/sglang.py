@@ -88,7 +88,7 @@ class Sglang:
             text=wire.text(reply, "text"),
             stop={"stop": Stop.EOS, "length": Stop.LIMIT}.get(ended, Stop.OTHER),
             timings=Timings(cached, max(0, prompt - cached), 0.0, wire.number(meta, "completion_tokens"), 0.0),
-            tokens=tuple(cast("list[int]", reply.get("output_ids") or [])),
+            tokens=wire.ids(reply, "output_ids"),
             positions=_positions(meta),
         )
 
@@ -132,5 +132,4 @@ class SglangPen:
         pass
 
     def _ids(self, body: JsonObject) -> tuple[int, ...]:
-        reply = self.ask.post("/tokenize", body | {"model": self.model})
-        return tuple(cast("list[int]", reply.get("tokens") or []))
+        return wire.ids(self.ask.post("/tokenize", body | {"model": self.model}), "tokens")

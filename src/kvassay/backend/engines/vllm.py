@@ -94,7 +94,7 @@ class Vllm:
 
     def read(self, reply: JsonObject) -> Completion:
         choice = wire.first(reply, "choices")
-        tokens = tuple(cast("list[int]", choice.get("token_ids") or []))
+        tokens = wire.ids(choice, "token_ids")
         return replace(wire.text_completion(reply), tokens=tokens, positions=_positions(choice))
 
     def chat(self) -> JsonObject:
@@ -131,17 +131,14 @@ class VllmPen:
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         body = conversation(messages, tools) | {"model": self.model, "add_generation_prompt": True}
-        return self.detokenize(_ids(self.ask.post("/tokenize", body)))
+        return self.detokenize(wire.ids(self.ask.post("/tokenize", body), "tokens"))
 
     def tokenize(self, text: str) -> tuple[int, ...]:
-        return _ids(self.ask.post("/tokenize", {"model": self.model, "prompt": text, "add_special_tokens": False}))
+        body: JsonObject = {"model": self.model, "prompt": text, "add_special_tokens": False}
+        return wire.ids(self.ask.post("/tokenize", body), "tokens")
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         return wire.text(self.ask.post("/detokenize", {"model": self.model, "tokens": list(tokens)}), "prompt")
 
     def close(self) -> None:
         pass
-
-
-def _ids(reply: JsonObject) -> tuple[int, ...]:
-    return tuple(cast("list[int]", reply.get("tokens") or []))

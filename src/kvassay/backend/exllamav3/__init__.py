@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 
 from kvassay.backend.base import Boot, Listener, Progress, silent
+from kvassay.backend.in_process import require_installed, stay_offline
 from kvassay.errors import BootFailed, ConfigError, PairRefused, last_lines
 from kvassay.types import Arm, KVConfig
 
@@ -49,7 +49,7 @@ class ExLlamaV3:
                 f"ExLlamaV3 can't read {self.model_path.name!r}",
                 hint="Give a folder: Hugging Face's (config.json, *.safetensors) or EXL3's.",
             )
-        require_installed()
+        require_installed(self.name, _NEEDED)
         import_engine(listener)
         from kvassay.backend.exllamav3.boot import open_boot  # noqa: PLC0415  needs the engine
 
@@ -78,21 +78,11 @@ def pages(context_tokens: int) -> int:
     return -(-context_tokens // _PAGE) * _PAGE
 
 
-def require_installed() -> None:
-    """Raise ConfigError that names what `pip install` brings, where a package is missing."""
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise ConfigError(
-            f"the back end exllamav3 needs {' and '.join(missing)}, not installed here",
-            hint="Install it: pip install 'kvassay[exllamav3]'",
-        )
-
-
 def import_engine(listener: Listener = silent) -> None:
     """Import ExLlamaV3, which compiles its kernels unless that was done before. Raises BootFailed where there is no
     CUDA device, and with the compiler's last words.
     """
-    # Read when the libraries are imported: nothing may leave the machine, and progress is shown by the listener.
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    stay_offline()
     import torch  # noqa: PLC0415  seconds, and an extra
 
     if not torch.cuda.is_available() or not torch.version.cuda:

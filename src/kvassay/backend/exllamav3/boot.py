@@ -11,9 +11,9 @@ import torch
 from kvassay.backend.exllamav3.layers import Layer, read_layer, require_engaged
 from kvassay.backend.exllamav3.load import Loaded, clear, load
 from kvassay.backend.in_process.boot import InProcessBoot
-from kvassay.backend.in_process.prefix import shared
 from kvassay.backend.in_process.words import words_of
 from kvassay.errors import KvassayError, OutOfMemory
+from kvassay.prefix import shared
 from kvassay.types import BootFacts, KVConfig
 
 _CHUNK = 2048

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,9 @@ import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from kvassay import dialect
-from kvassay.backend.llama_wire import message_json, tool_json
+from kvassay.backend.llama_wire import message_json, message_with_objects, tool_json
 from kvassay.errors import BackendError
-from kvassay.types import JsonObject, Message, Tool
+from kvassay.types import Message, Tool
 
 _ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>", "<|return|>", "<|call|>")
 """Special tokens that end a turn wherever they exist; a model's own configuration adds its own."""
@@ -43,7 +42,7 @@ class Words:
 
     def _render(self, messages: Sequence[Message], tools: Sequence[Tool], *, objects: bool) -> str:
         text = self.tokenizer.apply_chat_template(
-            [_with_objects(message) if objects else message_json(message) for message in messages],
+            [message_with_objects(message) if objects else message_json(message) for message in messages],
             tools=[tool_json(tool) for tool in tools] or None,
             tokenize=False,
             add_generation_prompt=True,
@@ -74,13 +73,3 @@ def ends_of(own: Iterable[int | None], tokenizer: PreTrainedTokenizerBase) -> fr
     vocabulary = tokenizer.get_vocab()
     known = (vocabulary.get(text) for text in _ENDS)
     return frozenset(token for token in (*own, tokenizer.eos_token_id, *known) if token is not None)
-
-
-def _with_objects(message: Message) -> JsonObject:
-    body = message_json(message)
-    calls = body.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call["function"] if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            function["arguments"] = json.loads(str(function["arguments"]))
-    return body

@@ -6,14 +6,12 @@ measured, its speed and memory are not.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvassay.backend.base import Boot, Listener, Progress, silent
-from kvassay.errors import ConfigError
+from kvassay.backend.in_process import require_installed, stay_offline
 from kvassay.quant.table import FORMATS
 from kvassay.types import Arm
 
@@ -50,9 +48,9 @@ class Transformers:
         """Raises ConfigError where packages are missing, BootFailed where the model can't be loaded, PairRefused where
         the pair doesn't fit its layers.
         """
-        require_installed(self.model_path)
-        # Read when the libraries are imported: nothing may leave the machine, and progress is shown by the listener.
-        os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+        dequantiser = ("gguf",) if self.model_path.suffix == ".gguf" else ()
+        require_installed(self.name, ("torch", "transformers", *dequantiser))
+        stay_offline()
         listener(Progress("starting", note="importing torch and transformers"))
         from kvassay.backend.transformers.boot import open_boot  # noqa: PLC0415  seconds, and an extra
         from kvassay.backend.transformers.load import load  # noqa: PLC0415
@@ -64,13 +62,3 @@ class Transformers:
         boot = open_boot(self._loaded, arm.kv, context_tokens, model_sha256=self.model_sha256)
         listener(Progress("ready"))
         return boot
-
-
-def require_installed(model: Path) -> None:
-    """Raise ConfigError that names what `pip install` brings, where a package is missing."""
-    needed = ("torch", "transformers", *(("gguf",) if model.suffix == ".gguf" else ()))
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise ConfigError(
-            f"the back end transformers needs {' and '.join(missing)}, not installed here",
-            hint="Install it: pip install 'kvassay[transformers]'",
-        )

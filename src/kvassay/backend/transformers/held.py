@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from kvassay.backend.in_process.prefix import shared
 from kvassay.backend.transformers.cache import QuantisingCache
+from kvassay.prefix import shared
 
 
 class Held:

@@ -1,11 +1,11 @@
-"""How far two prompts are the same."""
+"""How far two sequences are the same."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvassay.backend.in_process.prefix import shared
+from kvassay.prefix import shared
 
 TOKENS = st.lists(st.integers(0, 2), max_size=8)
 
