@@ -109,3 +109,10 @@ def test_flags_of_ray_without_ray_are_refused(sweep: Sweep, capsys: pytest.Captu
     """They would do nothing."""
     assert sweep("--gpus-per-boot", "1") == 2
     assert "--gpus-per-boot: only with --executor ray" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gpus", ["1.5", "nan", "inf"])
+def test_gpus_are_whole_or_a_part_of_one(gpus: str, sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ray takes no other number; it is said before a cluster is looked for."""
+    assert sweep("--executor", "ray", "--gpus-per-boot", gpus) == 2
+    assert f"--gpus-per-boot {gpus}: above 1 it has to be a whole number" in capsys.readouterr().err

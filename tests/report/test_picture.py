@@ -6,7 +6,9 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
+from kvassay.cli.report import report
 from kvassay.errors import ConfigError
 from kvassay.report import build_view
 from kvassay.report.picture import picture
@@ -38,3 +40,10 @@ def test_it_shows_the_arms_that_are_named_and_refuses_others() -> None:
     with pytest.raises(ConfigError, match="no arm 'f17/f17'") as caught:
         drawn("f17/f17")
     assert first in caught.value.hint
+
+
+def test_arms_without_a_picture_are_refused() -> None:
+    """They would do nothing."""
+    refused = CliRunner().invoke(report, ["--arm", "f16/f16"]).exception
+    assert isinstance(refused, ConfigError)
+    assert "only with --picture" in refused.message

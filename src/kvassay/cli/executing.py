@@ -74,7 +74,7 @@ def taken(flags: dict[str, object]) -> Executing:
     if idle and asked.executor != "ray":
         raise ConfigError(f"{', '.join(idle)}: only with --executor ray")
     gpus = asked.gpus_per_boot or 0
-    if gpus > 1 and gpus % 1:
+    if not (gpus <= 1 or float(gpus).is_integer()):
         raise ConfigError(f"--gpus-per-boot {gpus:g}: above 1 it has to be a whole number")
     return asked
 

@@ -31,6 +31,8 @@ def report(*, store_path: Path, number: int | None, out: Path | None, svg: Path 
     """Print the verdict of a stored run and write its report: report.html and report.json, or loops.html and loops.json
     for closed loops.
     """
+    if arms and not svg:
+        raise ConfigError(f"--arm {arms[0]}: only with --picture, which shows these arms")
     with Store(store_path) as store:
         found = store.run(number)
         place = out or store_path.parent
