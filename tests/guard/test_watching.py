@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import os
 import signal
 import sqlite3
@@ -31,6 +32,24 @@ def test_a_turn_is_graded_with_its_depth() -> None:
     assert bad is not None
     assert (good.outcome, good.depth_tokens, good.kv, good.tools) == ("correct", 5000, "q8_0/q4_0", ("read_file",))
     assert (bad.outcome, bad.failed, bad.session) == ("M6", True, good.session)
+
+
+def test_a_client_that_hangs_up_at_the_replys_end_has_all_of_it() -> None:
+    """Some read the end of a stream and close at once; who closes before it is a turn that was broken off."""
+    call = {"index": 0, "id": "c1", "function": {"name": "read_file", "arguments": '{"path": "src/a.py"}'}}
+    said = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+    begun = b"data: " + json.dumps(said).encode() + b"\n\n"
+    whole = begun + b"data: " + json.dumps(end).encode() + b"\n\n"
+    watcher = Watcher(WatchSettings())
+    left = [
+        watcher.watch(exchange(ask(stream=True), reply, complete=False, cancelled=True)).event
+        for reply in (whole, begun)
+    ]
+    assert [(event.complete, event.cancelled, event.outcome == "correct") for event in left if event] == [
+        (True, True, True),
+        (False, True, False),
+    ]
 
 
 def test_packed_bodies_are_read() -> None:

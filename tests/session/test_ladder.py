@@ -139,7 +139,7 @@ def test_views_follow_the_edits() -> None:
     last = {edit["file_path"]: edit for edit in edits}
     for path, edit in last.items():
         assert str(edit["new_string"]) in views[str(path)].lines
-    shown = "\n".join(_readings(ladder(10, 32768))).splitlines()
+    shown = "\n".join(_readings(ladder(10, 32768))).split("\n")
     untouched = [view for view in scene.files if view.path not in last]
     assert all(line in shown for view in untouched for line in view.lines)
 

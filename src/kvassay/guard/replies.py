@@ -67,6 +67,11 @@ class ReplyReader:
             return bytes(self._plain) if self._asked.stream and not self._plain.strip(_BLANK) else b""
         return self._events.rest
 
+    @property
+    def ended(self) -> bool:
+        """Whether the reply's own end has come, whatever becomes of the connection."""
+        return self._draft.ended
+
     def feed(self, chunk: bytes) -> tuple[Piece, ...]:
         """Add bytes as they came; the pieces that became whole by them."""
         self._bytes += len(chunk)

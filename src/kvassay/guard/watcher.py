@@ -47,6 +47,8 @@ class Watcher:
             return Watched()
         reader = ReplyReader(asked)
         reader.feed(unpacked(exchange.reply, exchange.reply_encoding) or b"")
+        if exchange.cancelled and reader.ended:  # some clients hang up as soon as they have read the end
+            exchange = replace(exchange, complete=True)
         replied = reader.finish(exchange.status, complete=exchange.complete)
         observed = self.monitor.observe(
             asked,
