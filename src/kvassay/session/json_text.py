@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple, cast
 from kvassay.types import JsonObject, JsonValue
 
 _MAX_LINE_BYTES = 1 << 27
+_MAX_LEVELS = 200  # agents' records have some ten; readers that call themselves would fail at about a thousand
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -40,20 +41,32 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def load(text: str | bytes) -> JsonValue:
-    """Parse one JSON text. Half a character (one escaped surrogate, left where an agent cut a string) becomes U+FFFD,
-    for no encoding can hold it. Raises ValueError, also for nesting beyond Python's limit.
-    """
+    """Parse one JSON text as `settled` has it. Raises ValueError."""
     decoded = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     try:
         value = json.loads(decoded.removeprefix("\ufeff"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return mended(cast("JsonValue", value)) if may_hold_halves(decoded) else cast("JsonValue", value)
+    return settled(decoded, cast("JsonValue", value))
 
 
-def may_hold_halves(text: str) -> bool:
-    """Whether a JSON text escapes anything that may be half a character."""
-    return "\\ud" in text or "\\uD" in text
+def settled(text: str, value: JsonValue) -> JsonValue:
+    """A value as it was parsed from a text, fit to be handled: half a character (one escaped surrogate, left where an
+    agent cut a string) becomes U+FFFD, for no encoding can hold it. Raises ValueError for deep nesting.
+    """
+    if text.count("[") + text.count("{") > _MAX_LEVELS and _levels(value) > _MAX_LEVELS:
+        raise ValueError("nested too deeply")
+    return mended(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def _levels(value: JsonValue) -> int:
+    """How deep lists and objects are nested; counting ends where it is too deep."""
+    inside, levels = [value], 0
+    while inside and levels <= _MAX_LEVELS:
+        held = [one for one in inside if isinstance(one, list | dict)]
+        inside = [inner for one in held for inner in (one.values() if isinstance(one, dict) else one)]
+        levels += bool(held)
+    return levels
 
 
 def mended(value: JsonValue) -> JsonValue:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO, cast
 
-from kvassay.session.json_text import may_hold_halves, mended
+from kvassay.session.json_text import settled
 from kvassay.types import JsonValue
 
 _CHUNK_CHARS = 1 << 16
@@ -114,9 +114,9 @@ class _Reader:
                     raise
             else:
                 if self._ended or self._buffer[end : end + 1] not in _GOES_ON:
-                    halves = may_hold_halves(self._buffer[self._at : end])
+                    text = self._buffer[self._at : end]
                     self._at, self._fresh = end, False
-                    return mended(cast("JsonValue", value)) if halves else cast("JsonValue", value)
+                    return settled(text, cast("JsonValue", value))
             self._more()
 
     def _more(self) -> None:

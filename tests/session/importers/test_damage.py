@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvassay.session.importers import IMPORTERS, load, sessions_in
+from kvassay.session.listing import overviews
 from kvassay.session.transcript import collected
 from kvassay.types import JsonValue
 from session.importers import test_chat as chat
@@ -21,6 +22,7 @@ from session.importers import test_openhands as openhands
 from session.importers import test_pi as pi
 from session.importers import test_qwen_code as qwen_code
 from session.importers import test_swe_agents as swe_agents
+from session.importers.files import jsonl, oddities, only, said
 
 SAMPLES: dict[str, list[object]] = {
     "pi": [pi.HEAD, pi.message("user", "one"), pi.message("assistant", [{"type": "text", "text": "x"}])],
@@ -33,7 +35,8 @@ SAMPLES: dict[str, list[object]] = {
     "swe-agent": [swe_agents.trajectory(swe_agents.SYSTEM, swe_agents.USER)],
     "mini-swe-agent": [swe_agents.mini(swe_agents.SYSTEM, swe_agents.USER)],
 }
-WRONG: tuple[JsonValue, ...] = (None, True, -1, 1e300, "", "x", [], [None], [[]], {}, {"type": 1}, {"role": []})
+NUMBERS = (-1, 1e300, float("inf"), float("nan"), 10**30, 10**400)
+WRONG: tuple[JsonValue, ...] = (None, True, *NUMBERS, "", "x", [], [None], [[]], {}, {"type": 1}, {"role": []})
 
 
 def broken(value: JsonValue, rng: random.Random) -> JsonValue:
@@ -77,3 +80,35 @@ def test_other_files_are_no_sessions(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file.jsonl"
     path.write_bytes(content)
     assert list(sessions_in(path)) == []
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_that_counts_nothing_is_none(tmp_path: Path, number: float) -> None:
+    """Tokens and times that no agent means, in a list too, which writes times as dates."""
+    usage = {"input": number, "output": 7, "cacheRead": 0, "cacheWrite": 0}
+    entry = pi.message("assistant", [{"type": "text", "text": "x"}], usage=usage)
+    seen = next(overviews([jsonl(tmp_path, pi.HEAD, {**entry, "timestamp": number})]))
+    assert (seen.turns, seen.damaged) == (1, 0)
+    assert seen.ended_s == seen.started_s  # the header's
+
+
+@pytest.mark.parametrize("levels", [199, 300, 700, 950, 100_000])
+@pytest.mark.parametrize("half", ["", ',"b":"\\ud83d"'])
+def test_what_is_nested_too_deeply_is_damage(tmp_path: Path, levels: int, half: str) -> None:
+    """Readers that call themselves would fail on it, later and elsewhere."""
+    inner = f'{"[" * levels}{"]" * levels}'
+    call = f'{{"type":"toolCall","id":"c","name":"read","arguments":{{"a":{inner}{half}}}}}'
+    line = f'{{"type":"message","id":"m","parentId":null,"message":{{"role":"assistant","content":[{call}]}}}}'
+    found = only(jsonl(tmp_path, pi.HEAD, line))
+    assert oddities(found) == {"not JSON": 1}
+    document = tmp_path / "chat.json"
+    document.write_text(json.dumps([chat.CHAT[0], {"role": "user", "content": "x"}])[:-1] + f",{inner}]")
+    assert [count.kind for count in only(document).oddities] == ["damaged"]
+
+
+def test_arguments_nested_too_deeply_are_poisoned(tmp_path: Path) -> None:
+    """They are a string of their own, inside a line that is fine."""
+    function = {"name": "read", "arguments": f'{{"a":{"[" * 500}{"]" * 500}}}'}
+    turn = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": function}]}
+    (_, asked) = said(only(jsonl(tmp_path, {"role": "user", "content": "x"}, turn)))
+    assert [call.id for call in asked.poisoned] == ["c"]

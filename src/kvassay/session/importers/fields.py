@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from kvassay.session.json_text import settled
 from kvassay.session.transcript import PoisonedCall, Usage
 from kvassay.types import JsonObject, JsonValue, ToolCall
 from kvassay.wire import parse_json
 
+_MOST = 1 << 53  # what is more, or infinite, or no number at all, counts nothing
 _MILLISECONDS = 1e11  # a later Unix time in seconds is in the year 5138
+_LATEST_S = 253_402_300_800  # the year 10000: no date can say it
 
 
 def text_at(value: JsonValue, *keys: str) -> str | None:
@@ -35,7 +38,8 @@ def list_at(value: JsonValue, *keys: str) -> list[JsonValue]:
 def int_at(value: JsonValue, *keys: str) -> int | None:
     """The whole number at a path of keys."""
     found = at(value, *keys)
-    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    return int(found) if is_number and abs(found) < _MOST else None
 
 
 def at(value: JsonValue, *keys: str) -> JsonValue:
@@ -53,7 +57,12 @@ def unix_s(value: JsonValue) -> float | None:
         case str():
             return _iso_s(value)
         case _:
-            return value / 1000 if abs(value) > _MILLISECONDS else float(value)
+            return _number_s(value) if abs(value) < _MOST else None
+
+
+def _number_s(value: float) -> float | None:
+    seconds = value / 1000 if abs(value) > _MILLISECONDS else float(value)
+    return seconds if 0 <= seconds < _LATEST_S else None
 
 
 def _iso_s(value: str) -> float | None:
@@ -100,7 +109,7 @@ def sorted_calls(calls: Iterable[RawCall]) -> SortedCalls:
 
 def _object(arguments: JsonValue) -> JsonObject | None:
     try:
-        parsed = parse_json(arguments) if isinstance(arguments, str) else arguments
+        parsed = settled(arguments, parse_json(arguments)) if isinstance(arguments, str) else arguments
     except ValueError:
         return None
     return parsed if isinstance(parsed, dict) else None
