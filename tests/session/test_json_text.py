@@ -52,7 +52,7 @@ def test_lines_are_read_one_by_one_whatever_they_hold(tmp_path: Path) -> None:
 
 def test_a_line_without_end_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is damage, and the next line is read."""
-    monkeypatch.setattr("kvassay.session.json_text._MAX_LINE_BYTES", 16)
+    monkeypatch.setattr("kvassay.session.json_text.MAX_LINE_BYTES", 16)
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * 100 + b'"}\n{"a": 2}\n')
     assert [(line.number, line.value) for line in read_lines(path)] == [(1, None), (2, {"a": 2})]

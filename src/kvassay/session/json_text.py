@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from kvassay.types import JsonObject, JsonValue
 
-_MAX_LINE_BYTES = 1 << 27
+MAX_LINE_BYTES = 1 << 27
 _MAX_LEVELS = 200  # agents' records have some ten; readers that call themselves would fail at about a thousand
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -31,13 +31,37 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Read JSONL line by line; blank lines are passed over. Raises OSError."""
     with path.open("rb") as file:
         number = 0
-        while line := file.readline(_MAX_LINE_BYTES):
+        while line := file.readline(MAX_LINE_BYTES):
             number += 1
-            if len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n"):
+            if line.strip():
+                yield _line_at(file, number, line)
+
+
+class Start(NamedTuple):
+    """Where a line begins: its number, counted from 1, and its first byte."""
+
+    number: int
+    byte: int
+
+
+def line_starts(path: Path) -> Iterator[Start]:
+    """The lines of JSONL that are not blank, unread. Raises OSError."""
+    with path.open("rb") as file:
+        number = byte = 0
+        while line := file.readline(MAX_LINE_BYTES):
+            number += 1
+            if line.strip():
+                yield Start(number, byte)
+            if not line.endswith(b"\n"):
                 _skip_line(file)
-                yield Line(number, None, "line too long")
-            elif line.strip():
-                yield line_of(number, line)
+            byte = file.tell()
+
+
+def read_line(path: Path, start: Start) -> Line:
+    """One line, read from where it begins. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(start.byte)
+        return _line_at(file, start.number, file.readline(MAX_LINE_BYTES))
 
 
 def load(text: str | bytes) -> JsonValue:
@@ -91,6 +115,14 @@ def line_of(number: int, line: str | bytes) -> Line:
     return Line(number, value) if isinstance(value, dict) else Line(number, None, "no JSON object")
 
 
+def _line_at(file: BinaryIO, number: int, line: bytes) -> Line:
+    """The line that was just read, however much of it; the rest of one that is too long is passed over."""
+    if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+        _skip_line(file)
+        return Line(number, None, "line too long")
+    return line_of(number, line)
+
+
 def _skip_line(file: BinaryIO) -> None:
-    while (rest := file.readline(_MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+    while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
         pass

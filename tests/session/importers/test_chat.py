@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,25 @@ def test_a_body_in_a_proxys_envelope(tmp_path: Path, as_text: bool) -> None:  # 
     assert messages(only(document(tmp_path, envelope))) == ASKED
 
 
+@pytest.mark.parametrize(
+    "envelope", [lambda body: body, lambda body: {"ts": 1, "request": {"method": "POST", "body": body}}]
+)
+def test_bodies_line_by_line(tmp_path: Path, envelope: Callable[[JsonObject], JsonObject]) -> None:
+    """Each is a session, with what stands beside its messages; a damaged one is counted."""
+    one: JsonObject = {"model": "m-1", "system": "Be brief.", "tools": [TOOL], "messages": ANTHROPIC}
+    two: JsonObject = {"model": "m-2", "instructions": "Be brief.", "input": RESPONSES}
+    path = jsonl(tmp_path, envelope(one), "", "{", envelope(two))
+    found = [load(source) for source in sessions_in(path)]
+    assert [(one.agent, one.id, one.model) for one in found] == [
+        ("request", "line 1", "m-1"), ("request", "line 3", None), ("request", "line 4", "m-2"),
+    ]  # fmt: skip
+    assert found[0].system == "Be brief."
+    assert found[0].tools is not None
+    assert oddities(found[1]) == {"not JSON": 1}
+    assert messages(found[2])[-1] == Message("tool", "done", tool_call_id="c2")
+    assert load(choose(path, "line 4")).model == "m-2"
+
+
 @pytest.mark.parametrize("value", [{}, [], {"a": 1}, [1, 2], {"messages": []}, {"messages": "x"}, {"role": "user"}])
 def test_other_documents_are_no_sessions(tmp_path: Path, value: JsonValue) -> None:
     """Not every JSON file is a conversation."""
@@ -166,6 +186,14 @@ def test_one_session_is_chosen_by_the_beginning_of_its_id(tmp_path: Path) -> Non
         choose(tmp_path / "missing")
     with pytest.raises(UsageError, match="no session we can read"):
         choose(document(tmp_path, {"a": 1}))
+
+
+def test_a_whole_id_is_chosen_before_longer_ones(tmp_path: Path) -> None:
+    """Line 1 of ten is not ambiguous."""
+    path = jsonl(tmp_path, *[{"messages": CHAT}] * 11)
+    assert choose(path, "line 1").id == "line 1"
+    with pytest.raises(UsageError, match="11 sessions"):
+        choose(path, "line")
 
 
 def test_the_users_words_are_the_title_not_the_agents_tags(tmp_path: Path) -> None:

@@ -58,3 +58,18 @@ def test_the_newer_core_has_native_calls_and_tokens(tmp_path: Path) -> None:
     assert messages(found)[1].tool_calls == (ToolCall("c1", "read_files", {"paths": ["a"]}),)
     assert said(found)[1].usage == Usage(100, 3)
     assert said(found)[2].failed is False
+
+
+def test_a_message_may_be_one_string(tmp_path: Path) -> None:
+    """Its title is the task, not the newest remark without a tag."""
+    history: JsonValue = [
+        {"role": "user", "content": "<task>\nFix it.\n</task>\n<environment_details>\nx\n</environment_details>"},
+        {"role": "assistant", "content": "<execute_command>\n<command>ls</command>\n</execute_command>"},
+        {"role": "user", "content": "[execute_command for 'ls'] Result:\nCommand executed.\nOutput:\na.py"},
+        {"role": "assistant", "content": "Done."},
+        {"role": "user", "content": "[ERROR] You did not use a tool in your previous response!"},
+    ]
+    found = only(document(tmp_path, history))
+    assert (found.agent, found.title) == ("cline", "Fix it.")
+    assert messages(found)[1].tool_calls == (ToolCall("", "execute_command", {"command": "ls"}),)
+    assert messages(found)[2] == Message("tool", "Command executed.\nOutput:\na.py")

@@ -9,7 +9,7 @@ import pytest
 
 from kvassay.session.transcript import Compaction, Usage
 from kvassay.types import JsonObject, Message, ToolCall
-from session.importers.files import jsonl, messages, oddities, only, said
+from session.importers.files import document, jsonl, messages, oddities, only, said
 
 
 def line(kind: str, payload: JsonObject) -> JsonObject:
@@ -92,3 +92,34 @@ def test_what_is_not_known_is_counted(tmp_path: Path) -> None:
     found = only(jsonl(tmp_path, META, USER, line("dream", {}), item(type="wish"), json.dumps(CALL)[:-9], bad))
     assert oddities(found) == {"entry dream": 1, "item wish": 1, "not JSON": 1}
     assert said(found)[-1].poisoned[0].arguments == '{"cmd": '
+
+
+def test_the_very_first_program_wrote_one_document(tmp_path: Path) -> None:
+    """In TypeScript: the session and its items."""
+    items = [USER["payload"], CALL["payload"], {"type": "function_call_output", "call_id": "c1", "output": "a.py"}]
+    found = only(document(tmp_path, {"session": {"id": "s-0", "timestamp": "2025-04-16T20:00:00Z"}, "items": items}))
+    assert (found.agent, found.id) == ("codex", "s-0")
+    assert [m.role for m in messages(found)] == ["user", "assistant", "tool"]
+
+
+def test_items_without_a_head_are_told_by_a_call(tmp_path: Path) -> None:
+    """The first line was lost, or never written."""
+    found = only(jsonl(tmp_path, USER["payload"], CALL["payload"]))
+    assert found.agent == "codex"
+    assert messages(found)[1].tool_calls == (ToolCall("c1", "exec_command", {"cmd": "ls"}),)
+
+
+@pytest.mark.parametrize(
+    ("output", "failed"),
+    [
+        ("apply_patch verification failed: Failed to find expected lines in a.py:\nx", True),
+        ("failed to parse function arguments: missing field `cmd`", True),
+        ("unsupported call: reed", True),
+        ("Success. Updated the following files:\nM a.py", None),
+        ("the log says: apply_patch verification failed", None),
+    ],
+)
+def test_codex_own_words_say_that_a_call_failed(tmp_path: Path, output: str, failed: bool | None) -> None:  # noqa: FBT001
+    """Where no exit code stands."""
+    answer = item(type="function_call_output", call_id="c1", output=output)
+    assert said(only(jsonl(tmp_path, META, USER, CALL, answer)))[-1].failed is failed

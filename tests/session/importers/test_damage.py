@@ -96,7 +96,7 @@ def test_a_number_that_counts_nothing_is_none(tmp_path: Path, number: float) -> 
 @pytest.mark.parametrize("half", ["", ',"b":"\\ud83d"'])
 def test_what_is_nested_too_deeply_is_damage(tmp_path: Path, levels: int, half: str) -> None:
     """Readers that call themselves would fail on it, later and elsewhere."""
-    inner = f'{"[" * levels}{"]" * levels}'
+    inner = f"{'[' * levels}{']' * levels}"
     call = f'{{"type":"toolCall","id":"c","name":"read","arguments":{{"a":{inner}{half}}}}}'
     line = f'{{"type":"message","id":"m","parentId":null,"message":{{"role":"assistant","content":[{call}]}}}}'
     found = only(jsonl(tmp_path, pi.HEAD, line))

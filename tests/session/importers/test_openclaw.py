@@ -108,3 +108,26 @@ def test_a_store_in_use_is_read_and_left_as_it_is(tmp_path: Path) -> None:
     before = sorted(file.name for file in tmp_path.iterdir())
     assert [m.content for m in messages(only(path))] == ["one"]
     assert sorted(file.name for file in tmp_path.iterdir()) == before
+
+
+def test_a_row_of_another_type_is_damage_to_itself(tmp_path: Path) -> None:
+    """SQLite keeps whatever is written: numbers, bytes, half a character; sizes of frames may lie."""
+    one, two, three = chained([said("one"), said("two"), said("three")])
+    frame = zstandard.ZstdCompressor(write_content_size=False).compress(json.dumps(two).encode())
+    rows = [
+        ("s-1", 0, json.dumps(one), None, None),
+        ("s-1", 1, 42, None, None),
+        ("s-1", 2, b"\xff{", None, None),
+        ("s-1", 3, None, 12, 3),
+        ("s-1", 4, None, frame, None),
+        ("s-1", 5, None, None, None),
+        ("s-1", 6, None, zstandard.compress(b"0" * 1_000_000), 1 << 62),
+        ("s-1", 7, json.dumps(three), None, None),
+    ]
+    path = database(tmp_path, rows)  # type: ignore[arg-type]
+    with closing(sqlite3.connect(path)) as store, store:
+        broken = json.dumps({**three, "id": "e9", "parentId": "e2"}).encode().replace(b"three", b"thr\xffe")
+        store.execute("INSERT INTO transcript_events VALUES ('s-1', 8, CAST(? AS TEXT), 0, NULL, NULL)", (broken,))
+    found = only(path)
+    assert [m.content for m in messages(found)] == ["one", "two", "three", "thr\ufffde"]
+    assert oddities(found) == {"no JSON object": 1, "not JSON": 3, "not Zstandard": 1}

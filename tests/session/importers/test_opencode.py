@@ -149,3 +149,35 @@ def test_a_damaged_file_is_counted(tmp_path: Path) -> None:
     (source,) = sessions_in(path)
     assert [m.content for m in messages(load(source))] == ["two"]
     assert oddities(load(source)) == {"message": 1, "part": 1}
+
+
+def test_the_call_that_stands_in_for_an_unreadable_one_failed(kept) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """The tool `invalid` is completed; earlier releases kept the system prompt too."""
+    state = {"status": "completed", "input": {"tool": "edit", "error": "bad"}, "output": "The arguments are invalid"}
+    call = {**tool("c1", **state), "tool": "invalid"}
+    found = kept(user(text("one")), agent(call, system=["Code.", "Now."]))
+    assert said(found)[-1].failed is True
+    assert found.system == "Code.\nNow."
+
+
+def test_a_part_that_cannot_be_opened_is_counted(tmp_path: Path) -> None:
+    """One of many files."""
+    path = files(tmp_path, [user(text("one"), text("two"))], SESSION)
+    (tmp_path / "part" / "msg_0" / "prt_1.json").unlink()
+    (tmp_path / "part" / "msg_0" / "prt_1.json").mkdir()
+    (source,) = sessions_in(path)
+    assert oddities(load(source)) == {"part": 1}
+
+
+def test_a_column_of_another_type_is_damage_to_itself(tmp_path: Path) -> None:
+    """SQLite keeps whatever is written."""
+    path = rows(tmp_path, [user(text("one"), text("two"), text("three")), user(text("four"))], SESSION)
+    with closing(sqlite3.connect(path)) as store, store:
+        store.execute("UPDATE part SET data = 42 WHERE rowid = 1")
+        store.execute("UPDATE part SET data = CAST(X'7bff' AS TEXT) WHERE rowid = 2")
+        store.execute("UPDATE message SET data = 1.5 WHERE rowid = 2")
+        store.execute("UPDATE session SET title = 7, directory = X'00', time_created = 'x', revert = 3")
+    (source,) = sessions_in(path)
+    found = load(source)
+    assert oddities(found) == {"part": 2, "message": 1}
+    assert [message.content for message in messages(found)] == ["three"]

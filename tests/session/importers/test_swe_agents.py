@@ -86,3 +86,11 @@ def test_responses_of_mini(tmp_path: Path) -> None:
     found = only(document(tmp_path, mini(SYSTEM, USER, response, seen)))
     assert messages(found)[1:] == [TURN, Message("tool", "a", tool_call_id="c1")]
     assert said(found)[-1].failed is False
+
+
+def test_minis_words_to_the_model_say_what_failed(tmp_path: Path) -> None:
+    """Version 1 records the return code nowhere else."""
+    turn: JsonObject = {"role": "assistant", "content": "Listing.\n```bash\nls\n```"}
+    seen = [{"role": "user", "content": f"<returncode>{code}</returncode>\n<output>\n</output>"} for code in (0, 2)]
+    found = only(document(tmp_path, mini(SYSTEM, USER, turn, seen[0], turn, seen[1])))
+    assert [entry.failed for entry in said(found) if entry.message.role == "tool"] == [False, True]

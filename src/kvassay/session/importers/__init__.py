@@ -60,12 +60,13 @@ def sessions_in(path: Path) -> Iterator[Source]:
 
 
 def choose(path: Path, id_: str | None = None) -> Source:
-    """One session of a file; of a store that holds several, the one whose id begins with ``id_``.
+    """One session of a file; of a store that holds several, the one whose id is ``id_``, or begins with it.
 
     Raises UsageError where the file can't be read, holds no session, or more than one that could be meant.
     """
     try:
-        sources = [source for source in sessions_in(path) if source.id.startswith(id_ or "")]
+        found = [source for source in sessions_in(path) if source.id.startswith(id_ or "")]
+        sources = [source for source in found if source.id == id_] or found
     except OSError as error:
         raise UsageError(f"{str(path)!r} can't be read: {error.strerror}.") from error
     if not sources:

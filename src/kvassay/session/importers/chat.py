@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from kvassay.session.importers.dialogue import Stamp, read_message, read_tools
+from kvassay.session.importers.dialogue import Stamp, read_message
 from kvassay.session.importers.documents import read_pieces
 from kvassay.session.importers.fields import list_at, text_at
 from kvassay.session.importers.opening import with_system_apart
-from kvassay.session.importers.request import read_body
+from kvassay.session.importers.request import bodies, read_body
 from kvassay.session.importers.source import Importer, Sample, Source, sample
 from kvassay.session.json_text import read_lines
-from kvassay.session.transcript import Facts, Item, Oddity
+from kvassay.session.transcript import Item, Oddity
 from kvassay.types import JsonObject, JsonValue
 
 AGENT = "chat"
@@ -47,8 +47,7 @@ def _sessions(path: Path) -> Iterator[Source]:
     elif _is_message(lines[0]):
         yield Source(AGENT, path, partial(_apart, _message_lines, path))
     else:
-        for line in read_lines(path):
-            yield Source(AGENT, path, partial(_conversation, path, line.number), id=line.place)
+        yield from bodies(AGENT, path)
 
 
 def _apart(read: Callable[[Path], Iterator[Item]], path: Path) -> Iterator[Item]:
@@ -69,24 +68,6 @@ def _message_lines(path: Path) -> Iterator[Item]:
             yield Oddity("damaged", line.fault, line.place)
         else:
             yield from read_message(line.value, Stamp(line.place))
-
-
-def _conversation(path: Path, number: int) -> Iterator[Item]:
-    line = next(line for line in read_lines(path) if line.number == number)
-    yield Facts(id=line.place)
-    if line.value is None:
-        yield Oddity("damaged", line.fault, line.place)
-        return
-    messages = enumerate(list_at(line.value, "messages"))
-    read = (item for i, wire in messages for item in read_message(wire, Stamp(f"messages[{i}]")))
-    yield from with_system_apart(read)
-    yield from _declared(list_at(line.value, "tools"))
-
-
-def _declared(wires: list[JsonValue]) -> Iterator[Item]:
-    tools, oddities = read_tools(wires, "tools")
-    yield from oddities
-    yield Facts(tools=tools or None)
 
 
 IMPORTER = Importer(AGENT, _recognises, _sessions)

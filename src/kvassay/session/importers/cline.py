@@ -33,6 +33,7 @@ _TOOLS = frozenset(
     }
 )  # fmt: skip
 _MARKS = ("<task>", "<environment_details>")
+_TASK = re.compile(r"<task>(.*?)</task>", re.DOTALL)
 _CORE_KEYS = frozenset({"version", "updated_at", "sessionId"})
 _RESULT = re.compile(r"\[(\w+)(?: for .*?)?\] Result:\n?", re.DOTALL)
 _FAILED = ("The tool execution failed with the following error", "The user denied this operation", "[ERROR]", "<error>")
@@ -41,9 +42,15 @@ _FAILED = ("The tool execution failed with the following error", "The user denie
 def _recognises(sample: Sample) -> bool:
     first = sample.first("")
     if first is not None and text_at(first.value, "role") == "user":
-        return any(mark in (text_at(part, "text") or "") for part in list_at(first.value, "content") for mark in _MARKS)
+        return any(mark in text for text in _texts(first.value) for mark in _MARKS)
     began = sample.first("messages")
     return began is not None and text_at(began.value, "role") is not None and sample.keys >= _CORE_KEYS
+
+
+def _texts(wire: JsonValue) -> list[str]:
+    """The texts of a message, whose content is one string or a list of parts."""
+    content = text_at(wire, "content")
+    return [text_at(part, "text") or "" for part in list_at(wire, "content")] if content is None else [content]
 
 
 def _read(path: Path) -> Iterator[Item]:
@@ -71,6 +78,8 @@ def _items(path: Path) -> Iterator[Item]:
 
 def _message(piece: Piece, pending: list[str]) -> Iterator[Item]:
     wire = piece.value
+    if piece.nth == 0 and (task := _TASK.search("\n".join(_texts(wire)))):
+        yield Facts(title=task[1])
     for item in read_message(wire, _stamp(piece)):
         if not isinstance(item, Said):
             yield item
@@ -106,16 +115,15 @@ def _with_calls(said: Said) -> Said:
 
 def _answers(said: Said, wire: JsonValue) -> Iterator[Item]:
     """Results out of a user's message, each under its heading; what follows them is the user's."""
-    texts = [text_at(part, "text") or "" for part in list_at(wire, "content")] or [said.message.content]
     answered, rest = False, list[str]()
-    for text in texts:
+    for nth, text in enumerate(_texts(wire)):
         heading = _RESULT.match(text)
         if heading and text[heading.end() :]:
             answered = True
             yield _answer(said, text[heading.end() :])
         elif heading:
             continue  # the result itself is the next part
-        elif not answered and not rest and texts.index(text):
+        elif not answered and not rest and nth:
             answered = True
             yield _answer(said, text)
         else:

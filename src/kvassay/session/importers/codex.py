@@ -1,7 +1,8 @@
 """Codex' rollouts (``~/.codex/sessions/**/rollout-*.jsonl``): items of the Responses API in envelopes.
 
 Read by: @openai/codex 0.169.0, the names of records in the compiled program, and a session that it wrote. The first
-releases wrote the items without envelopes: read too, from memory of those, unverified. Turns rolled back are told.
+releases wrote the items without envelopes, the very first (in TypeScript) one document of them: read too, from memory
+of those, unverified. Turns rolled back are told.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from kvassay.session.importers.dialogue import Stamp
+from kvassay.session.importers.documents import read_pieces
 from kvassay.session.importers.fields import int_at, list_at, object_at, text_at, unix_s, usage_of
 from kvassay.session.importers.opening import with_system_apart
 from kvassay.session.importers.responses import Turns
-from kvassay.session.importers.source import Importer, Sample, one_file
+from kvassay.session.importers.source import Importer, Sample, one_file, sample
 from kvassay.session.json_text import load, read_lines
 from kvassay.session.transcript import Compaction, Facts, Item, Oddity, Said
 from kvassay.types import JsonObject, JsonValue, Message
@@ -28,15 +30,31 @@ _SILENT = frozenset(
         "dynamic_tools_updated", "inter_agent_communication_metadata", "ghost_snapshot",
     }
 )  # fmt: skip
-_EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d+)$", re.MULTILINE)
+_EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d{1,9})$", re.MULTILINE)
 _EXIT_CHARS = 300  # the header in front of a command's output
+_FAILED = (
+    "apply_patch verification failed", "patch rejected", "failed to parse function arguments", "unsupported call",
+    "unsupported custom tool call", "execution error", "exec_command failed", "exec command rejected",
+    "write_stdin failed", "failed in sandbox",
+)  # fmt: skip
 _SUMMARY = "Another language model started to solve this problem and produced a summary of its thinking process."
 
 
 def _recognises(sample: Sample) -> bool:
     enveloped = any(line.get("type") in _ENVELOPES and isinstance(line.get("payload"), dict) for line in sample.lines)
     first = sample.lines[0] if sample.lines else {}
-    return enveloped or ("instructions" in first and "timestamp" in first and "id" in first)
+    bare = ("instructions" in first and "timestamp" in first and "id" in first) or any(map(_is_call, sample.lines))
+    return enveloped or bare or _is_document(sample)
+
+
+def _is_call(line: JsonObject) -> bool:
+    return text_at(line, "type") == "function_call" and text_at(line, "call_id") is not None
+
+
+def _is_document(sample: Sample) -> bool:
+    """Whether this is a rollout of the first program, in TypeScript: ``{"session": {…}, "items": […]}``."""
+    session = sample.first("session")
+    return session is not None and text_at(session.value, "id") is not None and "items" in sample.keys
 
 
 def _read(path: Path) -> Iterator[Item]:
@@ -52,14 +70,26 @@ class _Rollout:
         self._held: list[Item] = []  # the last turn and its results: its tokens may be told after them
 
     def items(self, path: Path) -> Iterator[Item]:
+        told = self._document(path) if _is_document(sample(path)) else self._lines(path)
+        yield from self._in_order(told)
+        yield from self._in_order(self._turns.end())
+        yield from self._held
+
+    def _lines(self, path: Path) -> Iterator[Item]:
         for line in read_lines(path):
             if line.value is None:
                 yield Oddity("damaged", line.fault, line.place)
             else:
-                stamp = Stamp(line.place, unix_s(line.value.get("timestamp")))
-                yield from self._in_order(self._tell(line.value, stamp))
-        yield from self._in_order(self._turns.end())
-        yield from self._held
+                yield from self._tell(line.value, Stamp(line.place, unix_s(line.value.get("timestamp"))))
+
+    def _document(self, path: Path) -> Iterator[Item]:
+        for piece in read_pieces(path):
+            if isinstance(piece, Oddity):
+                yield piece
+            elif piece.key == "session":
+                yield from _meta(object_at(piece.value))
+            elif piece.key == "items":
+                yield from self._turns.take(piece.value, Stamp(piece.place))
 
     def _in_order(self, items: Iterable[Item]) -> Iterator[Item]:
         for item in items:
@@ -127,7 +157,7 @@ def _compaction(payload: JsonObject, stamp: Stamp) -> Compaction:
 
 
 def _with_exit_code(said: Said) -> Said:
-    """A command's exit code stands in the text of its output: in a header, or in JSON."""
+    """What became of a call stands in the text of its output: an exit code in a header, or in JSON; or Codex' words."""
     if said.message.role != "tool" or said.failed is not None:
         return said
     text = said.message.content
@@ -135,6 +165,8 @@ def _with_exit_code(said: Said) -> Said:
     found = _EXIT.search(text[:_EXIT_CHARS])
     if code is None and found:
         code = int(found[1])
+    if code is None and text.startswith(_FAILED):
+        return replace(said, failed=True)
     return said if code is None else replace(said, failed=code != 0)
 
 

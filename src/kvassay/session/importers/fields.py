@@ -38,8 +38,9 @@ def list_at(value: JsonValue, *keys: str) -> list[JsonValue]:
 def int_at(value: JsonValue, *keys: str) -> int | None:
     """The whole number at a path of keys."""
     found = at(value, *keys)
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    return int(found) if is_number and abs(found) < _MOST else None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return int(found) if abs(found) < _MOST else None
 
 
 def at(value: JsonValue, *keys: str) -> JsonValue:

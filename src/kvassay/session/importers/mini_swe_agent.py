@@ -6,6 +6,7 @@ and, as in version 1, commands in a fenced block, each of which becomes a call o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from kvassay.session.transcript import Facts, Item, Oddity, Said
 from kvassay.types import JsonObject, JsonValue, Message, Tool
 
 AGENT = "mini-swe-agent"
+_TOLD = re.compile(r"\s*<returncode>(-?\d{1,9})</returncode>")  # where only the model was told
 _BASH = Tool(
     "bash",
     "Execute a bash command",
@@ -88,10 +90,13 @@ class _Trajectory:
 
 
 def _failed(item: Item, wire: JsonObject) -> Item:
-    code = int_at(wire, "extra", "returncode")
-    if not isinstance(item, Said) or item.message.role != "tool" or code is None:
+    if not isinstance(item, Said) or item.message.role != "tool":
         return item
-    return replace(item, failed=code != 0)
+    code = int_at(wire, "extra", "returncode")
+    told = _TOLD.match(item.message.content)
+    if code is None and told:
+        code = int(told[1])
+    return item if code is None else replace(item, failed=code != 0)
 
 
 def _stamp(wire: JsonValue, place: str) -> Stamp:

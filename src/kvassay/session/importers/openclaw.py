@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvassay.errors import UsageError
 from kvassay.session.importers.fields import text_at
 from kvassay.session.importers.pi import looks_like_pi, read_entries
 from kvassay.session.importers.source import Importer, Sample, Source, read_only
-from kvassay.session.json_text import Line, line_of, read_lines
+from kvassay.session.json_text import MAX_LINE_BYTES, Line, line_of, read_lines
 from kvassay.session.transcript import Facts, Item
 from kvassay.types import JsonObject
+
+if TYPE_CHECKING:
+    from zstandard import ZstdDecompressor
 
 AGENT = "openclaw"
 _TABLE = "transcript_events"
@@ -29,7 +32,7 @@ _OWN_ENTRIES = ("openclaw", "model-snapshot", "clawdbot", "moltbot")
 
 
 class _Zstd(NamedTuple):
-    """A decompressor (packed bytes, unpacked size → bytes), and what it raises."""
+    """A decompressor (packed bytes → bytes, so many at most), and what it raises."""
 
     decompress: Callable[[bytes, int], bytes]
     error: type[Exception]
@@ -60,17 +63,20 @@ def _read(path: Path, id_: str) -> Iterator[Item]:
 
 
 def _rows(path: Path, id_: str) -> Iterator[Line]:
-    """The session's rows as lines, numbered by ``seq``. Raises UsageError where the database can't be read."""
+    """The session's rows as lines, numbered by ``seq``. Raises UsageError where the database can't be read.
+
+    Columns are read as the bytes they hold, whatever type was written: a single odd value is damage to its row.
+    """
     zstd: _Zstd | None = None
     try:
         with closing(read_only(path)) as database:
             compressed = "event_zstd" in {row[1] for row in database.execute(f"PRAGMA table_info({_TABLE})")}
-            columns = "seq, event_json" + (", event_zstd, event_utf8_bytes" if compressed else ", NULL, NULL")
+            columns = "seq, CAST(event_json AS BLOB), " + ("CAST(event_zstd AS BLOB)" if compressed else "NULL")
             query = f"SELECT {columns} FROM {_TABLE} WHERE session_id = ? ORDER BY seq"  # noqa: S608  names are ours
-            for seq, text, packed, n_bytes in database.execute(query, (id_,)):
+            for seq, text, packed in database.execute(query, (id_,)):
                 if text is None and packed is not None:
                     zstd = zstd or _zstd(path)
-                    yield _unpacked(seq, packed, n_bytes, zstd)
+                    yield _unpacked(seq, packed, zstd)
                 else:
                     yield line_of(seq, text or "")
     except sqlite3.Error as error:
@@ -79,11 +85,12 @@ def _rows(path: Path, id_: str) -> Iterator[Line]:
         ) from error
 
 
-def _unpacked(seq: int, packed: bytes, n_bytes: int, zstd: _Zstd) -> Line:
+def _unpacked(seq: int, packed: bytes, zstd: _Zstd) -> Line:
     try:
-        return line_of(seq, zstd.decompress(packed, n_bytes))
+        unpacked = zstd.decompress(packed, MAX_LINE_BYTES)
     except zstd.error:
         return Line(seq, None, "not Zstandard")
+    return line_of(seq, unpacked) if len(unpacked) < MAX_LINE_BYTES else Line(seq, None, "line too long")
 
 
 def _zstd(path: Path) -> _Zstd:
@@ -98,9 +105,18 @@ def _zstd(path: Path) -> _Zstd:
                 f"{path}: some events are compressed with Zstandard, which this Python can't read.",
                 hint="Install it: pip install 'kvassay[zstd]' (not needed from Python 3.14 on).",
             ) from None
-        unpack = package.ZstdDecompressor().decompress
-        return _Zstd(lambda packed, n_bytes: unpack(packed, max_output_size=n_bytes), package.ZstdError)
-    return _Zstd(lambda packed, _n_bytes: standard.decompress(packed), standard.ZstdError)
+        return _Zstd(_unpacking(package.ZstdDecompressor), package.ZstdError)
+    return _Zstd(lambda packed, most: standard.ZstdDecompressor().decompress(packed, most), standard.ZstdError)
+
+
+def _unpacking(decompressor: Callable[[], ZstdDecompressor]) -> Callable[[bytes, int], bytes]:
+    """The size that a frame claims is no limit, and may be a lie: it is read as a stream."""
+
+    def unpack(packed: bytes, most: int) -> bytes:
+        with decompressor().stream_reader(packed) as reader:
+            return reader.read(most)
+
+    return unpack
 
 
 IMPORTER = Importer(AGENT, _recognises, _sessions)

@@ -39,6 +39,7 @@ class _Record(NamedTuple):
 
 
 _Records: TypeAlias = Iterator[_Record]
+_Column: TypeAlias = str | bytes | int | float | None
 
 
 def _recognises(sample: Sample) -> bool:
@@ -121,7 +122,7 @@ def _message_files(path: Path, id_: str) -> _Records:
 def _file(path: Path) -> JsonObject | None:
     try:
         value = load(path.read_bytes())
-    except ValueError:
+    except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -158,7 +159,12 @@ def _read_rows(path: Path, id_: str) -> Iterator[Item]:
         with closing(read_only(path)) as database:
             query = "SELECT title, directory, time_created, revert FROM session WHERE id = ?"
             title, cwd, created, revert = database.execute(query, (id_,)).fetchone()
-            yield Facts(id=id_, title=title, cwd=cwd, started_s=unix_s(created))
+            yield Facts(
+                id=id_,
+                title=_text(title),
+                cwd=_text(cwd),
+                started_s=unix_s(None if isinstance(created, bytes) else created),
+            )
             yield from _told(_message_rows(database, id_), text_at(_object(revert), "messageID"))
     except sqlite3.Error as error:
         raise UsageError(
@@ -175,11 +181,16 @@ def _message_rows(database: sqlite3.Connection, id_: str) -> _Records:
         yield _Record(message_id, message_id, _object(data), good, len(parts) - len(good))
 
 
-def _object(text: str | bytes | None) -> JsonObject | None:
+def _object(column: _Column) -> JsonObject | None:
+    """A column's JSON object. A column may hold a value of any type, whatever the table says."""
     try:
-        return object_at(load(text)) or None if text else None
+        return object_at(load(column)) or None if isinstance(column, str | bytes) else None
     except ValueError:
         return None
+
+
+def _text(column: _Column) -> str | None:
+    return column if isinstance(column, str) else None
 
 
 IMPORTER = Importer(AGENT, _recognises, _sessions)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kvassay.session.importers.dialogue import Stamp, assistant, result
-from kvassay.session.importers.fields import RawCall, at, int_at, object_at, text_at, unix_s, usage_of
-from kvassay.session.transcript import Compaction, Item, Oddity, Said, Usage
+from kvassay.session.importers.fields import RawCall, at, int_at, list_at, object_at, text_at, unix_s, usage_of
+from kvassay.session.transcript import Compaction, Facts, Item, Oddity, Said, Usage
 from kvassay.types import JsonObject, JsonValue, Message
 
 _ASKED = "What did we do so far?"  # opencode's own words in place of a compaction's request
 _INTERRUPTED = "[Tool execution was interrupted]"
+_REWRITTEN = "invalid"  # the tool whose call stands in for one that could not be read
 _SILENT = frozenset({"step-start", "step-finish", "snapshot", "patch", "agent", "retry"})
 _LEFT_OUT = frozenset({"file", "reasoning", "subtask"})
 
@@ -64,6 +65,8 @@ def _compaction(parts: Sequence[JsonObject], stamp: Stamp, state: Told) -> Itera
 
 
 def _assistant(data: JsonObject, parts: Sequence[JsonObject], stamp: Stamp) -> Iterator[Item]:
+    if system := [text for text in list_at(data, "system") if isinstance(text, str)]:  # earlier releases record it
+        yield Facts(system="\n".join(system))
     whole = object_at(data, "tokens")
     for step in _steps(parts):
         finish: JsonObject = next((part for part in step if text_at(part, "type") == "step-finish"), {})
@@ -115,7 +118,8 @@ def _input(state: JsonObject) -> JsonValue:
 def _result(part: JsonObject, state: JsonObject, stamp: Stamp) -> Said:
     status = text_at(state, "status")
     text = text_at(state, "output") if status == "completed" else text_at(state, "error")
-    return result(text_at(part, "callID"), _INTERRUPTED if text is None else text, stamp, failed=status != "completed")
+    failed = status != "completed" or text_at(part, "tool") == _REWRITTEN
+    return result(text_at(part, "callID"), _INTERRUPTED if text is None else text, stamp, failed=failed)
 
 
 def _usage(tokens: JsonObject) -> Usage | None:

@@ -98,7 +98,7 @@ def _siblings(path: Path) -> list[Path]:
 def _object(path: Path) -> JsonObject | None:
     try:
         value = load(path.read_bytes())
-    except ValueError:
+    except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -87,7 +87,9 @@ def read_only(path: Path) -> sqlite3.Connection:
     """
     resolved = path.resolve()
     mode = "mode=ro" if resolved.with_name(f"{resolved.name}-wal").exists() else "immutable=1"
-    return sqlite3.connect(f"file:{quote(resolved.as_posix())}?{mode}", uri=True, timeout=5)
+    database = sqlite3.connect(f"file:{quote(resolved.as_posix())}?{mode}", uri=True, timeout=5)
+    database.text_factory = lambda raw: raw.decode("utf-8", "replace")  # one scratched text is not a damaged store
+    return database
 
 
 def _tables(path: Path) -> frozenset[str]:
