@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,25 @@ def test_redacted_it_names_nobody() -> None:
     """In the table and in JSON."""
     assert "jdoe" in run().output
     assert "jdoe" not in run("--redact").output + run("--redact", "--json").output
+
+
+@pytest.mark.parametrize("filler", [30, 385])
+def test_a_key_is_masked_before_the_line_is_cut(home: Path, filler: int) -> None:
+    """Half of it would not be known for a key."""
+    key = "sk-ant-api03-Zq8vN2mK7xLw4TbY9cRf"
+    document(home, [{"role": "user", "content": f"{'a ' * (filler // 2)}{key} b"}]).rename(home / "chat.json")
+    shown = run("--redact", home).output + run("--redact", "--json", home).output
+    assert "sk-ant" not in shown
+
+
+def test_no_name_of_a_file_stops_the_list(home: Path) -> None:
+    """Neither line ends and colours in it, nor bytes that are no text."""
+    for name in (b"x\x1b[31m\ny.json", b"x\xff.json"):
+        Path(os.fsdecode(os.fsencode(home) + b"/" + name)).write_text(json.dumps([{"role": "user", "content": "x"}]))
+    shown = run(home).output + run("--json", home).output
+    shown.encode()
+    assert "\x1b" not in shown
+    assert "x\\xff.json" in shown
 
 
 def test_nothing_found_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -16,7 +18,7 @@ from kvassay.session.importers import IMPORTERS
 from kvassay.session.listing import Overview, overviews
 from kvassay.session.places import session_files, usual_places
 from kvassay.session.redact import Redactor
-from kvassay.types import JsonObject, JsonValue
+from kvassay.types import JsonObject
 
 _COLUMNS = 80
 _HEADING = f"{'date':<10}  {'agent':<14}  {'tokens':>7}  {'calls':>5}  {'failed':>6}  {'odd':>4}  first words"
@@ -42,13 +44,13 @@ def sessions(paths: Sequence[Path], agents: Sequence[str], *, redact: bool, as_j
     """
     found = [seen for seen in overviews(_files(paths)) if not agents or seen.agent in agents]
     found.sort(key=lambda seen: seen.ended_s or 0, reverse=True)
-    redactor = Redactor.of_this_machine() if redact else None
+    if redact:
+        redactor = Redactor.of_this_machine()
+        found = [_masked(seen, redactor) for seen in found]
     if as_json:
-        document: JsonValue = [_as_json(seen) for seen in found]
-        click.echo(json.dumps(redactor.json(document) if redactor else document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps([_as_json(seen) for seen in found], indent=2, ensure_ascii=False))
     elif found:
-        text = "\n".join(chain([_HEADING], *map(_lines, found)))
-        click.echo(redactor.text(text) if redactor else text)
+        click.echo("\n".join(chain([_HEADING], *map(_lines, found))))
     else:
         click.echo(_nothing(paths, agents))
 
@@ -66,15 +68,33 @@ def _nothing(paths: Sequence[Path], agents: Sequence[str]) -> str:
     return f"No session{whose} was found in {where}."
 
 
+def _masked(seen: Overview, redactor: Redactor) -> Overview:
+    """The session with what it says masked, before anything is cut: half a key would not be known for one."""
+    return replace(
+        seen,
+        path=Path(redactor.text(str(seen.path))),
+        id=redactor.text(seen.id),
+        title=redactor.text(seen.title),
+        cwd=seen.cwd and redactor.text(seen.cwd),
+        oddities=tuple(replace(odd, name=redactor.text(odd.name)) for odd in seen.oddities),
+        fault=redactor.text(seen.fault),
+    )
+
+
 def _lines(seen: Overview) -> Iterator[str]:
     """The row, the file below it, and what went wrong."""
     date = datetime.fromtimestamp(seen.ended_s, UTC).date().isoformat() if seen.ended_s else "–"
     failed = "–" if seen.failed is None else str(seen.failed)
     row = f"{date:<10}  {seen.agent:<14}  {_tokens(seen):>7}  {seen.calls:>5}  {failed:>6}  {seen.damaged:>4}  "
     yield row + _cut(_printable(seen.title) or "–", _COLUMNS - cell_len(row))
-    yield f"  {seen.path}" + (f" #{seen.id}" if seen.in_store else "")
+    yield "  " + _printable(_escaped(str(seen.path)) + (f" #{seen.id}" if seen.in_store else ""))
     if seen.fault:
-        yield from (f"  ! {line}" for line in seen.fault.splitlines())
+        yield from (f"  ! {_printable(line)}" for line in seen.fault.splitlines())
+
+
+def _escaped(name: str) -> str:
+    """A file's name as text: bytes of it that are no UTF-8 are escaped, for no output takes them."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _tokens(seen: Overview) -> str:
@@ -93,8 +113,8 @@ def _cut(text: str, cells: int) -> str:
 def _as_json(seen: Overview) -> JsonObject:
     return {
         "agent": seen.agent,
-        "path": str(seen.path),
-        "id": seen.id,
+        "path": _escaped(str(seen.path)),
+        "id": _escaped(seen.id),
         "title": seen.title,
         "cwd": seen.cwd,
         "model": seen.model,

@@ -11,7 +11,6 @@ from kvassay.assay.recorded import recorded_of, turns_of
 from kvassay.grade.names import file_path
 from kvassay.probe.replay import outcomes_of
 from kvassay.session.history import Moment
-from kvassay.session.redact import Redactor
 from kvassay.settings import ReplaySettings
 from kvassay.types import ToolCall
 
@@ -21,10 +20,8 @@ _HEADING = f"{'turn':>5}  {'≈ tokens':>8}  {'result':<6}  calls"
 
 def print_turns(session: str, *, redact: bool) -> None:
     """Print a line for each turn that can be asked. Raises UsageError where the session can't be read, or has none."""
-    found = recorded_of(ReplaySettings(session=session), None)
-    redactor = Redactor.of_this_machine() if redact else None
-    text = "\n".join([_HEADING, *(_line(moment) for moment in turns_of(found))])
-    click.echo(redactor.text(text) if redactor else text)
+    found = recorded_of(ReplaySettings(session=session, redact=redact), None)
+    click.echo("\n".join([_HEADING, *(_line(moment) for moment in turns_of(found))]))
 
 
 def _line(moment: Moment) -> str:

@@ -196,7 +196,7 @@ class Known:
         self._span(entry.at_s)
         if isinstance(entry, Said):
             if entry.message.role == "user" and (not self.first_words or self.first_words.startswith("<")):
-                self.first_words = entry.message.content[:_TITLE_CHARS].lstrip() or self.first_words
+                self.first_words = _opening(entry.message.content) or self.first_words
             self.learn(Facts(model=entry.model))
 
     def _span(self, at_s: float | None) -> None:
@@ -206,6 +206,12 @@ class Known:
 
 
 _TITLE_CHARS = 400
+
+
+def _opening(text: str) -> str:
+    """A text's first words, none of them cut: half a key would not be known for one."""
+    words = text[:_TITLE_CHARS].lstrip()
+    return words if len(text) <= _TITLE_CHARS else words.rsplit(maxsplit=1)[0] if words else ""
 
 
 class Tally:
