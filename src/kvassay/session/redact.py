@@ -46,8 +46,10 @@ _KEYS = (
 _SECRETS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"(?s)(?P<s>-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?"
-        r"(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z))",
+        (
+            r"(?s)(?P<s>-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?"
+            r"(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z))"
+        ),
         rf"{_START}(?P<s>{'|'.join(_KEYS)})",
         # passwords and keys in addresses
         r"(?<=\w)://[^\s/:@'\"]{0,200}:(?P<s>[^\s/@'\"]+)@",
