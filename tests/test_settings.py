@@ -63,6 +63,16 @@ def test_wrong_values_are_named(values: dict[str, object], words: str) -> None:
     assert "pydantic" not in str(caught.value)
 
 
+def test_a_wrong_item_is_told_once() -> None:
+    """Not again as a list that is too short without it; other faults are told beside it."""
+    with pytest.raises(ConfigError) as caught:
+        check({"depths": "0,4k", "seed": -1})
+    assert caught.value.message.splitlines() == [
+        "depths.0 = '0': Input should be greater than 0",
+        "seed = -1: Input should be greater than or equal to 0",
+    ]
+
+
 def test_a_corpus_without_sources_is_refused_before_a_server_starts(tmp_path: Path) -> None:
     """Everything that needs no model is checked first."""
     with pytest.raises(ConfigError, match="source"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from kvassay.backend.catalog import CATALOG, Row
 from kvassay.errors import ConfigError
@@ -201,13 +202,15 @@ def check(values: dict[str, object]) -> RunSettings:
 
 
 def _sentence(error: ValidationError) -> str:
-    def one(item: object) -> str:
-        assert isinstance(item, dict)  # noqa: S101  pydantic's documented shape
-        where = ".".join(str(part) for part in item["loc"])
-        what = str(item["msg"]).removeprefix("Value error, ")
-        return f"{where} = {item['input']!r}: {what}" if where else what
+    found = error.errors()
+    at_fault = {item["loc"][:-1] for item in found if len(item["loc"]) > 1}  # a list whose items are wrong: say it once
+    return "\n".join(_one(item) for item in found if item["loc"] not in at_fault)
 
-    return "\n".join(one(item) for item in error.errors())
+
+def _one(item: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    what = str(item["msg"]).removeprefix("Value error, ")
+    return f"{where} = {item['input']!r}: {what}" if where else what
 
 
 def read(path: Path) -> dict[str, object]:

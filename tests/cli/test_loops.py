@@ -74,9 +74,9 @@ def _main(*args: str) -> int:
     [
         (("--kv", "q4_0/q4_0", "--agent", "aider"), "unknown agent 'aider'"),
         (("--kv", "q4_0/q4_0", "--families", "recall"), "unknown task family 'recall'"),
-        (("--kv", "q4_0/q4_0", "--turns", "0"), "give at least 1 of each"),
+        (("--kv", "q4_0/q4_0", "--turns", "0"), "turns = 0: give at least 1"),
         (("--kv", "q4_0/q4_0", "--turns", "1000"), "turns = 1000"),
-        (("--kv", "q4_0/q4_0", "--tasks", "0"), "give at least 1 of each"),
+        (("--kv", "q4_0/q4_0", "--tasks", "0"), "tasks = 0: give at least 1"),
         (("--kv", "q4_7/q4_0"), "q4_7"),
         ((), "no K/V pair to judge is named"),
         (("--kv", "q4_0/q4_0", "--depth", "many"), "many"),

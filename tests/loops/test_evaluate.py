@@ -107,3 +107,7 @@ def test_values_stay_small() -> None:
         result(source, 3)
     with pytest.raises(Unsupported, match="large"):
         result("def f(n):\n    for x in range(30):\n        n = n + n\n    return n\n", [1])
+    with pytest.raises(Unsupported, match="large"):  # each holds the one before twice: what is shown doubles
+        result("def f(n):\n    for x in range(400):\n        n = [n, n]\n    return n\n", 1)
+    with pytest.raises(Unsupported, match="large"):  # more digits than Python writes out
+        result(f"def f(n):\n    return 0x{'f' * 6000}\n", 1)

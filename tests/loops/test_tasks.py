@@ -178,6 +178,17 @@ def test_a_level_3_bug_is_not_mended_where_it_shows() -> None:
     assert task.missing({**task.files, home: task.files[home] + "\n"})
 
 
+@pytest.mark.parametrize("value", ["{[1]: 2}", "{{1}: 2}", f"0x{'f' * 6000}", f"[0x{'f' * 6000}]", "1e999", "b'\\xff'"])
+def test_a_constant_that_is_no_plain_value_is_a_wrong_one(value: str) -> None:
+    """Whatever a model writes there, the end state can be told."""
+    task = make("constant", 0)
+    want = task.wants[0]
+    text = "\n".join(
+        f"{want.name} = {value}" if line.startswith(want.name) else line for line in task.files[want.path].splitlines()
+    )
+    assert any(want.name in fault for fault in task.missing({**task.files, want.path: text}))
+
+
 def test_tasks_are_distinct_and_fixed_by_family_and_seed() -> None:
     tasks = [make(family, seed) for family, seed in EVERY]
     assert len({opening(task) for task in tasks}) == len(tasks) >= 20

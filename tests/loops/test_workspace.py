@@ -96,6 +96,17 @@ def test_a_link_swapped_in_while_files_are_read_is_never_followed(space: Workspa
     assert repr("y = 2\n") in seen
 
 
+def test_a_file_that_has_a_name_elsewhere_is_a_link(space: Workspace, tmp_path: Path) -> None:
+    """No tool can make one, and none reads or writes one."""
+    outside = tmp_path / "outside.txt"
+    outside.write_text("theirs")
+    os.link(outside, space.root / "hard.txt")
+    assert space.read("hard.txt") == Refused(Why.LINK, "hard.txt")
+    assert space.write("hard.txt", "mine") == Refused(Why.LINK, "hard.txt")
+    assert "hard.txt" not in space.files()
+    assert outside.read_text() == "theirs"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_refused_without_waiting_for_it(space: Workspace) -> None:
     os.mkfifo(space.root / "pipe")

@@ -89,8 +89,9 @@ def report(finished: StoredRun, out: Path, console: Console) -> LoopsView:
 def _settings(given: dict[str, object], tasks: int | None, resumed: Path | None) -> RunSettings:
     stored = stored_settings(resumed, "run of closed loops", in_loops=True) if resumed else {}
     settings = check({**DEFAULTS, **stored, **given})
-    if not settings.turns or (tasks is not None and tasks < 1):
-        raise ConfigError(f"turns = {settings.turns}, tasks = {tasks}: give at least 1 of each")
+    for name, count in (("turns", settings.turns), ("tasks", tasks)):
+        if count is not None and count < 1:
+            raise ConfigError(f"{name} = {count}: give at least 1")
     if tasks is None and stored:
         return settings
     each = per_family(tasks or TASKS, len(settings.families or FAMILIES))

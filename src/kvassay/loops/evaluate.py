@@ -148,7 +148,7 @@ class _Run:
         self._step()
         match node:
             case ast.Constant(value=int() | float() | str() | None as value):
-                return value
+                return self._small(value)
             case ast.Name():
                 return self._name(node, scope, names)
             case ast.IfExp(test=test, body=body, orelse=other):
@@ -177,7 +177,7 @@ class _Run:
         if isinstance(node, ast.Subscript):
             return self._item(self.value(node.value, scope, names), node.slice, scope, names)
         elements = [self.value(element, scope, names) for element in node.elts]
-        return elements if isinstance(node, ast.List) else tuple(elements)
+        return self._small(elements if isinstance(node, ast.List) else tuple(elements))
 
     def _name(self, node: ast.Name, scope: Mapping[str, Value], names: Namespace) -> Value:
         for known in (scope, names.values):
@@ -245,8 +245,8 @@ class _Run:
         return list(held)
 
     def _small(self, value: Value) -> Value:
-        large = abs(value) > MAX_NUMBER if isinstance(value, int | float) else False
-        if large or (isinstance(value, list | tuple | str) and len(value) > MAX_ITEMS):
+        large = abs(value) > MAX_NUMBER if isinstance(value, int | float) else _items_in(value) > MAX_ITEMS
+        if large:
             raise Unsupported("values that large")
         return value
 
@@ -254,3 +254,16 @@ class _Run:
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise Failed("the test did not end")
+
+
+def _items_in(value: Value) -> int:
+    """How many items and characters a value has, as often as each is shown: a list held twice counts twice. Counting
+    ends where it is too many.
+    """
+    count, held = 0, [value]
+    while held and count <= MAX_ITEMS:
+        one = held.pop()
+        if isinstance(one, list | tuple | str):
+            count += len(one)
+            held += one if isinstance(one, list | tuple) and count <= MAX_ITEMS else ()
+    return count

@@ -20,12 +20,14 @@ class Project:
     unreadable: tuple[str, ...]
 
     def constant(self, path: str, name: str) -> Value | None:
-        """The literal that a module gives a name last; None where it gives none."""
+        """The literal that a module gives a name last; None where it gives none, or one that can't be written out."""
         values = [value for target, value in _assigned(self.modules.get(path)) if target == name]
         try:
-            return ast.literal_eval(values[-1]) if values else None
-        except ValueError:
+            found: Value = ast.literal_eval(values[-1]) if values else None
+            repr(found)  # a number of thousands of digits fails here
+        except (ValueError, TypeError):  # TypeError: a list as a key
             return None
+        return found
 
     def result(self, path: str, name: str, arguments: Sequence[Value]) -> str:
         """What a function returns for these arguments, as ``repr`` writes it. Raises Failed, Unsupported."""

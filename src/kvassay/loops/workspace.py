@@ -105,8 +105,11 @@ class Workspace:
     def _put(self, parts: Sequence[str], data: bytes, path: str) -> Refused | None:
         try:
             with self._opened(parts, os.O_WRONLY | os.O_CREAT | _PLAIN, make=True) as handle:
-                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                found = os.fstat(handle)
+                if not stat.S_ISREG(found.st_mode):
                     return Refused(Why.DIRECTORY, path)
+                if found.st_nlink > 1:
+                    return Refused(Why.LINK, path)
                 os.ftruncate(handle, 0)
                 while data:
                     data = data[os.write(handle, data) :]
@@ -181,6 +184,8 @@ def _text(handle: int, path: str) -> str | Refused:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         return Refused(Why.DIRECTORY if stat.S_ISDIR(found.st_mode) else Why.BINARY, path)
+    if found.st_nlink > 1:  # the same file has a name elsewhere
+        return Refused(Why.LINK, path)
     with os.fdopen(os.dup(handle), "rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
