@@ -8,8 +8,8 @@ evaluation's ``{"history": […]}`` are read from memory of their sources, unver
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
 from kvassay.session.importers.documents import read_pieces
@@ -22,7 +22,7 @@ from kvassay.session.transcript import Facts, Item, Oddity
 from kvassay.types import JsonObject, JsonValue
 
 AGENT = "openhands"
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d{1,18}")
 
 
 def _recognises(sample: Sample) -> bool:
@@ -89,10 +89,17 @@ def _first_readable(path: Path) -> Path:
     return next((file for file in _siblings(path) if file == path or _recognises(sample(file))), path)
 
 
-def _siblings(path: Path) -> list[Path]:
+def _siblings(path: Path) -> Sequence[Path]:
     """The event files of a directory, in the order of their numbers."""
-    numbered = [(int(found[0]), file) for file in path.parent.glob("*.json") if (found := _NUMBER.search(file.name))]
-    return [file for _, file in sorted(numbered)] or [path]
+    folder = path.parent
+    return _numbered(folder, folder.stat().st_mtime_ns) or [path]
+
+
+@lru_cache(maxsize=4)
+def _numbered(folder: Path, _changed_ns: int) -> Sequence[Path]:
+    """Every file of a folder asks for all of them: they are listed once, as long as none comes or goes."""
+    numbered = [(int(found[0]), file) for file in folder.glob("*.json") if (found := _NUMBER.search(file.name))]
+    return [file for _, file in sorted(numbered)]
 
 
 def _object(path: Path) -> JsonObject | None:
