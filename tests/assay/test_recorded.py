@@ -23,7 +23,7 @@ from kvassay.backend.base import Boot, Listener, Sampling, silent
 from kvassay.backend.scripted import Scripted, ScriptedBoot
 from kvassay.cli.replay import checked
 from kvassay.errors import ConfigError, StoreMismatch, UsageError
-from kvassay.session.history import CLEARED
+from kvassay.grade.context import CLEARED
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, Channel, Completion, OutcomeClass
 from session.recordings import SECRET, recording
@@ -101,6 +101,14 @@ def test_a_context_that_is_too_small_cuts_and_never_silently(tmp_path: Path) -> 
     texts = {rung.depth: rung.prefix_text for rung in session.rungs}
     for record in cleared:
         assert CLEARED in texts[record.depth][: record.prefix_chars] + record.suffix_text
+
+
+@pytest.mark.parametrize("context", range(2900, 3300, 40))
+def test_no_context_is_refused_that_cutting_makes_room_for(tmp_path: Path, context: int) -> None:
+    """However little is missing: what templates put around each message grows with the history."""
+    record = finished(tmp_path, settings(recording(tmp_path, lines=40), {"context": context})).record
+    assert record.manifest.replay is not None
+    assert all(turn.prompt_tokens + 512 <= context for turn in record.manifest.replay.turns)
 
 
 def test_where_nothing_fits_it_is_said_with_the_context(tmp_path: Path) -> None:

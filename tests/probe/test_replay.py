@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvassay.grade import Context, grade
+from kvassay.grade.context import CLEARED
 from kvassay.probe.replay import EDIT_NAME, NAME, Replay, askable, check, outcomes_of, quotes_of, replay, spread
 from kvassay.session.history import Moment, moments
 from kvassay.session.toolbox import Toolbox, toolbox
@@ -50,6 +51,39 @@ def test_what_the_session_disproves_is_wrong() -> None:
     assert graded(asked, ("read", {"path": 1})) is OutcomeClass.WRONG_TYPE
     assert graded(asked, ("write", {"path": "src/a.py"})) is OutcomeClass.UNKNOWN_TOOL
     assert graded(asked) is OutcomeClass.WRONG_TOOL
+
+
+@pytest.mark.parametrize("path", ["/home/ann/p/src/a.py", "./src/a.py", "/home/ann/p/lib/c.py", "lib/c.py"])
+def test_a_path_may_be_put_together_from_what_was_said(path: str) -> None:
+    """A working directory and a path below it."""
+    asked = last(user("In /home/ann/p: fix src/a.py, see lib/c.py."), *READ[1:], calls(("edit", EDIT)), answer("ok"))
+    assert graded(asked, ("read", {"path": path})) is OutcomeClass.CORRECT
+    for other in ("/src/a.py", "/home/bob/p/src/a.py", "lib/a.py2"):
+        assert graded(asked, ("read", {"path": other})) is OutcomeClass.UNGROUNDED_ID
+
+
+def test_an_edit_that_does_not_say_where_is_wrong() -> None:
+    """Agents refuse an old text that is empty or stands there twice, unless every place is meant."""
+    twice = FILE + "\ndef g():\n    return 1\n"
+    asked = last(READ[0], READ[1], answer(twice), calls(("edit", {**EDIT, "oldText": "def f():"})), answer("ok"))
+    assert graded(asked, ("edit", {**EDIT, "oldText": "return 1"})) is OutcomeClass.WRONG_VALUE
+    assert graded(asked, ("edit", {**EDIT, "oldText": ""})) is OutcomeClass.WRONG_VALUE
+    assert graded(asked, ("edit", {**EDIT, "oldText": "return 1", "replaceAll": True})) is OutcomeClass.CORRECT
+    assert graded(asked, ("edit", {**EDIT, "oldText": "def g():\n    return 1"})) is OutcomeClass.CORRECT
+    shown = last(READ[0], READ[1], answer(twice), calls(("edit", EDIT)), answer("ok"))  # this tool takes the first
+    assert graded(shown, ("edit", {**EDIT, "newText": "return 3"})) is OutcomeClass.CORRECT
+
+
+def test_a_cleared_result_shows_no_file() -> None:
+    """The placeholder is not what stands in the file: quotes can't be judged by it."""
+    asked = last(READ[0], READ[1], answer(CLEARED), calls(("edit", EDIT)), answer("not found", failed=True))
+    assert graded(asked, ("edit", {**EDIT, "oldText": "def f():"})) is OutcomeClass.CORRECT
+
+
+def test_no_arguments_are_wrong_where_every_call_had_some() -> None:
+    """Of a reconstructed schema too."""
+    asked = last(*READ, calls(("edit", EDIT)), answer("ok"))
+    assert graded(asked, ("edit", {})) is OutcomeClass.EMPTY_ARGS
 
 
 def test_a_call_that_failed_then_is_wrong_now() -> None:

@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvassay.session.history import CLEARED, Moment, Room, moments
+from kvassay.grade.context import CLEARED
+from kvassay.session.history import Moment, Room, moments
 from kvassay.session.transcript import Branch, Compaction, Entry, Said
 from kvassay.types import Message
 from session.transcripts import EVERYTHING, answer, calls, transcript, user

@@ -198,8 +198,8 @@ class _Fitted:
 
 
 def _fit(asked: ReplaySettings, recorded: Recorded, boot: Boot, *, context_tokens: int, answer_tokens: int) -> _Fitted:
-    """The turns to ask, each with room for its answer. What a template adds beyond the estimate is found by rendering,
-    and taken off the room the next time.
+    """The turns to ask, each with room for its answer. What tools and template really put around a history is found by
+    rendering those that came out too long, and taken off the room the next time, so that each of them is cut.
     """
     tools = recorded.box.tools
     fixed = len(boot.tokenize(boot.render([Message("user", "")], tools))) + answer_tokens
@@ -210,10 +210,10 @@ def _fit(asked: ReplaySettings, recorded: Recorded, boot: Boot, *, context_token
         turns = tuple(_measured(moment, recorded.box, boot) for moment in _chosen(asked, found))
         if not turns:
             raise _too_small(asked, recorded, context_tokens)
-        excess = max(turn.prompt_tokens for turn in turns) + answer_tokens - context_tokens
-        if excess <= 0:
+        long = [turn for turn in turns if turn.prompt_tokens + answer_tokens > context_tokens]
+        if not long:
             return _Fitted(_grouped(turns), len(told), len(found))
-        fixed += excess
+        fixed = answer_tokens + max(turn.prompt_tokens - turn.moment.history_tokens for turn in long)
     raise _too_small(asked, recorded, context_tokens)
 
 

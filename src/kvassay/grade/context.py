@@ -16,6 +16,7 @@ _FAILURE = re.compile(
     r"|did not match|not unique|invalid|refused)\b",
     re.IGNORECASE,
 )
+CLEARED = "[Old tool result content cleared]"  # opencode's words when it prunes, and ours: they show no file
 _FAILURE_CHARS = 1000  # longer results are files, whatever their first line says
 
 
@@ -95,7 +96,7 @@ def _answered(pending: Sequence[ToolCall], id_: str | None) -> ToolCall | None:
 
 def _follow(seen: dict[str, views.View], call: ToolCall, result: str) -> None:
     path = names.file_path(call.arguments)
-    if path is None or failed(result):
+    if path is None or result == CLEARED or failed(result):
         return
     path = _known(seen, path) or path
     verbs, body = names.verbs(call.name, call.arguments), names.body(call.arguments)

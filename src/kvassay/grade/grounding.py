@@ -30,6 +30,23 @@ def verbatim_miss(call: Call, context: Context) -> Outcome | None:
     return None
 
 
+def placeless(call: Call, context: Context) -> Outcome | None:
+    """M12: an edit's old text does not say where: it is empty, or stands in the newest view of its file more than once,
+    so that agents refuse the edit. None where the edit is meant for every place, or the file was never seen.
+    """
+    path = names.file_path(call.arguments)
+    view = context.view(path) if path else None
+    if view is None or names.replaces_all(call.arguments):
+        return None
+    for edit in names.replacements(call.arguments):
+        count = view.count(edit.old) if edit.old else 0
+        if count > 1 or (not edit.old and view.strip()):
+            why = f"stands in {path} {count} times as last seen" if count else f"is empty, and {path} is not"
+            return Outcome(OutcomeClass.WRONG_VALUE, f"{edit.parameter} {why}: the place can't be told")
+        view = view.replace(edit.old, edit.new, 1)
+    return None
+
+
 def nearest_distance(quote: str, text: str) -> int:
     """Measure the Levenshtein distance, in characters, from a quote to the stretch of a text nearest to it.
 
@@ -67,11 +84,13 @@ def ungrounded(call: Call, context: Context) -> Outcome | None:
 
 
 def _path_seen(path: str, context: Context) -> bool:
-    """Said as it is, or put together from a directory and a name that were each said."""
-    directory, _, name = path.removeprefix("./").rstrip("/").rpartition("/")
-    if not directory or context.mentions(path):
-        return context.mentions(name)
-    return context.mentions(directory) and context.mentions(name)
+    """Said as it is, or put together from a directory and a path below it that were each said: a working directory
+    and ``src/a.py``, a folder and a name in its listing.
+    """
+    plain = path.removeprefix("./").rstrip("/")
+    cuts = [at for at, char in enumerate(plain) if char == "/" and at]
+    parted = any(context.mentions(plain[:at]) and context.mentions(plain[at + 1 :]) for at in cuts)
+    return parted or context.mentions(plain)
 
 
 def _leaves(name: str, value: JsonValue) -> Iterator[tuple[str, str]]:

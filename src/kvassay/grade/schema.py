@@ -22,6 +22,7 @@ _CLASSES = {
     "required": OutcomeClass.MISSING_REQUIRED,
     "dependentRequired": OutcomeClass.MISSING_REQUIRED,
     "dependencies": OutcomeClass.MISSING_REQUIRED,
+    "minProperties": OutcomeClass.MISSING_REQUIRED,
     "additionalProperties": OutcomeClass.HALLUCINATED_PARAM,
     "unevaluatedProperties": OutcomeClass.HALLUCINATED_PARAM,
     "propertyNames": OutcomeClass.HALLUCINATED_PARAM,

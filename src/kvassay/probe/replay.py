@@ -4,7 +4,7 @@ A turn that ended in tool calls is asked again at its own depth. An answer is ri
 
 - it makes a call, and every call fits its tool's schema (the grader's own questions: M1–M7),
 - no call is one that the session shows to have failed (M12),
-- the old text of an edit stands in the newest view of its file (M8),
+- the old text of an edit stands in the newest view of its file (M8), is not empty and stands there only once (M12),
 - its paths and ids occurred before (M9).
 
 M8 and M9 are asked only where the recorded call passes them: one that succeeded although our view of its file says
@@ -22,7 +22,7 @@ from typing import cast
 
 from kvassay.grade import names
 from kvassay.grade.context import Context
-from kvassay.grade.grounding import ungrounded, verbatim_miss
+from kvassay.grade.grounding import placeless, ungrounded, verbatim_miss
 from kvassay.grade.schema import schema_fault
 from kvassay.grade.values import json_equal
 from kvassay.probe.base import Family
@@ -102,11 +102,13 @@ def replay(moment: Moment, box: Toolbox) -> Replay:
         {"name": call.name, "arguments": call.arguments, "succeeded": results[at]} for at, call in enumerate(recorded)
     ]
     plain = [Call(call.name, call.arguments) for call in recorded]
-    missed = any(verbatim_miss(call, context) for call, good in zip(plain, results, strict=True) if good)
+    went_well = [call for call, good in zip(plain, results, strict=True) if good]
+    missed = any(verbatim_miss(call, context) for call in went_well)
     key: JsonObject = {
         "turn": moment.number,
         "recorded": calls,
         "asks_view": not missed,
+        "asks_place": not missed and not any(placeless(call, context) for call in went_well),
         "asks_ground": not any(ungrounded(call, context) for call in plain),
         "quotes": [_quote_json(quote) for quote in quotes],
     }
@@ -212,6 +214,8 @@ def _fault(call: Call, recorded: Sequence[JsonObject], key: JsonObject, context:
     missed = verbatim_miss(call, context) if key["asks_view"] else None
     if missed is None and False in proven:
         return Outcome(OutcomeClass.WRONG_VALUE, f"the session shows that this very call of {call.name} failed")
+    if missed is None and key.get("asks_place"):  # runs stored before this was asked have no such key
+        missed = placeless(call, context)
     return missed or (ungrounded(call, context) if key["asks_ground"] else None)
 
 

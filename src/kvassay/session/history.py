@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from kvassay.grade.context import CLEARED
 from kvassay.session.transcript import Compaction, Said, Transcript
 from kvassay.types import Message
 
-CLEARED = "[Old tool result content cleared]"  # opencode's words when it prunes
 _LEFT_SHARE = 0.75  # of the room, after a cut: so that many turns share the cut history as their prefix
 _KEPT_RESULTS = 2  # the newest results are never cleared
 

@@ -20,8 +20,8 @@ _ENOUGH_CALLS = 5  # what stands in all of so many calls is taken as required
 class Toolbox:
     """The tools to declare. ``reconstructed`` names those whose schema is not the agent's own but ours: it knows the
     parameters seen and their types, claims nothing about others (M6 can't occur), and requires only what never failed
-    to be there. ``disproved`` are those among them that were declared, but with a schema that takes less than half of
-    the recorded calls: another version's.
+    to be there: some argument at least, where every call had one. ``disproved`` are those among them that were
+    declared, but with a schema that takes less than half of the recorded calls: another version's.
     """
 
     tools: tuple[Tool, ...]
@@ -65,6 +65,8 @@ def reconstructed(name: str, seen: Sequence[JsonObject]) -> Tool:
     required: list[JsonValue] = [p for p, found in values.items() if len(found) == len(seen) >= _ENOUGH_CALLS]
     properties: JsonObject = {parameter: _schema(found) for parameter, found in values.items()}
     schema: JsonObject = {"type": "object", "properties": properties, "additionalProperties": {}}
+    if all(seen):
+        schema["minProperties"] = 1
     description = f"(Schema reconstructed from {len(seen)} recorded calls.)"
     return Tool(name, description, {**schema, "required": required} if required else schema)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -60,8 +60,9 @@ def way_to_last(nodes: Callable[[], Iterable[Node | None]]) -> Way:
 def _parent(run: _Run, parents: dict[str, list[int]]) -> int | None:
     if run.parent is None or run.first == 0:
         return None
-    before = [number for number in parents.get(run.parent, ()) if number < run.first]
-    return before[-1] if before else run.first - 1
+    numbers = parents.get(run.parent, [])
+    before = bisect_left(numbers, run.first)
+    return numbers[before - 1] if before else run.first - 1
 
 
 def _runs(nodes: Iterable[Node | None]) -> list[_Run]:
