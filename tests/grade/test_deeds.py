@@ -19,6 +19,10 @@ from kvassay.types import Call, JsonObject
         ("apply_patch", {"input": "*** Begin Patch"}),
         ("execute_command", {"command": "make"}),
         ("bash", {}),
+        ("replace_in_file", {"path": "a", "diff": "------- SEARCH"}),
+        ("shell", {"command": ["bash", "-lc", "rm x"]}),
+        ("local_shell", {"type": "exec", "command": ["rm", "x"]}),
+        ("git_commit", {"message": "x"}),
     ],
 )
 def test_what_writes_deletes_or_executes_is_irreversible(name: str, arguments: JsonObject) -> None:
@@ -33,6 +37,10 @@ def test_what_writes_deletes_or_executes_is_irreversible(name: str, arguments: J
         ("grep", {"pattern": "x"}),
         ("str_replace_based_edit_tool", {"command": "view", "path": "a"}),
         ("list_directory", {"path": "."}),
+        ("shell", {"command": ["bash", "-lc", "ls | head"]}),
+        ("local_shell", {"type": "exec", "command": ["grep", "-n", "a > b", "c"]}),
+        ("TodoWrite", {"todos": [{"content": "x"}]}),
+        ("update_plan", {"plan": []}),
     ],
 )
 def test_what_only_reads_is_not(name: str, arguments: JsonObject) -> None:
@@ -43,7 +51,8 @@ def test_what_only_reads_is_not(name: str, arguments: JsonObject) -> None:
 @pytest.mark.parametrize(
     "command",
     ["ls -la", "cat a | grep 'b > c; rm'", "sed -n '1,20p' f.py", "grep -n x y 2>/dev/null | head -3",
-     "cd a && git diff HEAD~1", "find . -name '*.ts' -type f", "ls a; ls b\nwc -l c", "sort a | uniq 2>&1"],
+     "cd a && git diff HEAD~1", "find . -name '*.ts' -type f", "ls a; ls b\nwc -l c", "sort a | uniq 2>&1", "wc -l < a",
+     "[ -f a ] && ps aux"],
 )  # fmt: skip
 def test_a_command_that_only_looks_is_not_irreversible(command: str) -> None:
     """Each part of a pipeline or list must be known to change nothing; quoted operators are text."""
@@ -55,7 +64,8 @@ def test_a_command_that_only_looks_is_not_irreversible(command: str) -> None:
     "command",
     ["rm x", "ls; rm x", "ls\nrm x", "ls # it\nrm x", "echo hi > f", "echo hi >> f", "cat <<EOF\nx\nEOF",
      "sed -i s/a/b/ f", "sed -n 'w f' x", "find . -delete", "find . -exec rm {} +", "git commit -m x", "echo $(rm x)",
-     "echo `rm x`", "(rm x)", "ls &", "A=1 ls", "sort -o f f", "npm test", "git", "echo 'open"],
+     "echo `rm x`", "(rm x)", "ls &", "A=1 ls", "sort -o f f", "npm test", "git", "echo 'open",
+     "tree -o out", "uniq a b", "git grep --open-files-in-pager=x y", "rg --pre x y", "date -s 0", "diff <(rm a) b"],
 )  # fmt: skip
 def test_any_other_command_is_taken_to_do_something(command: str) -> None:
     """Where in doubt too: substitutions, redirections, unknown programs, quotes that don't end."""

@@ -11,7 +11,9 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 READING = frozenset({"read", "view", "open", "cat"})
 WRITING = frozenset({"write", "create", "save", "overwrite"})
-CHANGING = frozenset({"insert", "append", "delete", "remove", "move", "rename", "patch", "edit", "update", "undo"})
+CHANGING = frozenset(
+    {"insert", "append", "delete", "remove", "move", "rename", "patch", "edit", "update", "undo", "replace"}
+)
 EXECUTING = frozenset({"bash", "shell", "exec", "execute", "run", "command", "terminal", "powershell", "python"})
 
 _FILE = frozenset({"path", "paths", "file", "files", "filename", "filepath"})
