@@ -128,6 +128,18 @@ def test_what_came_before_the_cut_reaches_the_client(end: bytes) -> None:
     assert asyncio.run(asked(answer, post(CHAT, b"{}"))).endswith(b"\r\n\r\n5\r\nhello\r\n")
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    ],
+)
+def test_a_reply_in_a_form_that_nobody_asked_for_is_an_error(reply: bytes) -> None:
+    status, body = error_of(asyncio.run(asked(saying(reply), post(CHAT, b"{}"))))
+    assert (status, body["error"]["type"]) == (502, "server_error")  # type: ignore[index]
+
+
 def test_an_upstream_silent_for_too_long_is_given_up() -> None:
     status, body = error_of(asyncio.run(asked(silent, post(CHAT, b"{}"), Bounds(idle_s=0.2))))
     assert (status, "said nothing for too long" in str(body)) == (504, True)

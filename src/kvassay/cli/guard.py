@@ -132,7 +132,14 @@ def guard(
         count_tokens=count_tokens,
     )
     with _telemetry(options.upstream) if otel else nullcontext(_silent) as send:
-        asyncio.run(_serve(options, Console(highlight=False), send))
+        asyncio.run(_serve(options, _Terminal(highlight=False), send))
+
+
+class _Terminal(Console):
+    """Where turns are told of. The guard goes on serving when nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 def _save(store: Path, number: int) -> None:
@@ -165,7 +172,8 @@ async def _serve(options: Options, console: Console, send: Callable[[TurnEvent],
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def heard(event: TurnEvent) -> None:
-        _tell(event, options, console)
+        with suppress(OSError):  # a terminal or a disk that takes no more is no reason to stop
+            _tell(event, options, console)
         send(event)
 
     async with running(options, heard) as guard:
@@ -193,6 +201,7 @@ def _tell(event: TurnEvent, options: Options, console: Console) -> None:
         at = time.strftime("%H:%M:%S", time.localtime(event.at_s))
         depth = "" if event.depth_tokens is None else f" at {event.depth_tokens} tokens"
         printable = "".join(char if char.isprintable() else "�" for char in line)
+        printable = printable.encode(console.encoding, "replace").decode(console.encoding)
         console.print(escape(f"{at} {event.model}{depth}: {printable}"), soft_wrap=True)
     if what and event.has_bodies and options.store is not None:
         where = "" if options.store == _STORE else f" --store {shlex.quote(str(options.store))}"
