@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 TOKEN_HEADER = "X-Kvassay-Token"  # noqa: S105  a header's name
@@ -81,6 +82,7 @@ def hostname(host: str) -> str | None:
     return (found["name"] or found["ip"]).lower().rstrip(".") if found else None
 
 
+@lru_cache(maxsize=64)
 def is_loopback(name: str) -> bool:
     """Whether a host name or IP address is this machine's own loopback."""
     try:

@@ -64,7 +64,7 @@ class Proxy:
         if body is not None:
             recording.asked(body)
         try:
-            data = self._body(request, recording, beginning) if body is None and request.body_exists else body
+            data = self._data(request, recording, beginning) if body is None else body
             return await self._exchange(request, recording, spent, data)
         except asyncio.CancelledError:
             recording.cancelled = True
@@ -113,7 +113,7 @@ class Proxy:
         without: frozenset[bytes],
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A request on its way to a server, with this body; entered, the reply's head is there."""
-        if isinstance(data, bytes):
+        if isinstance(data, bytes) and len(data) != request.content_length:
             without |= {b"content-length"}
         async with asyncio.timeout(self.bounds.idle_s):
             reply = await self.session.request(
@@ -125,6 +125,18 @@ class Proxy:
             )
         async with reply:
             yield reply
+
+    def _data(
+        self, request: web.Request, recording: Recording, beginning: bytes
+    ) -> bytes | AsyncIterator[bytes] | None:
+        """A request's body: all of it where it is here already, which costs less; else as it arrives."""
+        if not request.body_exists:
+            return None
+        if beginning or request.content_length is None or not request.content.is_eof():
+            return self._body(request, recording, beginning)
+        body = request.content.read_nowait()
+        recording.asked(body)
+        return body
 
     async def _body(self, request: web.Request, recording: Recording, chunk: bytes) -> AsyncIterator[bytes]:
         """The rest of a request's body behind a chunk that was read."""
@@ -147,7 +159,8 @@ class Proxy:
     async def _back(
         self, request: web.Request, upstream: aiohttp.ClientResponse, recording: Recording
     ) -> web.StreamResponse:
-        response = begun(upstream)
+        here = upstream.content.is_eof() or upstream.content.total_bytes > 0
+        response = begun(upstream, _Here if here else web.StreamResponse)
         await response.prepare(request)
         try:
             async with Patience(self.bounds.idle_s) as patience:
@@ -162,13 +175,24 @@ class Proxy:
         return response
 
 
-def begun(upstream: aiohttp.ClientResponse, *, without: frozenset[bytes] = _NEVER) -> web.StreamResponse:
+class _Here(web.StreamResponse):
+    """A reply whose body, or its beginning, is here already: the head goes with it in one piece."""
+
+    _send_headers_immediately = False
+
+
+def begun(
+    upstream: aiohttp.ClientResponse,
+    kind: type[web.StreamResponse] = web.StreamResponse,
+    *,
+    without: frozenset[bytes] = _NEVER,
+) -> web.StreamResponse:
     """The upstream's reply, its head only, for the client. Raises ValueError where it can't be passed on."""
     fault = coding_fault(upstream.headers.getall("Transfer-Encoding", ()), old=False)
     if fault or upstream.status < web.HTTPOk.status_code:  # to an upgrade, say, that nobody asked for
         raise ValueError(fault)
     given = passed_on(upstream.raw_headers, without=without)
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=given)
+    response = kind(status=upstream.status, reason=upstream.reason, headers=given)
     response[GIVEN] = given
     return response
 
