@@ -11,7 +11,7 @@ from guard.wires import OK, get, guarding, post, saying, scripted, talk
 from kvassay.errors import ConfigError
 from kvassay.guard.gate import TOKEN_HEADER, Gate, hostname, is_loopback
 from kvassay.guard.heads import target_fault
-from kvassay.guard.options import Address, Options, address, origin, server_url
+from kvassay.guard.options import Address, Options, address, host_name, origin, server_url
 
 TOKEN = "a-token-of-thirty-two-characters"  # noqa: S105  a test's
 BASIC = "Basic " + base64.b64encode(f"me:{TOKEN}".encode()).decode()
@@ -198,6 +198,13 @@ def test_a_wrong_upstream_is_named_without_its_password(text: str) -> None:
     with pytest.raises(ConfigError) as error:
         server_url(text)
     assert ":p@" not in str(error.value)
+
+
+def test_an_allowed_host_is_read_as_clients_send_it() -> None:
+    assert {host_name(text) for text in ("LLM.lan", "llm.lan.", "llm.lan:8484")} == {"llm.lan"}
+    assert host_name("[FD00::1]") == "fd00::1"
+    with pytest.raises(ConfigError, match="is no host name"):
+        host_name("http://llm.lan")
 
 
 def test_other_machines_need_a_token() -> None:

@@ -241,6 +241,22 @@ def test_a_body_sent_in_chunks_is_read_if_it_is_small_enough(room: int) -> None:
     asyncio.run(run())
 
 
+def test_a_plain_reply_cut_by_the_upstream_does_not_look_whole() -> None:
+    async def answer(_heard: Heard, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"choices')
+        await writer.drain()
+        writer.close()
+
+    async def run() -> None:
+        async with scripted(answer) as upstream, guarded(upstream.port, actions=only(Action.REGENERATE)) as guard:
+            got = await talk(guard.listen.port, post(CHAT, ask()))
+            assert b'{"choices' in got
+            assert b"Content-Length" not in got
+            assert not got.endswith(b"0\r\n\r\n")
+
+    asyncio.run(run())
+
+
 def test_several_answers_to_one_question_are_left_alone() -> None:
     async def scenario(guard: Running, upstream: Upstream) -> None:
         asked = ask(stream=True).replace(b'"model"', b'"n": 2, "model"')

@@ -115,7 +115,7 @@ def guard(
         listen=opts.DEFAULT_LISTEN if listen is None else opts.address(listen),
         page=None if page is None else opts.address(page),
         token=token,
-        hosts=frozenset(host.lower() for host in hosts),
+        hosts=frozenset(opts.host_name(host) for host in hosts),
         origins=frozenset(opts.origin(origin) for origin in origins),
         kv=kv,
         store=None if no_store else store,

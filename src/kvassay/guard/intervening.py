@@ -214,11 +214,12 @@ class Intervener:
         outcome = None if observed is None or observed.observed is None else observed.observed.outcome
         changed = await self._changed(question, held, replied, outcome) if held.open else None
         raw = held.raw if changed is None else changed
-        if not held.response.prepared:
+        cut = changed is None and not recording.complete
+        if not held.response.prepared and not cut:
             held.response.content_length = len(raw)
         await _write(request, held, raw)
-        if changed is None and not recording.complete and request.transport is not None:
-            request.transport.close()  # cut by the upstream, and so for the client
+        if cut and request.transport is not None:
+            request.transport.close()  # by the upstream, and so for the client
         else:
             await held.response.write_eof()
         return held.response

@@ -97,6 +97,14 @@ def address(text: str) -> Address:
     return Address(name, int(port))
 
 
+def host_name(text: str) -> str:
+    """A host name as `Gate` compares it: lower case, without port and brackets. Raises ConfigError."""
+    name = hostname(text)
+    if name is None:
+        raise ConfigError(f"{text!r} is no host name", hint="Write for example llm.lan.")
+    return name
+
+
 def server_url(text: str) -> str:
     """A server's base URL, ``http(s)://host[:port][/prefix]``, without a slash at its end. Raises ConfigError."""
     parts = urlsplit(text)
