@@ -81,6 +81,11 @@ def test_the_token_opens_and_goes_no_further(headers: dict[str, str]) -> None:
     assert {name.lower().encode() for name in headers} <= passage.spent
 
 
+def test_a_token_given_twice_goes_no_further_either() -> None:
+    headers = {"Host": "llm.lan", "Authorization": f"Bearer {TOKEN}", "X-Api-Key": TOKEN}
+    assert Gate(token=TOKEN).admit(headers, own=False).spent >= {b"authorization", b"x-api-key"}
+
+
 def test_a_key_for_the_upstream_goes_on_beside_the_token() -> None:
     headers = {"Host": "llm.lan", TOKEN_HEADER: TOKEN, "Authorization": "Bearer sk-upstream"}
     assert b"authorization" not in Gate(token=TOKEN).admit(headers, own=False).spent

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sqlite3
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def test_packed_bodies_are_read() -> None:
     event = Watcher(WatchSettings()).watch(packed).event
     assert event is not None
     assert event.outcome == "M6"
+    assert unpacked(zlib.compress(BAD), "deflate") == unpacked(zlib.compress(BAD)[2:-4], "deflate") == BAD
     assert unpacked(b"x", "br") is None
     assert unpacked(b"no gzip", "gzip") is None
 

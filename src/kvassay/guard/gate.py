@@ -67,9 +67,10 @@ class Gate:
         return ""
 
     def _token(self, headers: Mapping[str, str], *, own: bool) -> Passage:
-        for name in (TOKEN_HEADER, *_KEY_HEADERS):
-            if name in headers and self._right(_bare(headers[name], basic=own)):
-                return Passage(0, spent=frozenset({name.lower().encode(), TOKEN_HEADER.lower().encode()}))
+        names = (TOKEN_HEADER, *_KEY_HEADERS)
+        right = [name for name in names if name in headers and self._right(_bare(headers[name], basic=own))]
+        if right:
+            return Passage(0, spent=frozenset(name.lower().encode() for name in (*right, TOKEN_HEADER)))
         return Passage(401, f"this guard wants its token: as the API key, or in the header {TOKEN_HEADER}")
 
     def _right(self, given: str) -> bool:
