@@ -212,6 +212,15 @@ def test_an_allowed_host_is_read_as_clients_send_it() -> None:
         host_name("http://llm.lan")
 
 
+@pytest.mark.parametrize("upstream", ["http://127.0.0.1:8484", "http://localhost:8484/v1", "http://[::1]:8484"])
+def test_a_guard_is_not_its_own_upstream(upstream: str) -> None:
+    with pytest.raises(ConfigError, match="own address"):
+        Options(upstream)
+    with pytest.raises(ConfigError, match="own address"):
+        Options("http://127.0.0.1:1", fallback=upstream)
+    assert Options("http://10.0.0.1:8484").upstream
+
+
 def test_other_machines_need_a_token() -> None:
     with pytest.raises(ConfigError, match="--token"):
         Options("http://127.0.0.1:1", listen=Address("0.0.0.0", 8484))  # noqa: S104  that is the point

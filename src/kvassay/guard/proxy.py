@@ -264,6 +264,8 @@ def _cut(request: web.Request) -> None:
 
 def explained(error: Exception, upstream: str) -> Fault:
     """What a failed request to a server means for the client."""
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Fault(502, f"no secure connection to {upstream}: {error.strerror or error}")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Fault(502, f"no server answers at {upstream}: is it running?")
     if isinstance(error, TimeoutError):
