@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable
 
@@ -186,6 +187,26 @@ def test_connections_over_the_bounds_are_turned_away() -> None:
             held[1][1].close()
 
     asyncio.run(scenario())
+
+
+def test_an_upstream_that_answers_early_and_goes_has_its_answer_passed_on(caplog: pytest.LogCaptureFixture) -> None:
+    """It closes with most of the body unread: a write into that connection fails, and must not cost its answer."""
+
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(rude, "127.0.0.1", 0)
+        async with server, guarding(server.sockets[0].getsockname()[1]) as guard:
+            for _ in range(5):
+                got = await talk(guard.port, post(CHAT, b"x" * 3_000_000))
+                assert (got[:12], got[-3:]) == (b"HTTP/1.1 413", b"big")
+        gc.collect()
+
+    asyncio.run(scenario())
+    assert not caplog.records
 
 
 def test_an_upstream_may_answer_before_it_has_read_the_body() -> None:

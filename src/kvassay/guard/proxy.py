@@ -146,6 +146,7 @@ class Proxy:
                 recording.fault = self._too_large()
                 raise ValueError
             yield chunk
+            await asyncio.sleep(0)  # hear an upstream that answers early and goes: the next write would lose its answer
             chunk = b""
 
     async def _more(self, request: web.Request, recording: Recording) -> bytes:
@@ -235,8 +236,8 @@ def noticing_loss(upstream: aiohttp.ClientResponse) -> Iterator[None]:
     """
 
     def lost(closed: asyncio.Future[None] | None) -> None:
-        if closed is not None and not closed.cancelled():
-            closed.exception()  # seen
+        if closed is not None:
+            _seen(closed)
         if not upstream.content.is_eof() and upstream.content.exception() is None:
             upstream.content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
@@ -254,6 +255,14 @@ def noticing_loss(upstream: aiohttp.ClientResponse) -> Iterator[None]:
         yield
     finally:
         closed.remove_done_callback(lost)
+        closed.remove_done_callback(_seen)  # of an earlier request on this connection
+        closed.add_done_callback(_seen)
+
+
+def _seen(closed: asyncio.Future[None]) -> None:
+    """Nobody waits for a connection's end any more: asyncio must not complain about how it ended."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _cut(request: web.Request) -> None:
