@@ -86,3 +86,18 @@ def test_it_starts_without_a_server_says_so_and_ends_with_its_child(tmp_path: Pa
     assert children
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    port = free_port()
+    flags = (*UP, "--listen", str(port), "--store", str(tmp_path / "g.sqlite"))
+    with subprocess.Popen([*COMMAND, *flags], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        asked = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+        for _ in range(3):
+            assert httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=asked).status_code == 502
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0

@@ -20,6 +20,13 @@ from kvassay.grade.volatile import settled
         ("3 passed in 0.12s", "3 passed in 14.02s"),
         ("took 1m 32s", "took 45s"),
         ("elapsed: 12", "elapsed: 900"),
+        ("elapsed: 00:01:23", "elapsed: 01:12:03"),
+        ("real 0m1.234s", "real 2m13.004s"),
+        ("Finished in 1m23s", "Finished in 41s"),
+        ("# duration_ms 12.5", "# duration_ms 807"),
+        ("  duration_ms: 0.4", "  duration_ms: 31"),
+        ("_logs/2026-11-28T22_10_07_123Z-debug-0.log", "_logs/2026-11-29T01_02_03_004Z-debug-0.log"),
+        ("run-20261128T221003Z", "run-20261129T010203Z"),
         ("pid 4242 started", "pid 7 started"),
         ("[1] PID=311", "[1] PID=90000"),
         ("http://localhost:3000/x", "http://localhost:41233/x"),
@@ -45,6 +52,7 @@ def test_volatile_fields_settle_to_the_same(one: str, other: str) -> None:
         ("version 1.2.3", "version 1.2.4"),
         ("May be 3 files", "May be 4 files"),
         ("total 128", "total 256"),
+        ("time 5 items", "time 6 items"),
     ],
 )
 def test_what_tells_two_results_apart_stays(one: str, other: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from guard.traffic import Talk, answers, plain, replied, stream
-from kvassay.guard.answers import failed, failed_midway, recalled, said, tail
-from kvassay.guard.contract import Api, PieceKind
+from kvassay.guard.answers import recalled, said, tail
+from kvassay.guard.contract import Api, Begun, PieceKind, SaidCall
 from kvassay.guard.events import EventSplitter
 from kvassay.guard.replies import ReplyReader
 
@@ -46,6 +46,18 @@ def test_the_rest_of_a_stream_joins_what_was_passed_to_a_whole_reply(api: Api, t
     assert joined.response_id == reader.begun.response_id
 
 
+@pytest.mark.parametrize("api", [Api.CHAT, Api.MESSAGES])
+def test_text_behind_a_call_is_not_lost_and_another_answer_without_a_call_is_told(api: Api) -> None:
+    question, call = Talk().asked(api), (SaidCall("c", "read", "{}"),)
+    begun = Begun(started=True, text="Let me see.", blocks=1)
+    more = replied(question, stream(api, "Let me see. Done."))
+    rest = tail(question, begun, more, call, at_s=0)
+    assert (b" Done." in rest, b"Let me see" in rest) == (True, False)
+    other = replied(question, stream(api, "There is no such file."))
+    assert b"There is no such file." in tail(question, begun, other, (), at_s=0)
+    assert b"There is no" not in tail(question, begun, other, call, at_s=0)
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_a_stream_cut_in_an_open_text_block_is_closed_before_calls_follow(api: Api) -> None:
     asked = Talk().asked(api)
@@ -80,21 +92,3 @@ def test_a_plain_reply_gets_new_arguments_and_keeps_every_other_byte(api: Api) -
     out = recalled(asked, body, reply, calls)
     old, new = ('"ls"', "5") if api is Api.MESSAGES else ('\\"ls\\"', "5")
     assert out == body.replace(old.encode(), new.encode())
-
-
-@pytest.mark.parametrize("api", [*APIS, None])
-@pytest.mark.parametrize("status", [400, 413, 502, 504])
-def test_an_error_before_the_first_byte_is_in_the_apis_shape(api: Api | None, status: int) -> None:
-    answer = failed(api, status, "upstream is down")
-    body = json.loads(answer.body)
-    assert (answer.status, body["error"]["message"]) == (status, "upstream is down")
-    assert body.get("type") == ("error" if api is Api.MESSAGES else None)
-
-
-@pytest.mark.parametrize("api", APIS)
-def test_an_error_midway_is_read_as_an_error(api: Api) -> None:
-    asked = Talk().asked(api)
-    body = stream(api, "Hello")
-    reply = replied(asked, body[: body.index(b"\n\n") + 2] + failed_midway(api, "upstream died"))
-    assert reply.status == 500
-    assert "upstream died" in reply.error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable
 
@@ -128,6 +129,18 @@ def test_what_came_before_the_cut_reaches_the_client(end: bytes) -> None:
     assert asyncio.run(asked(answer, post(CHAT, b"{}"))).endswith(b"\r\n\r\n5\r\nhello\r\n")
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    ],
+)
+def test_a_reply_in_a_form_that_nobody_asked_for_is_an_error(reply: bytes) -> None:
+    status, body = error_of(asyncio.run(asked(saying(reply), post(CHAT, b"{}"))))
+    assert (status, body["error"]["type"]) == (502, "server_error")  # type: ignore[index]
+
+
 def test_an_upstream_silent_for_too_long_is_given_up() -> None:
     status, body = error_of(asyncio.run(asked(silent, post(CHAT, b"{}"), Bounds(idle_s=0.2))))
     assert (status, "said nothing for too long" in str(body)) == (504, True)
@@ -174,6 +187,26 @@ def test_connections_over_the_bounds_are_turned_away() -> None:
             held[1][1].close()
 
     asyncio.run(scenario())
+
+
+def test_an_upstream_that_answers_early_and_goes_has_its_answer_passed_on(caplog: pytest.LogCaptureFixture) -> None:
+    """It closes with most of the body unread: a write into that connection fails, and must not cost its answer."""
+
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(rude, "127.0.0.1", 0)
+        async with server, guarding(server.sockets[0].getsockname()[1]) as guard:
+            for _ in range(5):
+                got = await talk(guard.port, post(CHAT, b"x" * 3_000_000))
+                assert (got[:12], got[-3:]) == (b"HTTP/1.1 413", b"big")
+        gc.collect()
+
+    asyncio.run(scenario())
+    assert not caplog.records
 
 
 def test_an_upstream_may_answer_before_it_has_read_the_body() -> None:

@@ -11,7 +11,7 @@ from guard.wires import OK, get, guarding, post, saying, scripted, talk
 from kvassay.errors import ConfigError
 from kvassay.guard.gate import TOKEN_HEADER, Gate, hostname, is_loopback
 from kvassay.guard.heads import target_fault
-from kvassay.guard.options import Address, Options, address, origin, server_url
+from kvassay.guard.options import Address, Options, address, host_name, origin, server_url
 
 TOKEN = "a-token-of-thirty-two-characters"  # noqa: S105  a test's
 BASIC = "Basic " + base64.b64encode(f"me:{TOKEN}".encode()).decode()
@@ -81,6 +81,11 @@ def test_the_token_opens_and_goes_no_further(headers: dict[str, str]) -> None:
     assert {name.lower().encode() for name in headers} <= passage.spent
 
 
+def test_a_token_given_twice_goes_no_further_either() -> None:
+    headers = {"Host": "llm.lan", "Authorization": f"Bearer {TOKEN}", "X-Api-Key": TOKEN}
+    assert Gate(token=TOKEN).admit(headers, own=False).spent >= {b"authorization", b"x-api-key"}
+
+
 def test_a_key_for_the_upstream_goes_on_beside_the_token() -> None:
     headers = {"Host": "llm.lan", TOKEN_HEADER: TOKEN, "Authorization": "Bearer sk-upstream"}
     assert b"authorization" not in Gate(token=TOKEN).admit(headers, own=False).spent
@@ -125,6 +130,10 @@ def test_plain_targets_pass(target: str) -> None:
         get("/x", "Content-Length: 3, 3", method="POST") + b"abc",
         get("/x", "Transfer-Encoding: chunked, identity", method="POST") + b"0\r\n\r\n",
         get("/x", "Transfer-Encoding : chunked", method="POST") + b"0\r\n\r\n",
+        get("/x", "Transfer-Encoding: gzip, chunked", method="POST") + b"3\r\nabc\r\n0\r\n\r\n",
+        get("/x", "Transfer-Encoding: chunked", method="POST").replace(b"HTTP/1.1", b"HTTP/1.0") + b"0\r\n\r\n",
+        get("/x", "Origin: http://127.0.0.1", "Origin: http://evil.example"),
+        get("/x", "Sec-Fetch-Site: none", "Sec-Fetch-Site: cross-site"),
         get("/x", "X-A: 1\r\n folded"),
         get("/x", "X-A: 1\nX-B: 2"),
         get("/x", "X-A: a\rb"),
@@ -135,6 +144,7 @@ def test_plain_targets_pass(target: str) -> None:
         get("/" + "a" * 100_000),
         get("http://evil.example/x"),
         get("/a/../b"),
+        get("/a/%252e%252e/b"),
         b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\nConnection: close\r\n\r\n",
         b"GET /x HTTP/1.1\r\n\r\n",
     ],
@@ -193,6 +203,22 @@ def test_a_wrong_upstream_is_named_without_its_password(text: str) -> None:
     with pytest.raises(ConfigError) as error:
         server_url(text)
     assert ":p@" not in str(error.value)
+
+
+def test_an_allowed_host_is_read_as_clients_send_it() -> None:
+    assert {host_name(text) for text in ("LLM.lan", "llm.lan.", "llm.lan:8484")} == {"llm.lan"}
+    assert host_name("[FD00::1]") == "fd00::1"
+    with pytest.raises(ConfigError, match="is no host name"):
+        host_name("http://llm.lan")
+
+
+@pytest.mark.parametrize("upstream", ["http://127.0.0.1:8484", "http://localhost:8484/v1", "http://[::1]:8484"])
+def test_a_guard_is_not_its_own_upstream(upstream: str) -> None:
+    with pytest.raises(ConfigError, match="own address"):
+        Options(upstream)
+    with pytest.raises(ConfigError, match="own address"):
+        Options("http://127.0.0.1:1", fallback=upstream)
+    assert Options("http://10.0.0.1:8484").upstream
 
 
 def test_other_machines_need_a_token() -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from guard.test_guard import guarded, page
 from guard.turns import TOOLS, answer, ask, sized
-from guard.wires import CHUNKED, Heard, Upstream, dechunked, post, saying, scripted, talk
+from guard.wires import CHUNKED, Heard, Upstream, dechunked, get, post, saying, scripted, talk
 from kvassay.guard.contract import Action
 from kvassay.guard.guard import Running
+from kvassay.guard.options import Bounds
 from kvassay.types import JsonObject
 
 CHAT = "/v1/chat/completions"
@@ -185,6 +186,84 @@ def test_text_passes_at_once_while_a_call_waits() -> None:
             writer.close()
 
     asyncio.run(run())
+
+
+def test_pings_pass_while_a_call_waits() -> None:
+    """The upstream ends its call only after the client has got a comment that came behind the call's beginning."""
+    got_ping = asyncio.Event()
+
+    async def reply(_heard: Heard, writer: asyncio.StreamWriter) -> None:
+        name, arguments = GOOD
+        writer.write(CHUNKED + event(call(name, arguments[:5])) + b"8\r\n: ping\n\n\r\n")
+        async with asyncio.timeout(30):
+            await got_ping.wait()
+        more: JsonObject = {"tool_calls": [{"index": 0, "function": {"arguments": arguments[5:]}}]}
+        writer.write(event(more) + event({}, "tool_calls") + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+
+    async def run() -> None:
+        async with scripted(reply) as upstream, guarded(upstream.port, actions=only(Action.REGENERATE)) as guard:
+            reader, writer = await asyncio.open_connection("127.0.0.1", guard.listen.port)
+            writer.write(post(CHAT, ask(stream=True)))
+            async with asyncio.timeout(60):
+                assert b"tool_calls" not in await reader.readuntil(b": ping\n\n")
+                got_ping.set()
+                assert calls_of(await reader.read()) == [GOOD]
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_a_reply_too_large_to_be_held_passes_as_it_is() -> None:
+    async def run() -> None:
+        huge = "x" * 20_000, '{"path": "'
+        async with scripted(saying(stream(huge))) as upstream:
+            bounds = Bounds(watched_bytes=10_000, patience_s=60)
+            async with guarded(upstream.port, actions=only(Action.REGENERATE), bounds=bounds) as guard:
+                assert calls_of(await said(guard.listen.port, ask(stream=True))) == [huge]
+                assert len(upstream.heard) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("room", [2**24, 1000])
+def test_a_body_sent_in_chunks_is_read_if_it_is_small_enough(room: int) -> None:
+    body = looping(6).replace(b'"go"', b'"' + b"go " * 300_000 + b'"')
+    framed = get(CHAT, "Transfer-Encoding: chunked", method="POST") + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+    async def run() -> None:
+        async with scripted(saying(sized(answer(*GOOD)))) as upstream:
+            bounds = Bounds(watched_bytes=room, patience_s=60)
+            async with guarded(upstream.port, actions=only(Action.WARN), bounds=bounds) as guard:
+                assert (await talk(guard.listen.port, framed)).endswith(answer(*GOOD))
+                [heard] = upstream.heard
+                assert (heard.body == body) == (room < len(body))
+
+    asyncio.run(run())
+
+
+def test_a_plain_reply_cut_by_the_upstream_does_not_look_whole() -> None:
+    async def answer(_heard: Heard, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"choices')
+        await writer.drain()
+        writer.close()
+
+    async def run() -> None:
+        async with scripted(answer) as upstream, guarded(upstream.port, actions=only(Action.REGENERATE)) as guard:
+            got = await talk(guard.listen.port, post(CHAT, ask()))
+            assert b'{"choices' in got
+            assert b"Content-Length" not in got
+            assert not got.endswith(b"0\r\n\r\n")
+
+    asyncio.run(run())
+
+
+def test_several_answers_to_one_question_are_left_alone() -> None:
+    async def scenario(guard: Running, upstream: Upstream) -> None:
+        asked = ask(stream=True).replace(b'"model"', b'"n": 2, "model"')
+        assert calls_of(await said(guard.listen.port, asked)) == [BAD]
+        assert len(upstream.heard) == 1
+
+    with_actions(scenario, stream(BAD), actions=only(Action.REGENERATE))
 
 
 def test_values_of_a_wrong_type_are_mended_without_loss() -> None:

@@ -35,7 +35,8 @@ FLAGS = (
     "--disable-sync",
     "--window-size=1200,1000",
 )
-HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><svg onload=alert(1)>"
+HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><svg onload=alert(1)>\u202e" + "w" * 150
+SHOWN = HOSTILE.replace("\u202e", "\ufffd")  # a right-to-left mark would turn round what stands beside it
 
 Chrome: TypeAlias = webdriver.Chrome
 
@@ -105,8 +106,8 @@ def test_hostile_words_stay_words_and_the_page_follows(chrome: Chrome, port: int
     chrome.find_element(By.CSS_SELECTOR, "#failures button").click()
     wait.until(lambda d: len(d.find_elements(By.CSS_SELECTOR, ".pair pre")) == 2)
     question, said = (pre.text for pre in chrome.find_elements(By.CSS_SELECTOR, ".pair pre"))
-    assert question == f"user: {HOSTILE}"
-    assert said.startswith(f"→ {HOSTILE} ")
+    assert question == f"user: {SHOWN}"
+    assert said.startswith(f"→ {SHOWN} ")
     shown = chrome.find_element(By.ID, "turn").text
     assert "save turn-2.json, then run kvassay replay turn-2.json --turn 1 --kv q8_0/q4_0 MODEL" in shown
     assert "curl --json @request-2.json" in shown
@@ -140,7 +141,9 @@ def test_narrow_pages_do_not_scroll_sideways(chrome: Chrome, port: int) -> None:
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
         chrome.get(f"http://127.0.0.1:{port}{PREFIX}/")
-        WebDriverWait(chrome, 60).until(lambda d: d.find_elements(By.CSS_SELECTOR, "#failures button"))
+        wait = WebDriverWait(chrome, 60)
+        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, "#failures button"))[0].click()
+        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".pair pre"))
         assert chrome.execute_script("return document.documentElement.scrollWidth") <= 400
     finally:
         chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

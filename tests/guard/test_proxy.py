@@ -58,6 +58,8 @@ REPLIES = {
     "a redirect is not followed": b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /v2\r\nContent-Length: 0\r\n\r\n",
     "no content": b"HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n",
     "not modified": b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n',
+    "not modified, its length": b"HTTP/1.1 304 Not Modified\r\nX-A: 1\r\nContent-Length: 500\r\n\r\n",
+    "many headers": b"HTTP/1.1 200 OK\r\n" + b"X-A: 1\r\n" * 300 + b"Content-Length: 0\r\n\r\n",
     "packed": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00",
     "cookies": b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 0\r\n\r\n",
     "continued first": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -281,6 +283,21 @@ def test_the_path_goes_behind_the_upstreams_own() -> None:
         async with scripted(saying(OK)) as upstream, guarding(upstream.port, path="/api/llm") as guard:
             await talk(guard.port, get("/v1/models?x=1"))
             assert upstream.heard[0].head.startswith(b"GET /api/llm/v1/models?x=1 HTTP/1.1\r\n")
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_the_upstream_repeats_is_recorded_nowhere() -> None:
+    async def scenario() -> None:
+        key = "a-key-like-no-other"
+        reply = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 36\r\n\r\nno such API key: a-key-like-no-other"
+        async with scripted(saying(reply)) as upstream, guarding(upstream.port) as guard:
+            got = await talk(guard.port, post("/v1/chat/completions", key.encode(), f"Authorization: Bearer {key}"))
+            assert got.endswith(reply[-36:])
+            assert upstream.heard[0].body == key.encode()
+            assert key not in str((await guard.recorded())[0])
+            assert guard.exchanges[0].reply == b"no such API key: [key]"
+            assert guard.exchanges[0].request == b"[key]"
 
     asyncio.run(scenario())
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.traffic import Talk, answers, plain, replied, sse, stream
@@ -45,6 +45,7 @@ def test_plain_and_streamed_replies_say_the_same(api: Api) -> None:
 
 
 @pytest.mark.parametrize("api", APIS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_the_borders_of_chunks_make_no_difference(api: Api, data: st.DataObject) -> None:
     asked, body = Talk().asked(api), stream(api, "Text, déjà vu.", CALLS)
@@ -57,6 +58,7 @@ def test_the_borders_of_chunks_make_no_difference(api: Api, data: st.DataObject)
 
 
 @pytest.mark.parametrize("api", APIS)
+@settings(deadline=None)
 @given(
     chunks=st.lists(st.binary(max_size=60), max_size=8), streamed=st.booleans(), status=st.sampled_from([200, 400, 500])
 )
@@ -70,6 +72,7 @@ def test_garbage_never_raises_and_every_byte_is_passed_on(
 
 
 @pytest.mark.parametrize("api", APIS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_mangled_stream_never_raises(api: Api, data: st.DataObject) -> None:
     body = bytearray(stream(api, "Hi.", CALLS))
@@ -93,6 +96,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("api", APIS)
+@settings(deadline=None)
 @given(
     values=st.lists(JSON, max_size=5), kind=st.sampled_from(["content_block_start", "response.output_item.done", ""])
 )

@@ -24,6 +24,15 @@ def test_events_come_back_as_they_went_in(tmp_path: Path) -> None:
     assert [one.id for one in stored] == [1, 2, 3]
 
 
+def test_one_event_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "g.sqlite", keep_days=1, keep_mb=1)
+    for _ in range(3):
+        store.add(event(at_s=time.time()))
+    with store.connection:
+        store.connection.execute("update turns set event = '{' where id = 2")
+    assert [one.id for one in read_events(tmp_path / "g.sqlite", newest=9)] == [1, 3]
+
+
 def test_bodies_are_kept_beside_their_turn(tmp_path: Path) -> None:
     path = tmp_path / "g.sqlite"
     store = open_store(path, keep_days=1, keep_mb=1)

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sqlite3
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from hypothesis import strategies as st
 
 from guard.turns import answer, ask, exchange
 from kvassay.guard.recording import Exchange
-from kvassay.guard.store import open_store, read_turn
+from kvassay.guard.store import open_store, read_events, read_turn
 from kvassay.guard.watch import Watch, watches
-from kvassay.guard.watcher import Watcher, unpacked
+from kvassay.guard.watcher import Watcher, begun, unpacked
 from kvassay.guard.watching import Watched, WatchSettings
 
 GOOD, BAD = answer("read_file", '{"path": "src/a.py"}'), answer("read_file", '{"path": "src/a.py", "limti": 3}')
@@ -52,6 +53,24 @@ def test_a_client_that_hangs_up_at_the_replys_end_has_all_of_it() -> None:
     ]
 
 
+def test_whatever_names_a_model_says_is_stored_short_and_can_be_read_again(tmp_path: Path) -> None:
+    """An unpaired surrogate is JSON to Python and to no one else: such an event must not spoil the store."""
+    path = tmp_path / "g.sqlite"
+    watcher = begun(WatchSettings(store=path, keep_days=1e6))
+    unnamed = b'"model": "\\ud801"'
+    for name in ("\ud800", "x" * 10**6):
+        reply = answer(name, "{}").replace(b'"model": "m"', unnamed).replace(b'"tool_calls"}', b'"\\udfff"}')
+        watcher.watch(exchange(ask().replace(b'"model": "m"', b'"model": ""'), reply))
+    huge = answer("read_file", "{}").replace(b'"prompt_tokens": 5000', b'"prompt_tokens": ' + b"9" * 400)
+    watcher.watch(exchange(ask(), huge, path="/\udcff/v1/chat/completions"))
+    stored = read_events(path, newest=9)
+    assert [(one.tools, one.model, one.finish_reason) for one in stored[:2]] == [
+        (("?",), "?", "?"),
+        (("x" * 200,), "?", "?"),
+    ]
+    assert [one.depth_tokens for one in stored] == [5000, 5000, None]
+
+
 def test_packed_bodies_are_read() -> None:
     packed = exchange(
         gzip.compress(ask()), gzip.compress(BAD), headers=(("Content-Encoding", "gzip"),), reply_encoding="gzip"
@@ -59,6 +78,7 @@ def test_packed_bodies_are_read() -> None:
     event = Watcher(WatchSettings()).watch(packed).event
     assert event is not None
     assert event.outcome == "M6"
+    assert unpacked(zlib.compress(BAD), "deflate") == unpacked(zlib.compress(BAD)[2:-4], "deflate") == BAD
     assert unpacked(b"x", "br") is None
     assert unpacked(b"no gzip", "gzip") is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import re
 import shlex
@@ -115,7 +116,7 @@ def guard(
         listen=opts.DEFAULT_LISTEN if listen is None else opts.address(listen),
         page=None if page is None else opts.address(page),
         token=token,
-        hosts=frozenset(host.lower() for host in hosts),
+        hosts=frozenset(opts.host_name(host) for host in hosts),
         origins=frozenset(opts.origin(origin) for origin in origins),
         kv=kv,
         store=None if no_store else store,
@@ -132,7 +133,14 @@ def guard(
         count_tokens=count_tokens,
     )
     with _telemetry(options.upstream) if otel else nullcontext(_silent) as send:
-        asyncio.run(_serve(options, Console(highlight=False), send))
+        asyncio.run(_serve(options, _Terminal(highlight=False), send))
+
+
+class _Terminal(Console):
+    """Where turns are told of. The guard goes on serving when nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 def _save(store: Path, number: int) -> None:
@@ -165,10 +173,12 @@ async def _serve(options: Options, console: Console, send: Callable[[TurnEvent],
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def heard(event: TurnEvent) -> None:
-        _tell(event, options, console)
+        with suppress(OSError):  # a terminal or a disk that takes no more is no reason to stop
+            _tell(event, options, console)
         send(event)
 
     async with running(options, heard) as guard:
+        _spare_the_traffic()
         console.print(f"guarding {escape(options.upstream)} at http://{guard.listen}", soft_wrap=True)
         console.print(f"page     http://{guard.page}{PREFIX}/", soft_wrap=True)
         if fault := await asyncio.to_thread(_knock, options.upstream):
@@ -177,6 +187,12 @@ async def _serve(options: Options, console: Console, send: Callable[[TurnEvent],
             )
         await stop.wait()
     console.print(_summary(guard), soft_wrap=True)
+
+
+def _spare_the_traffic() -> None:
+    """Leave all that was imported out of garbage collection: no chunk passes while a collection walks through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _knock(upstream: str) -> str:
@@ -193,6 +209,7 @@ def _tell(event: TurnEvent, options: Options, console: Console) -> None:
         at = time.strftime("%H:%M:%S", time.localtime(event.at_s))
         depth = "" if event.depth_tokens is None else f" at {event.depth_tokens} tokens"
         printable = "".join(char if char.isprintable() else "�" for char in line)
+        printable = printable.encode(console.encoding, "replace").decode(console.encoding)
         console.print(escape(f"{at} {event.model}{depth}: {printable}"), soft_wrap=True)
     if what and event.has_bodies and options.store is not None:
         where = "" if options.store == _STORE else f" --store {shlex.quote(str(options.store))}"

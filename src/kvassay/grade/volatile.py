@@ -9,7 +9,9 @@ _VOLATILE = re.compile(
     r"""
     (?P<uuid>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)
     |(?P<time>
-        \b\d{4}[-/]\d\d?[-/]\d\d?(?:[T\ ,]+\d\d?:\d\d(?::\d\d)?(?:[.,]\d+)?\ ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)?)?(?!\d)
+        \b\d{4}-\d\d-\d\dT\d\d[_-]\d\d[_-]\d\d(?:[_.-]\d+)?Z?(?![\da-z])
+        |\b20\d{6}[T_-]?\d{6}Z?\b
+        |\b\d{4}[-/]\d\d?[-/]\d\d?(?:[T\ ,]+\d\d?:\d\d(?::\d\d)?(?:[.,]\d+)?\ ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)?)?(?!\d)
         |\b(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?\ +)?(?:\d\d?\ +)?
          (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?\ +\d\d?(?:,?\ +\d{4})?
          (?:,?\ +\d\d?:\d\d(?::\d\d)?(?:\.\d+)?)?(?:\ +(?:[A-Z]{3,4}|[+-]\d{4}))?(?:\ +\d{4})?(?!\d)
@@ -24,9 +26,11 @@ _VOLATILE = re.compile(
     |(?P<pid>\b(?:pid|ppid|tid|process(?:\ id)?|job|thread)(?:\ id)?['"]?\ ?[=:\#\[(]?\ ?['"]?\d+\b)
     |(?P<port>\b(?:port['"]?\ ?[=:]?\ ?|(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]):)\d{2,5}\b)
     |(?P<duration>
-        \b\d+(?:\.\d+)?\ ?(?:ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)\b
+        \b(?:\d+h(?:\d+m)?|\d+m)\d+(?:\.\d+)?s\b
+        |\b\d+(?:\.\d+)?\ ?(?:ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)\b
         (?:\ ?\d+(?:\.\d+)?\ ?(?:ms|s|secs?|seconds?|m|mins?|minutes?)\b)*
-        |\b(?:elapsed|duration|took|uptime|wall[_ ]time|time)['"]?\ ?[=:]\ ?\d+(?:\.\d+)?\b
+        |\b(?:elapsed|duration|took|uptime|wall[_ ]time|time)(?:[_ ]?(?:ns|us|ms|s|secs?|seconds))?['"]?\ ?
+         (?:[=:]\ ?|(?<=_ms\ ))\d+(?::\d\d)*(?:\.\d+)?\b
     )
     """,
     re.VERBOSE | re.IGNORECASE,

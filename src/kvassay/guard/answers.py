@@ -1,4 +1,4 @@
-"""Well-formed replies in the client's own API: our own, the rest of one from upstream, new arguments in one, errors."""
+"""Well-formed replies in the client's own API: our own, the rest of one from upstream, new arguments in one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias, cast
 from kvassay.guard import chat_voice, messages_voice, responses_voice
 from kvassay.guard.contract import Answer, Api, Asked, Begun, Replied, SaidCall
 from kvassay.guard.loose import field_text
-from kvassay.guard.speech import Speech, data_events, named_events
+from kvassay.guard.speech import Speech
 from kvassay.guard.splice import replaced
 from kvassay.types import JsonObject, JsonValue
 
@@ -32,19 +32,6 @@ _VOICES = {
     Api.MESSAGES: _Voice(messages_voice.plain, messages_voice.tail, "msg_kvassay_"),
 }
 
-# Anthropic's names for HTTP statuses; OpenAI's are coarser.
-_ANTHROPIC_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
-_SERVER_ERROR = 500
-
 
 def said(asked: Asked, text: str, *, at_s: float) -> Answer:
     """A whole reply that says this and calls nothing, plain or streamed as asked."""
@@ -59,12 +46,19 @@ def tail(asked: Asked, begun: Begun, replied: Replied, calls: Sequence[SaidCall]
     """The rest of a stream whose text the client has, and whose calls were held: ``replied`` with these calls.
 
     ``replied`` is the same reply, or another one to the same question: then its text is said only where the client has
-    none yet.
+    none yet, or would be left without an answer.
     """
-    text = "" if begun.text else replied.turn.content
+    text = _unsaid(begun.text, replied.turn.content, final=not calls)
     finish = replied.finish_reason or ("tool_calls" if calls else "stop")
     speech = _speech(asked, begun, replied, text=text, calls=tuple(calls), finish_reason=finish, at_s=at_s)
     return _VOICES[asked.api].tail(speech, begun)
+
+
+def _unsaid(said: str, text: str, *, final: bool) -> str:
+    """What of a text still has to be said behind what was said; of another text only if nothing comes after it."""
+    if text.startswith(said):
+        return text[len(said) :]
+    return f"\n\n{text}" if text and final else ""
 
 
 def recalled(asked: Asked, body: bytes, replied: Replied, calls: Sequence[SaidCall]) -> bytes:
@@ -80,37 +74,6 @@ def recalled(asked: Asked, body: bytes, replied: Replied, calls: Sequence[SaidCa
         if old != new
     }
     return replaced(text, values).encode()
-
-
-def failed(api: Api | None, status: int, message: str) -> Answer:
-    """An error before anything was sent, in the API's own shape (OpenAI's where it is none of ours)."""
-    return Answer(status, _JSON, json.dumps(_error(api, status, message)).encode())
-
-
-def failed_midway(api: Api, message: str, *, begun: Begun | None = None) -> bytes:
-    """An error within a stream that has begun: clients report it instead of taking a part for the whole."""
-    error = _error(api, _SERVER_ERROR, message)
-    if api is Api.CHAT:
-        return data_events([error])
-    if api is Api.MESSAGES:
-        return named_events([error])
-    at, known = (begun.sequence + 1, begun) if begun else (0, Begun())
-    detail: JsonObject = {"code": "server_error", "message": message}
-    response: JsonObject = {"id": known.response_id, "object": "response", "status": "failed", "error": detail}
-    return named_events(
-        [
-            {"type": "error", "sequence_number": at, **detail, "param": None},
-            {"type": "response.failed", "sequence_number": at + 1, "response": {**response, "output": []}},
-        ]
-    )
-
-
-def _error(api: Api | None, status: int, message: str) -> JsonObject:
-    if api is Api.MESSAGES:
-        kind = _ANTHROPIC_TYPES.get(status, "api_error")
-        return {"type": "error", "error": {"type": kind, "message": message}}
-    kind = "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
 def _speech(

@@ -10,7 +10,7 @@ from typing import cast
 from kvassay.guard.contract import Api, Asked
 from kvassay.guard.history import read_history
 from kvassay.guard.keys import session_key
-from kvassay.guard.loose import field_count, field_object, field_text
+from kvassay.guard.loose import field_count, field_object, field_text, storable
 from kvassay.guard.offers import read_offers
 from kvassay.types import JsonObject, JsonValue
 
@@ -44,7 +44,7 @@ def _asked(api: Api, path: str, headers: Mapping[str, str], parsed: JsonObject, 
     return Asked(
         api=api,
         path=path,
-        model=_printable(field_text(parsed, "model")),
+        model=storable(field_text(parsed, "model"), _NAME_CHARS),
         stream=parsed.get("stream") is True,
         session=key.value,
         session_by=key.source,
@@ -59,12 +59,8 @@ def _asked(api: Api, path: str, headers: Mapping[str, str], parsed: JsonObject, 
         partial=history.partial,
         max_tokens=next((n for key in _LIMITS if (n := field_count(parsed, key)) is not None), None),
         include_usage=field_object(parsed, "stream_options").get("include_usage") is True,
+        choices=field_count(parsed, "n") or 1,
     )
-
-
-def _printable(name: str) -> str:
-    """A name that any store takes: short, and without unpaired surrogates."""
-    return name[:_NAME_CHARS].encode("utf-8", "replace").decode()
 
 
 def _conversation(api: Api) -> str:

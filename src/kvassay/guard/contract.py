@@ -14,7 +14,7 @@ Who makes them (all pure: no clock, no randomness, no input or output):
 - `coercion.coerced(asked, replied) -> Coerced | None`
 - `answers`: ``said(asked, text, at_s=…)`` → Answer (a whole reply of our own); ``tail(asked, begun, replied, calls,
   at_s=…)`` → bytes (the rest of a stream that began upstream); ``recalled(asked, body, replied, calls)`` → bytes (a
-  plain reply with new arguments); ``failed(api, status, message)`` → Answer; ``failed_midway(api, message)`` → bytes
+  plain reply with new arguments)
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Asked:
     with empty arguments. ``unjudged`` are tools without a JSON schema: freeform (Responses ``custom``), hosted, or
     client-side ones that the API defines itself. ``failed_ids`` are calls whose result the client marked as an error.
     ``partial`` says that the server holds more of the conversation than was sent (``previous_response_id``).
-    ``digest`` names what was asked (model, messages and tools): equal digests are the same question.
+    ``digest`` names what was asked (model, messages and tools): equal digests are the same question. ``choices`` is how
+    many answers are wanted (chat completions' ``n``); the first one is graded.
     """
 
     api: Api
@@ -78,18 +79,22 @@ class Asked:
     partial: bool = False
     max_tokens: int | None = None
     include_usage: bool = False
+    choices: int = 1
 
 
 # --------------------------------------------------------------------------- what came back
 
 
 class PieceKind(StrEnum):
-    """What a piece of a reply holds. From the first ``tool`` piece on, order demands that all later ones wait too."""
+    """What a piece of a reply holds. From the first ``tool`` piece on, order demands that all later ones wait too, but
+    for pings.
+    """
 
     TEXT = "text"  # text or thinking for the user's eyes: pass at once
     TOOL = "tool"  # a part of a tool call
     END = "end"  # finish reason, usage, closing marker
-    OTHER = "other"  # comments, pings, begin markers, errors: pass at once
+    PING = "ping"  # comments and pings say nothing and have no place in the order: pass at once, whatever waits
+    OTHER = "other"  # begin markers, errors: pass at once
     PLAIN = "plain"  # bytes of a reply that is no event stream
 
 

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 TOKEN_HEADER = "X-Kvassay-Token"  # noqa: S105  a header's name
@@ -66,9 +67,10 @@ class Gate:
         return ""
 
     def _token(self, headers: Mapping[str, str], *, own: bool) -> Passage:
-        for name in (TOKEN_HEADER, *_KEY_HEADERS):
-            if name in headers and self._right(_bare(headers[name], basic=own)):
-                return Passage(0, spent=frozenset({name.lower().encode(), TOKEN_HEADER.lower().encode()}))
+        names = (TOKEN_HEADER, *_KEY_HEADERS)
+        right = [name for name in names if name in headers and self._right(_bare(headers[name], basic=own))]
+        if right:
+            return Passage(0, spent=frozenset(name.lower().encode() for name in (*right, TOKEN_HEADER)))
         return Passage(401, f"this guard wants its token: as the API key, or in the header {TOKEN_HEADER}")
 
     def _right(self, given: str) -> bool:
@@ -81,6 +83,7 @@ def hostname(host: str) -> str | None:
     return (found["name"] or found["ip"]).lower().rstrip(".") if found else None
 
 
+@lru_cache(maxsize=64)
 def is_loopback(name: str) -> bool:
     """Whether a host name or IP address is this machine's own loopback."""
     try:

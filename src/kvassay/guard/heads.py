@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import unquote
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -15,8 +15,10 @@ _ONE_CONNECTION = frozenset({
     b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
     b"host",
 })  # fmt: skip
+_SINGLE = ("Host", "Origin", "Sec-Fetch-Site")
 _DOTS = re.compile(r"(?:^|[/\\])\.{1,2}(?:[/\\;]|$)")
-_LOWEST_PRINTABLE = 0x21
+_UNENCODED = re.compile(r"[\x00-\x20\x7f#]")
+_ENCODED_TIMES = 3  # a dot hidden behind more percent signs is no reader's dot
 
 
 def passed_on(raw: RawHeaders, *, without: frozenset[bytes] = frozenset()) -> CIMultiDict[str]:
@@ -45,8 +47,29 @@ def target_fault(target: str) -> str:
     path = target.partition("?")[0]
     if not target.startswith("/"):
         return "the request target must be a path, such as /v1/chat/completions"
-    if any(ord(char) < _LOWEST_PRINTABLE or ord(char) == 0x7F for char in target) or "#" in target:  # noqa: PLR2004
+    if _UNENCODED.search(target):
         return "the request target holds a character that must be percent-encoded"
-    if _DOTS.search(unquote(path)) or "\x00" in unquote(path):
-        return "the request path holds '.' or '..' segments"
+    for _ in range(_ENCODED_TIMES):
+        path = unquote(path) if "%" in path else path
+        if _DOTS.search(path) or "\x00" in path:
+            return "the request path holds '.' or '..' segments"
     return ""
+
+
+def coding_fault(codings: Sequence[str], *, old: bool) -> str:
+    """Why a message with these Transfer-Encoding headers is refused, "" if it is not. We take off ``chunked`` and could
+    not pass another coding on; HTTP/1.0 (``old``) has none (RFC 9112, 6.1).
+    """
+    if not codings:
+        return ""
+    if old:
+        return "an HTTP/1.0 message has no Transfer-Encoding"
+    return "" if [coding.strip().lower() for coding in codings] == ["chunked"] else "Transfer-Encoding is not chunked"
+
+
+def head_fault(headers: MultiMapping[str], *, old: bool) -> str:
+    """Why a request with these headers is refused, "" if it is not. What the gate judges by must stand there once."""
+    repeated = next((name for name in _SINGLE if len(headers.getall(name, ())) > 1), "")
+    if repeated:
+        return f"the header {repeated} is repeated"
+    return coding_fault(headers.getall("Transfer-Encoding", ()), old=old)

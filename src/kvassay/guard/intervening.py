@@ -14,8 +14,7 @@ from aiohttp import web
 from kvassay.guard import answers
 from kvassay.guard.asking import read_request
 from kvassay.guard.coercion import coerced
-from kvassay.guard.contract import Action, Asked, PieceKind, Replied
-from kvassay.guard.heads import passed_on
+from kvassay.guard.contract import Action, Asked, Piece, PieceKind, Replied
 from kvassay.guard.interventions import (
     nudged,
     sanitised,
@@ -26,7 +25,7 @@ from kvassay.guard.interventions import (
     warned,
 )
 from kvassay.guard.patience import Patience
-from kvassay.guard.proxy import GIVEN, Proxy, explained, noticing_loss
+from kvassay.guard.proxy import Proxy, begun, explained, noticing_loss
 from kvassay.guard.recording import KEY_HEADERS, AskedAs, Exchange, Recording
 from kvassay.guard.refusals import refusal
 from kvassay.guard.replies import ReplyReader
@@ -50,15 +49,40 @@ class Question(NamedTuple):
 
 @dataclass(slots=True)
 class Held:
-    """A reply under way to the client: what it is sent as, and the bytes that wait for the grade."""
+    """A reply under way to the client: what it is sent as, and the bytes that wait for the grade. ``let_go`` says that
+    they had become too many to wait.
+    """
 
     response: web.StreamResponse
     reader: ReplyReader
     waiting: list[bytes] = field(default_factory=list)
+    size: int = 0
+    let_go: bool = False
 
     @property
     def raw(self) -> bytes:
         return b"".join((*self.waiting, self.reader.rest))
+
+    @property
+    def open(self) -> bool:
+        """Whether something of the reply can still be changed."""
+        return not self.let_go and bool(self.waiting or not self.response.prepared)
+
+    def holds(self, piece: Piece) -> bool:
+        """Whether a piece has to wait."""
+        if self.let_go or piece.kind is PieceKind.PING:
+            return False
+        return bool(self.waiting) or piece.kind in (PieceKind.TOOL, PieceKind.PLAIN)
+
+    def wait(self, raw: bytes) -> None:
+        """Let it wait."""
+        self.waiting.append(raw)
+        self.size += len(raw)
+
+    def give_up(self) -> bytes:
+        """All that waits; what comes after it waits no more."""
+        held, self.waiting, self.let_go = b"".join(self.waiting), [], True
+        return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +112,16 @@ class Intervener:
     async def pass_on(self, request: web.Request, *, spent: frozenset[bytes]) -> web.StreamResponse:
         """Answer a request, stepping in where that was asked for."""
         bounds = self.proxy.bounds
-        packed = "Content-Encoding" in request.headers
-        if packed or not self.proxy.watches(request.method, request.path) or _length(request) > bounds.watched_bytes:
+        unread = "Content-Encoding" in request.headers or (request.content_length or 0) > bounds.watched_bytes
+        if unread or not self.proxy.watches(request.method, request.path):
             return await self.proxy.pass_on(request, spent=spent)
         try:
             async with asyncio.timeout(bounds.request_s):
-                body = await request.content.read()
+                body = await _beginning(request, bounds.watched_bytes)
         except TimeoutError:
             return refusal(request.raw_path, 408, "the request's body stopped arriving", close=True)
+        if not request.content.is_eof():
+            return await self.proxy.pass_on(request, spent=spent, beginning=body)
         asked = read_request(request.raw_path, {k.lower(): v for k, v in request.headers.items()}, body)
         if asked is None:
             return await self.proxy.pass_on(request, spent=spent, body=body)
@@ -105,7 +131,7 @@ class Intervener:
         asked, did, said = await self._before(asked)
         if said is not None:
             return said
-        if self.actions & _ON_THE_REPLY:
+        if self.actions & _ON_THE_REPLY and asked.choices == 1:
             return await self._reply(Question(request, asked, spent), did)
         return await self.proxy.pass_on(request, spent=spent, body=asked.body, actions=did, asked_as=_named(asked))
 
@@ -141,7 +167,7 @@ class Intervener:
         try:
             async with self.proxy.sent(request, self.proxy.upstream, asked.body, without=spent | _UNPACKED) as upstream:
                 recording.status = upstream.status
-                held = Held(_response(upstream), ReplyReader(asked))
+                held = Held(begun(upstream, without=_CHANGED_LENGTH), ReplyReader(asked))
                 await self._relay(request, upstream, held, recording)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             recording.fault = explained(error, self.proxy.upstream)
@@ -162,10 +188,12 @@ class Intervener:
             async with Patience(self.proxy.bounds.idle_s) as patience:
                 async for chunk in upstream.content.iter_any():
                     for piece in held.reader.feed(chunk):
-                        if held.waiting or piece.kind in (PieceKind.TOOL, PieceKind.PLAIN):
-                            held.waiting.append(piece.raw)
+                        if held.holds(piece):
+                            held.wait(piece.raw)
                         else:
                             await _write(request, held, piece.raw)
+                    if held.size > self.proxy.bounds.watched_bytes and not held.let_go:
+                        await _write(request, held, held.give_up())
                     recording.answered(chunk)
                     patience.moved()
         recording.complete = True
@@ -184,14 +212,14 @@ class Intervener:
         replied = held.reader.finish(recording.status, complete=recording.complete)
         observed = await self._patiently(self.watch.now(recording.ended()))
         outcome = None if observed is None or observed.observed is None else observed.observed.outcome
-        open_still = held.waiting or not held.response.prepared
-        changed = await self._changed(question, held, replied, outcome) if open_still else None
+        changed = await self._changed(question, held, replied, outcome) if held.open else None
         raw = held.raw if changed is None else changed
-        if not held.response.prepared:
+        cut = changed is None and not recording.complete
+        if not held.response.prepared and not cut:
             held.response.content_length = len(raw)
         await _write(request, held, raw)
-        if changed is None and not recording.complete and request.transport is not None:
-            request.transport.close()  # cut by the upstream, and so for the client
+        if cut and request.transport is not None:
+            request.transport.close()  # by the upstream, and so for the client
         else:
             await held.response.write_eof()
         return held.response
@@ -249,7 +277,9 @@ class Intervener:
                             raw.append(chunk)
                             recording.answered(chunk)
                             patience.moved()
-            recording.complete = True
+                            if recording.reply_bytes > self.proxy.bounds.watched_bytes:
+                                break
+            recording.complete = reply.content.is_eof()
         except (aiohttp.ClientError, TimeoutError, ValueError):
             self.acted(action.value, "in vain")
             return None
@@ -292,13 +322,6 @@ def _instead(asked: Asked, held: Held, second: Second) -> bytes:
     return second.raw
 
 
-def _response(upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-    headers = passed_on(upstream.raw_headers, without=_CHANGED_LENGTH)
-    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
-    response[GIVEN] = frozenset(name.lower() for name in upstream.headers)
-    return response
-
-
 async def _write(request: web.Request, held: Held, raw: bytes) -> None:
     if not held.response.prepared:
         await held.response.prepare(request)
@@ -306,6 +329,9 @@ async def _write(request: web.Request, held: Held, raw: bytes) -> None:
         await held.response.write(raw)
 
 
-def _length(request: web.Request) -> int:
-    """The length of a request's body; beyond all bounds where it is not said."""
-    return 2**62 if request.content_length is None else request.content_length
+async def _beginning(request: web.Request, most: int) -> bytes:
+    """A request's body, or somewhat more than the first so many bytes of it."""
+    body = bytearray()
+    while len(body) <= most and (part := await request.content.readany()):
+        body += part
+    return bytes(body)

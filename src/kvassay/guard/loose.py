@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from kvassay.dialect.strict_json import MAX_DEPTH
 from kvassay.types import JsonObject, JsonValue
 
+_LARGEST_COUNT = 2**53
+
 
 def field_objects(body: Mapping[str, JsonValue], key: str) -> list[JsonObject]:
     """The objects of a list; whatever else stands in it is left out."""
@@ -28,9 +30,14 @@ def field_text(body: Mapping[str, JsonValue], key: str) -> str:
 
 
 def field_count(body: Mapping[str, JsonValue], key: str) -> int | None:
-    """A whole number that counts something; None where there is none."""
+    """A whole number that counts something; None where there is none, or one that no reader of JSON is sure to hold."""
     value = body.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNT else None
+
+
+def storable(text: str, chars: int) -> str:
+    """A text that any store takes and any page shows: so many characters, and no unpaired surrogates."""
+    return text[:chars].encode("utf-8", "replace").decode()
 
 
 def too_deep(value: JsonValue) -> bool:

@@ -45,7 +45,7 @@ def read_event(draft: Draft, name: str, data: JsonObject) -> PieceKind:
             return PieceKind.END
         case "error":
             draft.fail(data.get("error") or data, data)
-    return PieceKind.OTHER
+    return PieceKind.PING if kind == "ping" else PieceKind.OTHER
 
 
 def _frame(draft: Draft, message: JsonObject) -> None:

@@ -15,6 +15,7 @@ PREFIX = "/__kvassay"
 MIB = 1024 * 1024
 _SHORTEST_TOKEN = 16
 _PORTS = 65535
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 
 
 class Address(NamedTuple):
@@ -80,12 +81,20 @@ class Options:
                 f"the token has {len(self.token)} characters, fewer than {_SHORTEST_TOKEN}",
                 hint="Make one: python -c 'import secrets; print(secrets.token_urlsafe())'",
             )
+        for server in filter(None, (self.upstream, self.fallback)):
+            parts = urlsplit(server)
+            if self.listen.port and parts.port == self.listen.port and _same_machine(parts.hostname, self.listen.host):
+                raise ConfigError(f"{server!r} is the guard's own address", hint="Choose another --listen.")
         for place in (self.listen, self.page):
             if place is not None and self.token is None and not is_loopback(place.host):
                 raise ConfigError(
                     f"listening on {str(place)!r} lets other machines in, and no token is set",
                     hint="Set one with --token (or KVASSAY_GUARD_TOKEN), or listen on 127.0.0.1.",
                 )
+
+
+def _same_machine(name: str | None, listen: str) -> bool:
+    return name == listen or (is_loopback(name or "") and (is_loopback(listen) or listen in _EVERYWHERE))
 
 
 def address(text: str) -> Address:
@@ -95,6 +104,14 @@ def address(text: str) -> Address:
     if name is None or not (port.isascii() and port.isdigit()) or int(port) > _PORTS:
         raise ConfigError(f"{text!r} is no address to listen on", hint="Write for example 127.0.0.1:8484 or 8484.")
     return Address(name, int(port))
+
+
+def host_name(text: str) -> str:
+    """A host name as `Gate` compares it: lower case, without port and brackets. Raises ConfigError."""
+    name = hostname(text)
+    if name is None:
+        raise ConfigError(f"{text!r} is no host name", hint="Write for example llm.lan.")
+    return name
 
 
 def server_url(text: str) -> str:

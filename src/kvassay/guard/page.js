@@ -17,16 +17,18 @@ let chosen = null;
 function node(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.map(String_or_node));
+  made.append(...children.map(nodeOf));
   return made;
 }
 function shape(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (text !== undefined) made.textContent = text;
+  if (text !== undefined) made.textContent = shown(text);
   return made;
 }
-const String_or_node = (child) => (child instanceof Node ? child : document.createTextNode(String(child)));
+// Marks of writing direction would let a model's words rearrange the words beside them.
+const shown = (text) => String(text).replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "�");
+const nodeOf = (child) => (child instanceof Node ? child : document.createTextNode(shown(child)));
 const tokens = (n) => (n === null || n === undefined ? "unknown depth" : `${n.toLocaleString("en")} tokens`);
 const percent = (x) => `${(100 * x).toFixed(x > 0 && x < 0.1 ? 1 : 0)} %`;
 const depthOf = (label) => (label === "unknown" ? Infinity : parseInt(label, 10));

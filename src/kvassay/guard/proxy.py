@@ -10,20 +10,22 @@ from itertools import count
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
-from kvassay.guard.heads import passed_on
+from kvassay.guard.heads import coding_fault, passed_on
 from kvassay.guard.options import Bounds
 from kvassay.guard.patience import Patience
 from kvassay.guard.recording import AskedAs, Exchange, Fault, Recording
 from kvassay.guard.refusals import refusal
 
-GIVEN: web.ResponseKey[frozenset[str]] = web.ResponseKey("given", frozenset)  # names of the upstream's headers
+GIVEN: web.ResponseKey[CIMultiDict[str]] = web.ResponseKey("given", CIMultiDict)  # the upstream's headers
 
 Done = Callable[[Exchange], None]
 
 _NEVER = frozenset[bytes]()
 _AUTOMATIC = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_HEADERS = 1000
 POOLED_S = 2.0  # llama-server and uvicorn close idle connections after 5 s: never send into a closing one
 
 
@@ -47,11 +49,13 @@ class Proxy:
         *,
         spent: frozenset[bytes] = _NEVER,
         body: bytes | None = None,
+        beginning: bytes = b"",
         actions: tuple[str, ...] = (),
         asked_as: AskedAs | None = None,
     ) -> web.StreamResponse:
         """Answer a request with the upstream's answer. ``spent`` headers are not passed on; ``body`` is sent in place
-        of the request's own, changed by ``actions`` from what the client had ``asked_as``.
+        of the request's own, changed by ``actions`` from what the client had ``asked_as``; ``beginning`` was read of
+        it already.
         """
         if (request.content_length or 0) > self.bounds.body_bytes:
             return refusal(request.raw_path, *self._too_large(), close=True)
@@ -60,7 +64,8 @@ class Proxy:
         if body is not None:
             recording.asked(body)
         try:
-            return await self._exchange(request, recording, spent, body)
+            data = self._data(request, recording, beginning) if body is None else body
+            return await self._exchange(request, recording, spent, data)
         except asyncio.CancelledError:
             recording.cancelled = True
             raise
@@ -82,9 +87,12 @@ class Proxy:
         )
 
     async def _exchange(
-        self, request: web.Request, recording: Recording, spent: frozenset[bytes], body: bytes | None
+        self,
+        request: web.Request,
+        recording: Recording,
+        spent: frozenset[bytes],
+        data: bytes | AsyncIterator[bytes] | None,
     ) -> web.StreamResponse:
-        data = self._body(request, recording) if body is None and request.body_exists else body
         try:
             async with self.sent(request, self.upstream, data, without=spent) as upstream:
                 recording.status = upstream.status
@@ -105,7 +113,7 @@ class Proxy:
         without: frozenset[bytes],
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A request on its way to a server, with this body; entered, the reply's head is there."""
-        if isinstance(data, bytes):
+        if isinstance(data, bytes) and len(data) != request.content_length:
             without |= {b"content-length"}
         async with asyncio.timeout(self.bounds.idle_s):
             reply = await self.session.request(
@@ -118,29 +126,42 @@ class Proxy:
         async with reply:
             yield reply
 
-    async def _body(self, request: web.Request, recording: Recording) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                async with asyncio.timeout(self.bounds.request_s):
-                    chunk = await request.content.readany()
-            except TimeoutError:
-                recording.fault = Fault(408, "the request's body stopped arriving")
-                raise
-            if not chunk:
-                return
+    def _data(
+        self, request: web.Request, recording: Recording, beginning: bytes
+    ) -> bytes | AsyncIterator[bytes] | None:
+        """A request's body: all of it where it is here already, which costs less; else as it arrives."""
+        if not request.body_exists:
+            return None
+        if beginning or request.content_length is None or not request.content.is_eof():
+            return self._body(request, recording, beginning)
+        body = request.content.read_nowait()
+        recording.asked(body)
+        return body
+
+    async def _body(self, request: web.Request, recording: Recording, chunk: bytes) -> AsyncIterator[bytes]:
+        """The rest of a request's body behind a chunk that was read."""
+        while chunk or (chunk := await self._more(request, recording)):
             recording.asked(chunk)
             if recording.request_bytes > self.bounds.body_bytes:
                 recording.fault = self._too_large()
                 raise ValueError
             yield chunk
+            await asyncio.sleep(0)  # hear an upstream that answers early and goes: the next write would lose its answer
+            chunk = b""
+
+    async def _more(self, request: web.Request, recording: Recording) -> bytes:
+        try:
+            async with asyncio.timeout(self.bounds.request_s):
+                return await request.content.readany()
+        except TimeoutError:
+            recording.fault = Fault(408, "the request's body stopped arriving")
+            raise
 
     async def _back(
         self, request: web.Request, upstream: aiohttp.ClientResponse, recording: Recording
     ) -> web.StreamResponse:
-        response = web.StreamResponse(
-            status=upstream.status, reason=upstream.reason, headers=passed_on(upstream.raw_headers)
-        )
-        response[GIVEN] = frozenset(name.lower() for name in upstream.headers)
+        here = upstream.content.is_eof() or upstream.content.total_bytes > 0
+        response = begun(upstream, _Here if here else web.StreamResponse)
         await response.prepare(request)
         try:
             async with Patience(self.bounds.idle_s) as patience:
@@ -155,6 +176,28 @@ class Proxy:
         return response
 
 
+class _Here(web.StreamResponse):
+    """A reply whose body, or its beginning, is here already: the head goes with it in one piece."""
+
+    _send_headers_immediately = False
+
+
+def begun(
+    upstream: aiohttp.ClientResponse,
+    kind: type[web.StreamResponse] = web.StreamResponse,
+    *,
+    without: frozenset[bytes] = _NEVER,
+) -> web.StreamResponse:
+    """The upstream's reply, its head only, for the client. Raises ValueError where it can't be passed on."""
+    fault = coding_fault(upstream.headers.getall("Transfer-Encoding", ()), old=False)
+    if fault or upstream.status < web.HTTPOk.status_code:  # to an upgrade, say, that nobody asked for
+        raise ValueError(fault)
+    given = passed_on(upstream.raw_headers, without=without)
+    response = kind(status=upstream.status, reason=upstream.reason, headers=given)
+    response[GIVEN] = given
+    return response
+
+
 def client_session(bounds: Bounds) -> aiohttp.ClientSession:
     """A client that adds nothing of its own: no cookies, no redirects, no unpacking, no headers but Host. Silence is
     waited for by its user.
@@ -167,19 +210,22 @@ def client_session(bounds: Bounds) -> aiohttp.ClientSession:
         skip_auto_headers=_AUTOMATIC,
         max_line_size=65536,
         max_field_size=65536,
+        max_headers=_HEADERS,
     )
 
 
 async def as_given(_request: web.Request, response: web.StreamResponse) -> None:
-    """Take off what aiohttp adds to a reply's headers where the upstream did not send it (an on_response_prepare
-    signal).
+    """Undo what aiohttp does to a reply's headers: adds what the upstream did not send, takes a length from a 304 (an
+    on_response_prepare signal).
     """
     given = response.get(GIVEN)
     if given is None:
         return
     for name in ("Date", "Server", "Content-Type"):
-        if name.lower() not in given:
+        if name not in given:
             response.headers.popall(name, None)
+    if response.status == web.HTTPNotModified.status_code and "Content-Length" in given:
+        response.headers["Content-Length"] = given["Content-Length"]
 
 
 @contextmanager
@@ -190,8 +236,8 @@ def noticing_loss(upstream: aiohttp.ClientResponse) -> Iterator[None]:
     """
 
     def lost(closed: asyncio.Future[None] | None) -> None:
-        if closed is not None and not closed.cancelled():
-            closed.exception()  # seen
+        if closed is not None:
+            _seen(closed)
         if not upstream.content.is_eof() and upstream.content.exception() is None:
             upstream.content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
 
@@ -209,6 +255,14 @@ def noticing_loss(upstream: aiohttp.ClientResponse) -> Iterator[None]:
         yield
     finally:
         closed.remove_done_callback(lost)
+        closed.remove_done_callback(_seen)  # of an earlier request on this connection
+        closed.add_done_callback(_seen)
+
+
+def _seen(closed: asyncio.Future[None]) -> None:
+    """Nobody waits for a connection's end any more: asyncio must not complain about how it ended."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _cut(request: web.Request) -> None:
@@ -219,6 +273,8 @@ def _cut(request: web.Request) -> None:
 
 def explained(error: Exception, upstream: str) -> Fault:
     """What a failed request to a server means for the client."""
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Fault(502, f"no secure connection to {upstream}: {error.strerror or error}")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Fault(502, f"no server answers at {upstream}: is it running?")
     if isinstance(error, TimeoutError):

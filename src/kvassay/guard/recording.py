@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kvassay.guard.contract import SECOND_TRIES
+from kvassay.guard.heads import RawHeaders
 
 KEY_HEADERS = frozenset({
     b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie",
     b"x-kvassay-token",
 })  # fmt: skip
+
+_SHORTEST_KEY = 8  # what is shorter is a word such as "none" or "ollama", which local servers take for a key
+_MASK = b"[key]"
 
 
 class AskedAs(NamedTuple):
@@ -32,11 +37,12 @@ class Fault(NamedTuple):
 class Exchange:
     """One request and its reply as they went over the wire; bodies still in their content encoding.
 
-    ``headers`` are the request's without keys and cookies. ``status`` is 0 where no reply came. ``complete`` says that
-    the reply ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here,
-    though not to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are the interventions that
-    acted; ``asked_as`` names the question as the client asked it, None where ``request`` tells it.
-    ``counted_tokens`` is the prompt's length where the server's tokenizer was asked for it.
+    ``headers`` are the request's without keys and cookies; a key that a body repeats, as servers do in errors, is
+    masked. ``status`` is 0 where no reply came. ``complete`` says that the reply ended as it should; ``cancelled``
+    that the client went away; ``too_large`` that bytes are missing here, though not to the client. ``ttft_s`` runs to
+    the reply's first body byte. ``actions`` are the interventions that acted; ``asked_as`` names the question as the
+    client asked it, None where ``request`` tells it. ``counted_tokens`` is the prompt's length where the server's
+    tokenizer was asked for it.
     """
 
     id: int
@@ -112,7 +118,7 @@ class Recording:
 
     def ended(self) -> Exchange:
         """The exchange as a value."""
-        first = self.first_byte_at
+        first, keys = self.first_byte_at, _keys(self.raw_headers)
         return Exchange(
             id=self.id,
             method=self.method,
@@ -122,10 +128,10 @@ class Recording:
                 for name, value in self.raw_headers
                 if name.lower() not in KEY_HEADERS
             ),
-            request=b"".join(self._request),
+            request=_masked(b"".join(self._request), keys),
             status=self.status,
             reply_encoding=self.reply_encoding,
-            reply=b"".join(self._reply),
+            reply=_masked(b"".join(self._reply), keys),
             at_s=self.at_s,
             ttft_s=None if first is None else first - self.began,
             wall_s=time.perf_counter() - self.began,
@@ -135,3 +141,15 @@ class Recording:
             actions=self.actions,
             asked_as=self.asked_as,
         )
+
+
+def _keys(headers: RawHeaders) -> list[bytes]:
+    """The secrets in headers: each value, and what stands behind a scheme such as ``Bearer``."""
+    values = [value for name, value in headers if name.lower() in KEY_HEADERS]
+    return [key for value in values for key in (value, value.split(b" ")[-1]) if len(key) >= _SHORTEST_KEY]
+
+
+def _masked(body: bytes, keys: Sequence[bytes]) -> bytes:
+    for key in keys:
+        body = body.replace(key, _MASK)
+    return body

@@ -94,7 +94,7 @@ class ReplyReader:
 
     def _read(self, event: ServerEvent) -> PieceKind:
         if event.data is None:
-            return PieceKind.OTHER
+            return PieceKind.PING if event.whole else PieceKind.OTHER
         if chat_wire.is_end(event.data):
             self._draft.ended = self._draft.ended or self._draft.understood
             return PieceKind.END

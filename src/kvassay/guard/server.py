@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple, Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from kvassay.errors import ConfigError, PortTaken
 from kvassay.guard.gate import Gate
-from kvassay.guard.heads import target_fault
+from kvassay.guard.heads import head_fault, target_fault
 from kvassay.guard.options import PREFIX, Address, Bounds
 from kvassay.guard.proxy import as_given
 from kvassay.guard.refusals import refusal
@@ -105,7 +105,8 @@ def bind(place: Address) -> socket.socket:
 
 def _handler(doors: Doors) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        if fault := target_fault(request.raw_path):
+        old = request.version < HttpVersion11
+        if fault := target_fault(request.raw_path) or head_fault(request.headers, old=old):
             return refusal(request.raw_path, 400, fault, close=True)
         own = doors.traffic is None or request.path == PREFIX or request.path.startswith(f"{PREFIX}/")
         passage = doors.gate.admit(request.headers, own=own)
@@ -136,5 +137,6 @@ async def _unhurried(_request: web.Request) -> None:
 
 
 def _go_on(request: web.Request) -> None:
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+    waits = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
+    if waits and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

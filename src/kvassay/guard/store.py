@@ -7,7 +7,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -109,10 +109,14 @@ def open_store(path: Path, *, keep_days: float, keep_mb: float) -> EventStore:
 
 
 def read_events(path: Path, *, newest: int) -> list[TurnEvent]:
-    """The newest events, oldest first. Raises StoreError."""
+    """The newest events, oldest first; one that can't be read is left out. Raises StoreError."""
     with _reading(path) as connection:
         rows = connection.execute("select id, event from turns order by id desc limit ?", (newest,)).fetchall()
-    return [_event(number, text) for number, text in reversed(rows)]
+    found: list[TurnEvent] = []
+    for number, text in reversed(rows):
+        with suppress(ValidationError):
+            found.append(_event(number, text))
+    return found
 
 
 def read_turn(path: Path, number: int) -> tuple[TurnEvent, Bodies | None] | None:

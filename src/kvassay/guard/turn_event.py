@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvassay.guard.contract import SECOND_TRIES, Asked, Observed, Replied
+from kvassay.guard.loose import storable
 from kvassay.guard.recording import Exchange
 
-_LONGEST_WORDS = 400
+_LONGEST_WORDS, _LONGEST_NAME = 400, 200
+_MOST_TOOLS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ def turn_event(exchange: Exchange, asked: Asked, replied: Replied, observed: Obs
         session=observed.session,
         turn_index=observed.turn_index,
         api=asked.api.value,
-        path=exchange.path.partition("?")[0],
-        model=observed.model,
+        path=_short(exchange.path.partition("?")[0]),
+        model=_name(observed.model),
         kv=kv,
         depth_tokens=observed.depth_tokens,
         outcome="" if outcome is None else outcome.kind.value,
@@ -86,10 +88,10 @@ def turn_event(exchange: Exchange, asked: Asked, replied: Replied, observed: Obs
         loops=tuple(_short(f"{loop.kind.value} {loop.tool} ×{loop.count}: {loop.detail}") for loop in observed.loops),
         alarms=tuple(_short(f"{alarm.scope} {alarm.subject}: {alarm.detail}") for alarm in observed.alarms),
         actions=exchange.actions,
-        tools=tuple(call.name for call in replied.calls),
+        tools=tuple(_name(call.name) for call in replied.calls[:_MOST_TOOLS]),
         status=exchange.status,
         error=_short(replied.error),
-        finish_reason=replied.finish_reason or "",
+        finish_reason=_name(replied.finish_reason or ""),
         streamed=replied.streamed,
         complete=exchange.complete,
         cancelled=exchange.cancelled,
@@ -104,4 +106,8 @@ def turn_event(exchange: Exchange, asked: Asked, replied: Replied, observed: Obs
 
 
 def _short(text: str) -> str:
-    return text[:_LONGEST_WORDS]
+    return storable(text, _LONGEST_WORDS)
+
+
+def _name(text: str) -> str:
+    return storable(text, _LONGEST_NAME)

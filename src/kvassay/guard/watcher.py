@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from kvassay.guard.asking import read_request
@@ -16,7 +17,7 @@ from kvassay.guard.turn_event import TurnEvent, turn_event
 from kvassay.guard.watching import Watched, WatchSettings
 
 _UNPACKED_BYTES = 64 * 1024 * 1024
-_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}  # some servers leave zlib's frame off
 
 
 @dataclass(slots=True)
@@ -86,13 +87,10 @@ def unpacked(body: bytes, encoding: str) -> bytes | None:
     """A body without its content encoding; None for encodings and sizes that are not read (br, zstd; over 64 MiB)."""
     if encoding.lower() in ("", "identity"):
         return body
-    bits = _WINDOW_BITS.get(encoding.lower())
-    if bits is None:
-        return None
-    try:
-        return zlib.decompressobj(bits).decompress(body, _UNPACKED_BYTES)
-    except zlib.error:
-        return None
+    for bits in _WINDOW_BITS.get(encoding.lower(), ()):
+        with suppress(zlib.error):
+            return zlib.decompressobj(bits).decompress(body, _UNPACKED_BYTES)
+    return None
 
 
 def answer_text(replied: Replied) -> str:

@@ -48,6 +48,7 @@ class Watched(NamedTuple):
 # --------------------------------------------------------------------------- in the process
 
 _watcher: Watcher | None = None
+_at_work = threading.Lock()
 
 
 def begin(settings: WatchSettings) -> None:
@@ -67,7 +68,8 @@ def begin(settings: WatchSettings) -> None:
 def watch_all(exchanges: Sequence[Exchange]) -> list[Watched]:
     """Watch exchanges in the watching process."""
     assert _watcher is not None  # noqa: S101  begin() made it
-    return [_watcher.watch(exchange) for exchange in exchanges]
+    with _at_work:
+        return [_watcher.watch(exchange) for exchange in exchanges]
 
 
 def expect(asked: Asked) -> Expected | None:
@@ -77,7 +79,9 @@ def expect(asked: Asked) -> Expected | None:
 
 
 def _end_with_parent() -> None:
+    """End when the traffic's process is gone, however that came; what it has handed over is still stored."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(0)
+        with _at_work:
+            os._exit(0)
