@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +23,14 @@ from kvassay.verdict import Outcomes, State, Verdict, judge
 DEPTHS, FAMILIES, ALPHA, MARGIN = (2048, 8192), 6, 0.05, 0.05
 REFERENCE, REPEAT, CANDIDATES = "f16/f16", "f16/f16 #2", ("q4_0/f16", "f16/q4_0", "q4_0/q4_0")
 Rates = tuple[float, float]  # of lost and of gained pairs
+Place = tuple[int, str]  # depth, probe
 
 
 @dataclass(frozen=True)
 class World:
     """What is true: how often the reference is right, and each candidate's rates of lost and gained pairs by depth.
-    ``noise`` is the rate of lost, and of gained, pairs of the second boot.
+    ``noise`` is the rate of lost, and of gained, pairs of the second boot. ``alike``: a probe has the same fate
+    at every depth, in each arm; otherwise its depths are independent.
     """
 
     name: str
@@ -35,6 +38,7 @@ class World:
     v: tuple[Rates, Rates]
     right: float = 0.9
     noise: float = 0.0
+    alike: bool = False
 
 
 def same(rates: Rates) -> tuple[Rates, Rates]:
@@ -47,9 +51,11 @@ WORLDS = (
     World("nothing differs", STILL, STILL),
     World("A/A noise: 2 % of pairs flip", same((0.01, 0.01)), same((0.01, 0.01)), noise=0.01),
     World("A/A noise: 10 % of pairs flip", same((0.05, 0.05)), same((0.05, 0.05)), noise=0.05),
+    World("10 % flip, a probe alike at both depths", same((0.05, 0.05)), same((0.05, 0.05)), noise=0.05, alike=True),
     World("K breaks everything, V nothing", same((0.95, 0.0)), STILL, right=0.95),
     World("K costs 8 points (9 lost, 1 gained), V nothing", same((0.09, 0.01)), STILL),
     World("K costs exactly the margin, 5 points", same((0.05, 0.0)), STILL),
+    World("the same, a probe alike at both depths", same((0.05, 0.0)), STILL, alike=True),
     World("K costs 2 points", same((0.02, 0.0)), STILL),
     World("K costs 20 points at 8k only", (NONE, (0.20, 0.0)), STILL),
 )
@@ -62,15 +68,16 @@ def simulate(world: World, slots: tuple[Slot, ...], runs: int, rng: np.random.Ge
     rule = Rule(ALPHA, MARGIN, claims=len(CANDIDATES) * len(DEPTHS))
     places = [(slot.depth, slot.probe) for slot in slots]
     for _ in range(runs):
-        reference = {place: bool(rng.random() < world.right) for place in places}
+        right = chances(places, world, rng)
+        reference = {place: right[place] < world.right for place in places}
         outcomes: dict[tuple[str, int, str], bool | None] = {(REFERENCE, *place): ok for place, ok in reference.items()}
         both = tuple((max(k[0], v[0]), max(k[1], v[1])) for k, v in zip(world.k, world.v, strict=True))
         for arm, rates in zip(CANDIDATES, (world.k, world.v, both), strict=True):
-            answers = flipped(reference, rates, world.right, rng)
+            answers = flipped(reference, rates, world, rng)
             known = list(wanted(slots, rule, reference, answers))
             asked += len(known)
             outcomes |= {(arm, slot.depth, slot.probe): answers[slot.depth, slot.probe] for slot in known}
-        again = flipped(reference, same((world.noise, world.noise)), world.right, rng)
+        again = flipped(reference, same((world.noise, world.noise)), world, rng)
         outcomes |= {(REPEAT, *place): ok for place, ok in again.items()}
         verdict = judged(outcomes)
         for half, arm in zip(("K", "V"), verdict.arms[:2], strict=True):
@@ -79,13 +86,21 @@ def simulate(world: World, slots: tuple[Slot, ...], runs: int, rng: np.random.Ge
     return states, asked, runs * len(slots) * len(CANDIDATES)
 
 
+def chances(places: Iterable[Place], world: World, rng: np.random.Generator) -> dict[Place, float]:
+    """A number between 0 and 1 for each place; the same at all depths of a probe where they are alike."""
+    drawn: dict[object, float] = {}
+    return {place: drawn.setdefault(place[1] if world.alike else place, rng.random()) for place in places}
+
+
 def flipped(
-    reference: dict[tuple[int, str], bool], rates: tuple[Rates, ...], right: float, rng: np.random.Generator
-) -> dict[tuple[int, str], bool]:
+    reference: dict[Place, bool], rates: tuple[Rates, ...], world: World, rng: np.random.Generator
+) -> dict[Place, bool]:
     """Another arm's answers. Lost pairs come out of right answers, gained ones out of wrong ones."""
     by_depth = dict(zip(DEPTHS, rates, strict=True))
+    right = world.right
     chance = {True: lambda depth: by_depth[depth][0] / right, False: lambda depth: by_depth[depth][1] / (1 - right)}
-    return {place: ok != bool(rng.random() < chance[ok](place[0])) for place, ok in reference.items()}
+    drawn = chances(reference, world, rng)
+    return {place: ok != (drawn[place] < chance[ok](place[0])) for place, ok in reference.items()}
 
 
 def judged(outcomes: Outcomes) -> Verdict:

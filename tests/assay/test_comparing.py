@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.errors import StoreMismatch
 from kvassay.settings import RunSettings
+from kvassay.types import OutcomeClass
 
 
 class Answers(Told):
@@ -80,3 +83,28 @@ def test_rotation_on_and_off_are_matched_by_their_types(tmp_path: Path) -> None:
         result = compare(before, after)
         assert ("q4_0/f16", "q4_0/f16 norot") in {(arm.first, arm.second) for arm in result.arms}
         assert result.alone == ("q8_0/f16",)
+
+
+def test_raw_answers_are_not_compared_with_parsed_ones(tmp_path: Path) -> None:
+    """What the model said and what the server made of it are two endpoints; a share of parsed probes beside is none."""
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        raw = made(store, asked(tmp_path), Answers("b1", candidate_right=True))
+        through_chat = asked(tmp_path).model_copy(update={"channels": ("parsed",)})
+        parsed = made(store, through_chat, Answers("b1", candidate_right=True))
+        with pytest.raises(StoreMismatch, match=r"channels: \('raw',\) and \('parsed',\)"):
+            compare(raw, parsed)
+
+
+def test_nothing_is_said_of_an_arm_that_lost_too_many_pairs_to_faults(tmp_path: Path) -> None:
+    """Whether the faults hid right or wrong calls nobody knows."""
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        before = made(store, asked(tmp_path), Answers("b1", candidate_right=True))
+        after = made(store, asked(tmp_path), Answers("b2", candidate_right=False))
+        numbers = before.record.id, after.record.id
+    fault = "update trials set outcome = ? where run = ? and arm = 'q4_0/f16'"
+    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as database, database:
+        database.execute(fault, (OutcomeClass.PARSER_FAULT.value, numbers[1]))
+    with Store(tmp_path / "s.sqlite") as store:
+        changes = {arm.first: arm.change for arm in compare(*map(store.run, numbers)).arms}
+    assert changes["q4_0/f16"] is Change.INVALID
+    assert changes["f16/f16"] is Change.UNDECIDED

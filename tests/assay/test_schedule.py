@@ -69,6 +69,14 @@ def test_a_round_holds_one_probe_of_each_family() -> None:
     assert [slot.round for slot in slots] == sorted(slot.round for slot in slots)
 
 
+def test_depths_with_the_same_probes_have_them_in_the_same_rounds() -> None:
+    """Else evidence over all depths, which counts probes, could not tell which of them a depth still asks."""
+    probes = [(depth, f"{family}/{n}") for depth in (2048, 8192) for family in "abc" for n in range(9)]
+    slots = schedule(probes, channels=("raw",), parsed_share=0, seed=4)
+    rounds = [{(s.round, s.probe) for s in slots if s.depth == depth} for depth in (2048, 8192)]
+    assert rounds[0] == rounds[1]
+
+
 def test_cases_of_a_suite_make_a_round_each() -> None:
     """Nothing says that they belong together, so a rung may end after any of them."""
     slots = schedule([(0, "a"), (0, "b"), (0, "c")], channels=("raw",), parsed_share=0, seed=0)

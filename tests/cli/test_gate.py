@@ -37,3 +37,11 @@ def test_an_unproven_candidate_closes_the_gate_only_where_proof_is_asked(tmp_pat
     done = finish(tmp_path, *asked, "--fail-on", "unproven")
     assert done.returncode == 10
     assert "f16/q8_0 is inconclusive" in done.stderr
+
+
+def test_a_run_without_a_candidate_proves_nothing(tmp_path: Path) -> None:
+    """Nothing was judged, so that nothing can pass, whatever the gate."""
+    reference = ["--attach", "f16/f16=http://a", "--attach", "f16/f16=http://b"]
+    done = finish(tmp_path, "run", *reference, *new_run(tmp_path)[7:], "--fail-on", "degraded")
+    assert done.returncode == 11, done.stderr
+    assert "no candidate has a pair to judge" in done.stderr

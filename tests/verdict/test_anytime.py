@@ -66,6 +66,39 @@ def test_harm_at_one_depth_is_seen_beside_gains_at_another() -> None:
     assert [found.state.is_worse for found in arm.by_depth] == [False, True]
 
 
+@pytest.mark.parametrize("rule", [True, False], ids=["anytime", "fixed"])
+def test_a_probe_lost_at_every_depth_is_one_witness_not_four(rule: bool) -> None:  # noqa: FBT001
+    """Three probes that flip at each of four depths are 12 lost pairs, but three flips of a coin; twelve probes that
+    flip at one depth each are twelve.
+    """
+    depths = (2048, 4096, 8192, 16384)
+    right = dict.fromkeys(depths, 100)
+    arms = {"q4_0/f16": Flips(lost=3), REPEAT: SAME}
+    alike = outcomes_of(right, 100, arms)
+    spread = {
+        (arm, depth, probe): arm != "q4_0/f16" or int(probe.removeprefix("probe-")) // 3 != depths.index(depth)
+        for arm, depth, probe in alike
+    }
+    for outcomes, harm_e, p_value, state in (
+        (alike, harm_e_value(3, 0), 0.5**3, State.INCONCLUSIVE),
+        (spread, (harm_e_value(12, 0) + harm_e_value(3, 0)) / 2, 0.5**12, State.DEGRADED),
+    ):
+        (arm,) = judge(
+            outcomes,
+            reference=REFERENCE,
+            repeat=REPEAT,
+            candidates=[spec("q4_0/f16")],
+            depths=depths,
+            alpha=0.05,
+            margin=0.01,
+            anytime=rule,
+        ).arms
+        assert (arm.overall.lost, arm.overall.gained, arm.overall.pairs) == (12, 0, 400)
+        assert arm.overall.harm_e == pytest.approx(harm_e)
+        assert arm.overall.p_value == pytest.approx(p_value)
+        assert arm.state is state
+
+
 def test_the_fixed_numbers_stand_beside_the_evidence() -> None:
     """McNemar's p is reported whatever the rule; the rule's own p is 1 / e."""
     (arm,) = anytime({2048: 95}, {"q4_0/f16": Flips(lost=6)}).arms
@@ -86,6 +119,32 @@ def test_a_positive_control_that_does_not_show_withholds_every_all_clear() -> No
     assert seeing.control.state is State.DEGRADED
     assert "q4_0/q4_0" not in seeing.headline
     assert any(note.startswith("The positive control q4_0/q4_0 norot shows (") for note in seeing.notes)
+
+
+def test_a_positive_control_that_shows_at_one_depth_is_seen_as_its_own_verdict_sees_it() -> None:
+    """The control that is called degraded is not said not to show."""
+    flips = {2048: Flips(lost=14), 8192: Flips(gained=12)}
+    arms = {"f16/q4_0": SAME, "q4_0/q4_0 norot": flips}
+    verdict = anytime({2048: 80, 8192: 80}, arms, control="q4_0/q4_0 norot")
+    assert verdict.control is not None
+    assert verdict.control.state is State.DEGRADED
+    assert verdict.arms[0].state is State.WITHIN_MARGIN
+    assert any(note.startswith("The positive control q4_0/q4_0 norot shows (") for note in verdict.notes)
+
+
+@pytest.mark.parametrize(("flips", "words"), [(6, "6.7"), (12, "13.4"), (9, "10.0")])
+def test_the_margin_that_would_do_is_not_below_the_noise(flips: int, words: str) -> None:
+    """12 of 90 flips are 13.33 points: a margin of 13.35 would do, but what is above 13.3 need not."""
+    verdict = judge(
+        outcomes_of({2048: 90}, 90, {"f16/q4_0": SAME, REPEAT: Flips(lost=flips)}),
+        reference=REFERENCE,
+        repeat=REPEAT,
+        candidates=[spec("f16/q4_0")],
+        depths=(2048,),
+        alpha=0.05,
+        margin=0.05,
+    )
+    assert any(f"a margin above {words} points would do" in note for note in verdict.notes)
 
 
 def test_an_arm_identical_to_the_reference_did_not_engage() -> None:

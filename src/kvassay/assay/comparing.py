@@ -10,11 +10,13 @@ from types import MappingProxyType
 
 from kvassay.assay.records import ArmSpec, Design
 from kvassay.assay.results import outcomes_of
+from kvassay.assay.stopping import main_channel
 from kvassay.assay.stored import StoredRun
 from kvassay.errors import StoreMismatch
 from kvassay.stats.multiplicity import holm
-from kvassay.verdict import Effect, effect
-from kvassay.verdict.effects import Trials, by_arm, pair_up
+from kvassay.verdict import Effect
+from kvassay.verdict.controls import Dropped
+from kvassay.verdict.effects import Trials, by_arm, over_depths
 
 SUBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -35,7 +37,7 @@ CHECKED = (
     "max_tokens",
     "dialect",
 )
-"""Fields of the design that must agree: the questions, and how answers are taken."""
+"""Fields of the design that must agree: the questions, and how answers are taken; and of ``channels`` the main one."""
 
 
 class Change(StrEnum):
@@ -45,6 +47,7 @@ class Change(StrEnum):
     BETTER = "better"
     SAME = "no difference beyond the margin"
     UNDECIDED = "undecided"
+    INVALID = "invalid: infrastructure faults took more than 2 in 100 pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ def _require_probes(*runs: StoredRun) -> None:
 
 def _require_same_questions(before: Design, after: Design) -> None:
     wrong = [name for name in CHECKED if getattr(before, name) != getattr(after, name)]
+    if main_channel(before) is not main_channel(after):
+        wrong.append("channels")
     if wrong:
         raise StoreMismatch(
             "these runs did not ask the same, so they can't be compared:\n" + _lines(before, after, wrong),
@@ -133,12 +138,13 @@ def _matched(before: Sequence[ArmSpec], after: Sequence[ArmSpec]) -> Iterator[tu
 
 def _effects(design: Design, before: Trials, after: Trials) -> tuple[Effect, Effect]:
     """Second minus first, and the other way round."""
-    pairs, dropped = pair_up(before, after, depths=design.depths)
-    judged = partial(effect, alpha=design.alpha, margin=design.margin, dropped=dropped, anytime=True)
-    return judged(pairs, arm="second"), judged([(now, then) for then, now in pairs], arm="first")
+    judged = partial(over_depths, depths=design.depths, alpha=design.alpha, margin=design.margin, anytime=True)
+    return judged(before, after, arm="second"), judged(after, before, arm="first")
 
 
 def _change(there: Effect, back: Effect, adjusted: Sequence[float], alpha: float) -> Change:
+    if Dropped(there.arm, there.dropped, there.dropped + there.pairs).is_too_many:
+        return Change.INVALID
     worse_p, better_p = adjusted
     if worse_p <= alpha:
         return Change.WORSE

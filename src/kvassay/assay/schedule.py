@@ -34,10 +34,12 @@ class Slot:
 def schedule(asked: Iterable[Asked], *, channels: Sequence[str], parsed_share: float, seed: int) -> tuple[Slot, ...]:
     """Every slot of one boot, the same for each arm. With both channels the parsed one is asked for a share of the
     probes, right after the raw one, so that the prompt cache serves it; streamed replies are compared with whole ones.
+    Depths with the same probes have them in the same rounds, so that before a round begins one knows which depths still
+    ask it, and evidence over all depths may count probes (docs/design/statistics.md).
     """
     slots: list[Slot] = []
     for depth, group in groupby(sorted(asked), key=lambda item: item[0]):
-        for number, probes in enumerate(_rounds([probe for _, probe in group], _dice(f"{seed}/{depth}"))):
+        for number, probes in enumerate(_rounds([probe for _, probe in group], _dice(f"{seed}/rounds"))):
             for probe in probes:
                 chosen = _fraction(f"{seed}/{depth}/{probe}") < parsed_share
                 slots += [Slot(depth, probe, channel, number) for channel in _channels(channels, chosen=chosen)]

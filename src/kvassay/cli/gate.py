@@ -24,7 +24,7 @@ class GateClosed(KvassayError):
 
 
 class NothingJudged(KvassayError):
-    """The run is invalid, or the model itself fails: no verdict of it can be relied on."""
+    """The run is invalid, the model itself fails, or there is no pair: no verdict of it can be relied on."""
 
     exit_code = 11
 
@@ -33,6 +33,8 @@ def gate(verdict: Verdict, fail_on: str) -> None:
     """Raise NothingJudged or GateClosed where the verdict is not good enough."""
     if verdict.fault:
         raise NothingJudged(f"no verdict can be relied on: {verdict.fault}", hint="The report says why.")
+    if not any(arm.overall.pairs for arm in verdict.arms):
+        raise NothingJudged("no candidate has a pair to judge", hint="Ask for a pair beside the reference (--kv).")
     bad = [arm for arm in verdict.arms if GATES[fail_on](arm)]
     if bad:
         raise GateClosed(f"--fail-on {fail_on}: " + ", ".join(f"{arm.arm} is {arm.state}" for arm in bad))

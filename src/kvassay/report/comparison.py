@@ -11,7 +11,7 @@ from kvassay.assay.comparing import ArmChange, Change, Comparison
 from kvassay.report.words import interval_points, points
 
 _COMPARISON = TypeAdapter(Comparison)
-_SIGNS = {Change.WORSE: "✗", Change.BETTER: "▲", Change.SAME: "✓", Change.UNDECIDED: "?"}
+_SIGNS = {Change.WORSE: "✗", Change.BETTER: "▲", Change.SAME: "✓", Change.UNDECIDED: "?", Change.INVALID: "!"}
 
 
 def comparison_json(comparison: Comparison) -> str:

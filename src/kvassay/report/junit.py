@@ -16,15 +16,22 @@ from kvassay.verdict.sentences import counts
 
 
 def write_junit(view: View, path: Path) -> None:
-    """Write the file. Degraded is a failure, inconclusive is skipped. Raises StoreError where it can't be written."""
+    """Write the file. Degraded is a failure, inconclusive is skipped, a run that can't be judged is an error.
+
+    It keeps to the schemas of Ant and of Jenkins, so that what passes is told in the suite's own output. Raises
+    StoreError where it can't be written.
+    """
+    cases = [*_faults(view), *(case for arm in view.verdict.arms for case in _cases(arm))]
     suite = ET.Element("testsuite", name=f"kvassay {view.design.model_name}", timestamp=_time(view))
-    cases = [case for arm in view.verdict.arms for case in _cases(arm)]
+    suite.attrib |= {"hostname": "localhost", "time": "0", "tests": str(len(cases))}
+    for count, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(count, str(sum(case.find(kind) is not None for case in cases)))
+    ET.SubElement(suite, "properties")
     suite.extend(cases)
-    suite.set("tests", str(len(cases)))
-    suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
-    suite.set("errors", "0")
-    suite.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
-    ET.SubElement(suite, "system-out").text = _legible("\n".join([view.verdict.headline, *view.verdict.notes]))
+    sentences = (arm.sentence for arm in view.verdict.arms)
+    said = "\n".join([view.verdict.headline, *sentences, *view.verdict.notes])
+    ET.SubElement(suite, "system-out").text = _legible(said)
+    ET.SubElement(suite, "system-err")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
@@ -34,6 +41,14 @@ def write_junit(view: View, path: Path) -> None:
         ) from None
 
 
+def _faults(view: View) -> Iterator[ET.Element]:
+    if view.verdict.fault:
+        case = ET.Element("testcase", classname="kvassay", name="the run", time="0")
+        message = _legible(f"no verdict can be relied on: {view.verdict.fault}")
+        ET.SubElement(case, "error", message=message, type="invalid")
+        yield case
+
+
 def _cases(arm: ArmVerdict) -> Iterator[ET.Element]:
     yield _case(arm.arm, "all depths", arm.overall, arm.sentence)
     for found in arm.by_depth:
@@ -41,14 +56,12 @@ def _cases(arm: ArmVerdict) -> Iterator[ET.Element]:
 
 
 def _case(arm: str, place: str, found: Effect, sentence: str) -> ET.Element:
-    case = ET.Element("testcase", classname=arm, name=f"{arm} at {place}")
+    case = ET.Element("testcase", classname=arm, name=f"{arm} at {place}", time="0")
     message = _legible(sentence or f"{STATES[found.state].words}: {counts(found)}")
     if found.state is State.DEGRADED:
         ET.SubElement(case, "failure", message=message, type="degraded")
     elif found.state is State.INCONCLUSIVE:
         ET.SubElement(case, "skipped", message=message)
-    else:
-        ET.SubElement(case, "system-out").text = message
     return case
 
 

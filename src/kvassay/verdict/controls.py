@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from kvassay.assay.records import ArmSpec
-from kvassay.verdict.effects import Effect, Trials, effect, pair_up
+from kvassay.verdict.effects import Effect, Trials, over_depths, pair_up
 
 REFERENCE_FAILS_BELOW = 0.5  # of its calls right: such a depth says nothing about the cache
 REFERENCE_WEAK_BELOW = 0.8
@@ -206,10 +206,16 @@ def _compared(
     margin: float,
     anytime: bool,
 ) -> Effect | None:
-    pairs, dropped = pair_up(trials.get(reference, {}), trials.get(label, {}), depths=depths)
-    if not pairs:
-        return None
-    return effect(pairs, arm=label, alpha=alpha, margin=margin, dropped=dropped, anytime=anytime)
+    found = over_depths(
+        trials.get(reference, {}),
+        trials.get(label, {}),
+        arm=label,
+        depths=depths,
+        alpha=alpha,
+        margin=margin,
+        anytime=anytime,
+    )
+    return found if found.pairs else None
 
 
 def _dropped(reference: Trials, candidate: Trials, label: str, depths: Sequence[int]) -> Dropped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -44,7 +44,7 @@ class Effect:
     ``p_value`` is the exact one-sided McNemar test for harm, for a fixed number. ``harm_e`` and ``within_e`` are
     anytime-valid e-values, against "no harm" and against "a loss of the margin or more". ``harm_p`` is the p-value that
     the run's own rule decides by. ``dropped`` pairs fell to infrastructure faults. ``depth`` None means all depths
-    together.
+    together; its evidence of harm counts probes, not pairs (`over_depths`).
     """
 
     arm: str
@@ -152,3 +152,37 @@ def effect(
         within_e=within_e,
         harm_p=harm_p,
     )
+
+
+def over_depths(
+    reference: Trials,
+    candidate: Trials,
+    *,
+    arm: str,
+    depths: Collection[int],
+    alpha: float,
+    margin: float,
+    anytime: bool = False,
+) -> Effect:
+    """The effect over all of these depths together.
+
+    The answers to one probe at several depths resemble each other, so that here the evidence of harm counts probes:
+    lost those with more pairs lost than gained over the depths asked, gained the reverse. With e-values half of it is
+    the mean of the depths' own ones, so that harm at one depth is not cancelled by luck at another: a mean of e-values
+    is an e-value under any dependence (Vovk & Wang, Annals of Statistics 49, 2021).
+    """
+    pairs, dropped = pair_up(reference, candidate, depths=depths)
+    found = effect(pairs, arm=arm, alpha=alpha, margin=margin, dropped=dropped, anytime=anytime)
+    own: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    of_probes: Counter[str] = Counter()
+    for (depth, probe), before, now in paired(reference, candidate, depths=depths):
+        own[depth][now - before] += 1
+        of_probes[probe] += now - before
+    if len(own) < 2:  # noqa: PLR2004  one depth is all depths
+        return found
+    lost, gained = (sum(sign * net > 0 for net in of_probes.values()) for sign in (-1, 1))
+    p_value, harm_e = mcnemar_harm(lost, gained), harm_e_value(lost, gained)
+    harm_e = (harm_e + sum(harm_e_value(cells[-1], cells[1]) for cells in own.values()) / len(own)) / 2
+    harm_p = min(1.0, 1 / harm_e) if anytime else p_value
+    state = state_of(worse=harm_p <= alpha, within=found.state.is_within)
+    return replace(found, p_value=p_value, harm_e=harm_e, harm_p=harm_p, state=state)

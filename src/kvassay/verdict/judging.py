@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -12,7 +12,18 @@ from kvassay.probe.sampled import scenario_of
 from kvassay.stats.cluster import ClusteredDifference, clustered_difference
 from kvassay.stats.multiplicity import holm
 from kvassay.verdict.controls import NOT_MEASURED, Controls, Measurements, read_controls
-from kvassay.verdict.effects import Effect, Outcomes, State, Trials, by_arm, effect, pair_up, paired, state_of
+from kvassay.verdict.effects import (
+    Effect,
+    Outcomes,
+    State,
+    Trials,
+    by_arm,
+    effect,
+    over_depths,
+    pair_up,
+    paired,
+    state_of,
+)
 from kvassay.verdict.headline import headline
 from kvassay.verdict.isolation import Isolation, isolate
 from kvassay.verdict.notes import notes
@@ -143,33 +154,14 @@ class Measured(NamedTuple):
 
 def _measure(trials: Mapping[str, Trials], arm: str, controls: Controls) -> Measured:
     own, other = trials.get(controls.reference, {}), trials.get(arm, {})
+    alpha, margin, anytime = controls.alpha, controls.margin, controls.anytime
 
-    def over(depths: Collection[int], depth: int | None) -> Effect:
-        pairs, dropped = pair_up(own, other, depths=depths)
-        return effect(
-            pairs,
-            arm=arm,
-            alpha=controls.alpha,
-            margin=controls.margin,
-            depth=depth,
-            dropped=dropped,
-            anytime=controls.anytime,
-        )
+    def at(depth: int) -> Effect:
+        pairs, dropped = pair_up(own, other, depths=[depth])
+        return effect(pairs, arm=arm, alpha=alpha, margin=margin, depth=depth, dropped=dropped, anytime=anytime)
 
-    by_depth = tuple(over([tally.depth], tally.depth) for tally in controls.tallies)
-    overall = over(controls.depths, None)
-    return Measured(_spread(overall, by_depth, controls) if controls.anytime else overall, by_depth)
-
-
-def _spread(overall: Effect, by_depth: Sequence[Effect], controls: Controls) -> Effect:
-    """The evidence of harm over all depths: half of it looks at all pairs together, half at each depth on its own, so
-    that harm at one depth is not cancelled by luck at another. A mean of e-values is an e-value (Vovk & Wang 2021).
-    """
-    counted = [found.harm_e for found in by_depth if found.depth in controls.depths]
-    if len(counted) < 2:  # noqa: PLR2004  one depth is all depths
-        return overall
-    harm_e = (overall.harm_e + sum(counted) / len(counted)) / 2
-    return replace(overall, harm_e=harm_e, harm_p=min(1.0, 1 / harm_e))
+    overall = over_depths(own, other, arm=arm, depths=controls.depths, alpha=alpha, margin=margin, anytime=anytime)
+    return Measured(overall, tuple(at(tally.depth) for tally in controls.tallies))
 
 
 def _settle_all(measured: Sequence[Measured], controls: Controls) -> list[Measured]:

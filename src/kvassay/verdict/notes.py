@@ -47,8 +47,13 @@ def _noise_floor(controls: Controls) -> str:
         return f"{seen}: that is the noise floor."
     return (
         f"{seen}: the margin of {points(controls)} is not above this noise floor, so nothing is called within margin; "
-        f"a margin above {100 * flips / repeat.pairs:.1f} points would do."
+        f"a margin above {_rounded_up(flips, repeat.pairs)} points would do."
     )
+
+
+def _rounded_up(flips: int, pairs: int) -> str:
+    """A share in points with one decimal, never below it: what is above the words' number is above the share too."""
+    return f"{-(-1000 * flips // pairs) / 10:.1f}"
 
 
 def _positive_control(controls: Controls) -> Iterator[str]:
