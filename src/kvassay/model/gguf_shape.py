@@ -80,6 +80,8 @@ _FULL_FILE = "Is it a model file? Name the first file of a split model."
 def _layers(reading: Reading, windows: Windows) -> tuple[Layer, ...]:
     heads = reading.heads
     attends, indexed = _attending(reading), _indexed(reading)
+    if reading.rule.memory is Memory.ATTENTION and not any(heads.kv):
+        raise reading.keys.bad("no layer has attention heads (attention.head_count)")
     states, ratios = state_elements(reading), compression_of(reading)
     with_v = reading.rule.indexer is Indexer.AFTER_DENSE
     return tuple(
