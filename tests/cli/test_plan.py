@@ -103,20 +103,8 @@ def test_a_launch_line_starts_what_was_planned(kvassay: Run, model: Path) -> Non
     """Every setting that changes the memory is in it; the usual ones are not."""
     usual = json.loads(kvassay(model, "--vram", "2GiB", "--context", "8k", "--json").stdout)["launch"][0]["command"]
     assert usual.endswith("-c 8192 -np 1 -ctk f16 -ctv f16 -fa auto")
-    flags = [
-        "--parallel",
-        "2",
-        "--unified",
-        "--ubatch",
-        "256",
-        "--batch",
-        "1024",
-        "--swa-full",
-        "--flash-attention",
-        "off",
-        "--gpu-layers",
-        "3",
-    ]
+    flags = ["--parallel", "2", "--unified", "--ubatch", "256", "--batch", "1024", "--swa-full"]
+    flags += ["--flash-attention", "off", "--gpu-layers", "3"]
     done = kvassay(model, "--vram", "2GiB", "--reserve", "0", "--context", "8k", *flags, "--draft-max", "2", "--json")
     command = json.loads(done.stdout)["launch"][0]["command"]
     assert command.endswith(
