@@ -261,6 +261,16 @@ def test_without_flash_attention_no_kernel_is_missed(setup: Setup) -> None:
     assert not {"attention-on-cpu", "slow-on-gpu", "device-unknown", "scratch"} & findings(setup).keys()
 
 
+@pytest.mark.parametrize(
+    ("pair", "dim", "fix"),
+    [("-ctk q8_0 -ctv q4_0", "128", True), ("-ctk q8_0 -ctv q4_0", "96", False), ("-ctk q8_0 -ctv q8_0", "96", False)],
+)
+def test_a_kernel_is_only_recommended_where_there_is_one(pair: str, dim: str, fix: bool) -> None:  # noqa: FBT001
+    """Vector kernels exist for some head dimensions; others stay slow whatever is compiled."""
+    setup = command(f"{LLAMA} {pair}", device="cuda", build="b11434", head_dim_k=dim, head_dim_v=dim)
+    assert bool(findings(setup)["slow-on-gpu"].fix) is fix
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case.rule for case in CASES])
 def test_a_rule_fires_on_its_trap_and_only_there(case: Case) -> None:
     """With the severity and the fix that it promises."""

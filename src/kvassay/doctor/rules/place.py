@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from kvassay.backend.kv import is_quantized
 from kvassay.doctor.reading import build_number, changed, is_llama, pair, placed
 from kvassay.doctor.setup import Finding, Setup, Severity
-from kvassay.plan.capability import Where, since
+from kvassay.plan.capability import VECTOR_DIMS, Where, since
+from kvassay.types import KVConfig
 
 _COMMON = ("cuda", "metal", "vulkan")
 _NO_KERNEL = re.compile(r"no FlashAttention vector kernel compiled for K/V types ([\w]+)-([\w]+)")
@@ -25,6 +26,7 @@ _PROBED = (
 )
 _NO_KERNEL_HERE = "The device has no attention kernel for this pair."
 _REPORTED = "Reported: 11,250 → 358–381 tokens/s on an RTX 4090 (PR 27150), 1,511 → 197 (issue 28455)."
+_COMPILED = ("q4_0-q4_0", "q8_0-q8_0", "f16-f16", "bf16-bf16")  # ggml/CMakeLists.txt:208 at b11434
 _MANY_SPLITS = 8  # a model that lies on the GPU whole has 2
 
 
@@ -85,7 +87,7 @@ def slow_on_gpu(setup: Setup) -> Iterator[Finding]:
         f"{kv} decodes slowly on this build.",
         answer.why,
         setup.evidence("k_type", "v_type", "device", "build", "head_dim_k"),
-        _kernel_fix(kv.k, kv.v) if device in {"cuda", "hip", "musa"} else None,
+        _kernel_fix(kv.k, kv.v) if device in {"cuda", "hip", "musa"} and _can_compile(setup, kv) else None,
         answer.source,
     )
 
@@ -108,9 +110,14 @@ def _logged(setup: Setup) -> list[str]:
     return [line for line in (setup.log.warnings if setup.log else ()) if _NO_KERNEL.search(line)]
 
 
+def _can_compile(setup: Setup, kv: KVConfig) -> bool:
+    """Whether a build with the pair's kernel would be faster: there is one for some head dimensions only."""
+    dim = setup.number("head_dim_k")
+    return f"{kv.k}-{kv.v}" not in _COMPILED and (dim is None or dim in VECTOR_DIMS)
+
+
 def _kernel_fix(k: str, v: str) -> str:
-    default = ["q4_0-q4_0", "q8_0-q8_0", "f16-f16", "bf16-bf16"]
-    listed = ";".join(dict.fromkeys([*default, f"{k}-{v}"]))
+    listed = ";".join(dict.fromkeys([*_COMPILED, f"{k}-{v}"]))
     return f'cmake -B build -DGGML_CUDA=ON -DGGML_CUDA_FA_QUANTS="{listed}"'
 
 
