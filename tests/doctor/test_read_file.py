@@ -206,6 +206,20 @@ def test_ollamas_log_holds_the_command_of_its_child() -> None:
     assert low.fix == "OLLAMA_KV_CACHE_TYPE=q8_0"
 
 
+def test_ollamas_log_tells_its_variables_before_a_model_is_loaded() -> None:
+    """What it says of flash attention is no setting: false stands there where none was set."""
+    text = (
+        'time=x level=INFO source=routes.go:1 msg="server config" env="map[OLLAMA_CONTEXT_LENGTH:0 '
+        "OLLAMA_FLASH_ATTENTION:false OLLAMA_KV_CACHE_TYPE:q4 OLLAMA_NUM_PARALLEL:2 OLLAMA_ORIGINS:[http://localhost "
+        'https://localhost]]"\n'
+    )
+    setup = file(text, "ollama.log")
+    assert {name: fact.value for name, fact in setup.facts.items()} == {"kv_type": "q4", "parallel": "2"}
+    assert {"ollama-unchecked", "ollama-context"} == findings(setup).keys()
+    unset = file(text.replace("OLLAMA_KV_CACHE_TYPE:q4", "OLLAMA_KV_CACHE_TYPE:"), "ollama.log")
+    assert unset.value("kv_type") is None
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
