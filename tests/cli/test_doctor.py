@@ -30,7 +30,7 @@ def test_a_sound_set_up_ends_with_0() -> None:
 
 def test_warnings_end_with_10_and_problems_with_20() -> None:
     """Severity is a word and a sign, not only a colour."""
-    slow = doctor("--build", 10488, "--device", "cuda", *LLAMA, "-ctk", "q8_0")
+    slow = doctor("--build", 10488, "--device", "cuda", *LLAMA, "-ctk", "q8_0", "-fa", "on")
     assert slow.returncode == 10, slow.stderr
     assert "! warning: With q8_0/f16 attention runs on the CPU." in slow.stdout
     refused = doctor(*LLAMA, "-ctv", "q8_0", "-fa", "off")

@@ -99,10 +99,33 @@ def test_a_plan_is_written_as_table_json_and_picture(kvassay: Run, model: Path, 
     assert answer["pairs"][0]["evidence"] == "not measured"
 
 
+def test_a_launch_line_starts_what_was_planned(kvassay: Run, model: Path) -> None:
+    """Every setting that changes the memory is in it; the usual ones are not."""
+    usual = json.loads(kvassay(model, "--vram", "2GiB", "--context", "8k", "--json").stdout)["launch"][0]["command"]
+    assert usual.endswith("-c 8192 -np 1 -ctk f16 -ctv f16 -fa auto")
+    flags = ["--parallel", "2", "--unified", "--ubatch", "256", "--batch", "1024", "--swa-full"]
+    flags += ["--flash-attention", "off", "--gpu-layers", "3"]
+    done = kvassay(model, "--vram", "2GiB", "--reserve", "0", "--context", "8k", *flags, "--draft-max", "2", "--json")
+    command = json.loads(done.stdout)["launch"][0]["command"]
+    assert command.endswith(
+        "-c 8192 -np 2 -ctk f16 -ctv f16 -fa off -ngl 3 -kvu -b 1024 -ub 256 --swa-full --spec-type draft-mtp "
+        "--spec-draft-n-max 2"
+    )
+
+
+def test_a_plan_without_weights_says_so_first(kvassay: Run, tmp_path: Path) -> None:
+    """A header that lists no tensors promises too much."""
+    bare = write(tmp_path / "bare.gguf", "llama", plain())
+    headline = json.loads(kvassay(bare, "--vram", "2GiB", "--context", "8k", "--json").stdout)["headline"]
+    assert "WITHOUT the weights" in headline
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
         (("--k", "q9"), "q9"),
+        (("--vram", "0"), "'0'"),
+        (("--vram", "8", "--reserve", "-1"), "-1"),
         (("--engine", "exl3"), "one pair"),
         (("--engine", "exl3", "--k", "q8_0"), "q8_0"),
         (("--k", "q8_0", "--v", "q8_0/q4_0"), "not a K/V pair"),

@@ -170,6 +170,14 @@ def test_after_kill_9_the_same_command_goes_on_and_repeats_nothing(tmp_path: Pat
     assert len(rows(tmp_path)) == 2 * CASES
 
 
+def test_help_names_the_defaults_that_hold_here(finish: Finish, tmp_path: Path) -> None:
+    """Which are not those of a run, whose help stays as it is."""
+    own, runs = (" ".join(finish(tmp_path, name, "--help").stdout.split()) for name in ("recommend", "run"))
+    assert "(A/A). [off]" in own
+    assert "the deepest that f16 fits]" in own
+    assert "(A/A). [repeat]" in runs
+
+
 def test_where_f16_fits_nothing_is_measured(finish: Finish, tmp_path: Path, model: Path) -> None:
     """It is said, with f16's launch line, and no store is made."""
     done = finish(tmp_path, *asked(tmp_path, model, memory=AMPLE))

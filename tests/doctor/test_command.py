@@ -29,6 +29,7 @@ from kvassay.types import KVConfig
         ("bash -lc 'cd /x && llama-server -c 4096'", "llama.cpp"),
         ("~/ik_llama.cpp/build/bin/llama-server", "ik_llama.cpp"),
         ("llama-server -khad -ctk q8_0", "ik_llama.cpp"),
+        ("llama serve -m m.gguf", "llama.cpp"),
         ("docker run --gpus all ghcr.io/ggml-org/llama.cpp:server-cuda -m m.gguf", "llama.cpp"),
         ("podman run -it --rm -p 1:1 ollama/ollama", "ollama"),
         ("docker run -d --entrypoint /app/llama-server image -m x", "llama.cpp"),
@@ -50,7 +51,9 @@ def test_programs_are_recognised(text: str, engine: str) -> None:
     assert found.engine == engine
 
 
-@pytest.mark.parametrize("text", ["ls -l", "python main.py --port 1", "docker run nginx", "docker run", "", "bash -c"])
+@pytest.mark.parametrize(
+    "text", ["ls -l", "python main.py --port 1", "docker run nginx", "docker run", "", "bash -c", "llama quantize a b"]
+)
 def test_other_programs_are_not(text: str) -> None:
     """Nothing is guessed."""
     assert recognise(split(text)) is None
@@ -192,6 +195,27 @@ def test_a_changed_setting_stays_where_it_stood() -> None:
     assert changed(docker, {"k_type": "q8_0"}) == "docker run -e LLAMA_ARG_CACHE_TYPE_K=q8_0 llama.cpp:server -c 1"
     assert unset(docker, "LLAMA_ARG_CACHE_TYPE_K") == "docker run llama.cpp:server -c 1"
     assert changed(command("llama-server"), {"parallel": "1"}) == "llama-server -np 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('exec llama-server -ctk q4_0 "$@" 2>&1 | tee log', 'exec llama-server -ctk q4_0 "$@" -np 1 2>&1 | tee log'),
+        ("cd /x && llama-server -c 1 >> log &", "cd /x && llama-server -c 1 -np 1 >> log &"),
+        ("llama-server -m <file> -c 1; echo", "llama-server -m '<file>' -c '1;' echo -np 1"),
+        ("docker run llama.cpp:server -c 1 > log", "docker run llama.cpp:server -c 1 -np 1 > log"),
+        ("llama-server -ot 'a|b=CPU' < /dev/null", "llama-server -ot 'a|b=CPU' -np 1 < /dev/null"),
+    ],
+)
+def test_what_the_shell_does_with_a_command_is_kept(text: str, expected: str) -> None:
+    """Pipes and redirections are none of its words, and a new flag stands before them."""
+    assert changed(command(text), {"parallel": "1"}) == expected
+
+
+def test_a_windows_path_is_written_as_windows_reads_it() -> None:
+    """In double quotes, where there is a space in it."""
+    setup = command('C:\\ai\\llama-server.exe -m "C:\\my m\\x.gguf" -ctk q4_0')
+    assert changed(setup, {"k_type": "q8_0"}) == 'C:\\ai\\llama-server.exe -m "C:\\my m\\x.gguf" -ctk q8_0'
 
 
 def test_a_command_for_a_shell_is_handed_to_it_again() -> None:

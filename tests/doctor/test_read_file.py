@@ -68,11 +68,39 @@ def test_fixes_are_written_as_the_file_writes_them() -> None:
     """A compose file's command, a unit's ExecStart, a variable of each."""
     llama, ollama = files(COMPOSE)
     assert str(findings(llama)["attention-on-cpu"].fix).splitlines() == [
-        "LLAMA_ARG_CACHE_TYPE_V: q8_0",
+        "- LLAMA_ARG_CACHE_TYPE_V=q8_0",
     ]
     assert findings(ollama)["ollama-flash-attention"].fix == "OLLAMA_FLASH_ATTENTION: 1"
+    listed = file("services:\n  o:\n    image: ollama/ollama\n    environment: [OLLAMA_KV_CACHE_TYPE=q4_0]\n")
+    assert findings(listed)["low-precision-k"].fix == "- OLLAMA_KV_CACHE_TYPE=q8_0"
     unit = file(UNIT.replace("-ctk q8_0", "-ctk q4_0"))
     assert findings(unit)["low-precision-k"].fix == "ExecStart=/usr/bin/llama-server -m m.gguf -ctk q8_0"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "arguments", "fix"),
+    [
+        ("/app/llama-server", "-ctk q4_0", "command: -ctk q8_0"),
+        ("[/app/llama-server, -np, '1']", "[-ctk, q4_0]", "entrypoint: /app/llama-server -np 1 -ctk q8_0\ncommand: []"),
+        (
+            "[sh, -c]", "['llama-server -ctk q4_0 > log']",
+            "entrypoint: sh -c 'llama-server -ctk q8_0 > log'\ncommand: []",
+        ),
+        ("''", "[-ctk, q4_0, --alias, 'a: b']", "command: >-\n  -ctk q8_0 --alias 'a: b'"),
+    ],
+)  # fmt: skip
+def test_a_fix_stands_beside_the_entry_point(entrypoint: str, arguments: str, fix: str) -> None:
+    """Not the program twice, and YAML that is one text."""
+    text = f"services:\n  a:\n    image: llama.cpp\n    entrypoint: {entrypoint}\n    command: {arguments}\n"
+    assert findings(file(text))["low-precision-k"].fix == fix
+
+
+def test_variables_from_another_file_are_not_taken_for_defaults() -> None:
+    """The default holds unless it says otherwise."""
+    unit = file(UNIT.replace("A=b", "A=b\nEnvironmentFile=/etc/default/llama"))
+    assert unit.facts["flash_attention"].how == "default, unless LLAMA_ARG_FLASH_ATTN is set"
+    compose = file("services:\n  a: {image: llama.cpp, env_file: .env, command: -c 1}\n")
+    assert compose.facts["k_type"].how == "default, unless LLAMA_ARG_CACHE_TYPE_K is set"
 
 
 def test_a_unit_is_read_with_its_variables() -> None:
@@ -109,6 +137,19 @@ def test_a_batch_file_is_read() -> None:
     """Carets continue a line, and backslashes are parts of paths."""
     setup = file("@echo off\r\nC:\\ai\\llama-server.exe -m C:\\m\\x.gguf ^\r\n -ctk q8_0\r\n", "run.bat")
     assert (setup.value("model"), str(pair(setup))) == ("C:\\m\\x.gguf", "q8_0/f16")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('@echo off\nset "LLAMA_ARG_CACHE_TYPE_K=q4_0"\nset CTX=8192\nllama-server.exe -c %CTX%\n', "run.bat"),
+        ('$env:LLAMA_ARG_CACHE_TYPE_K = "q4_0"\n& llama-server -c 8192\n', "run.ps1"),
+    ],
+)
+def test_variables_of_windows_scripts_reach_the_server(text: str, name: str) -> None:
+    """Those of cmd and of PowerShell."""
+    setup = file(text, name)
+    assert (str(pair(setup)), setup.value("context")) == ("q4_0/f16", "8192")
 
 
 def test_variables_alone_are_read() -> None:
@@ -165,6 +206,20 @@ def test_ollamas_log_holds_the_command_of_its_child() -> None:
     assert low.fix == "OLLAMA_KV_CACHE_TYPE=q8_0"
 
 
+def test_ollamas_log_tells_its_variables_before_a_model_is_loaded() -> None:
+    """What it says of flash attention is no setting: false stands there where none was set."""
+    text = (
+        'time=x level=INFO source=routes.go:1 msg="server config" env="map[OLLAMA_CONTEXT_LENGTH:0 '
+        "OLLAMA_FLASH_ATTENTION:false OLLAMA_KV_CACHE_TYPE:q4 OLLAMA_NUM_PARALLEL:2 OLLAMA_ORIGINS:[http://localhost "
+        'https://localhost]]"\n'
+    )
+    setup = file(text, "ollama.log")
+    assert {name: fact.value for name, fact in setup.facts.items()} == {"kv_type": "q4", "parallel": "2"}
+    assert {"ollama-unchecked", "ollama-context"} == findings(setup).keys()
+    unset = file(text.replace("OLLAMA_KV_CACHE_TYPE:q4", "OLLAMA_KV_CACHE_TYPE:"), "ollama.log")
+    assert unset.value("kv_type") is None
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -185,6 +240,13 @@ def test_other_files_are_refused_with_the_reason(tmp_path: Path, content: bytes,
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(ConfigError, match=words):
         read_file(tmp_path / "x")
+
+
+def test_broken_yaml_is_no_script(tmp_path: Path) -> None:
+    """Though a program is named in it."""
+    (tmp_path / "compose.yml").write_text("services:\n  a:\n    command: llama-server -c 1 --x 'a: {b: 1}'\n")
+    with pytest.raises(ConfigError, match="syntax"):
+        read_file(tmp_path / "compose.yml")
 
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:

@@ -227,6 +227,50 @@ CASES = (
 )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "facts", "severity", "what"),
+    [
+        ("-ctk q8_0 -ctv q4_0", {"device": "cuda", "build": "b10867"}, W, "attention runs on the CPU"),
+        ("-ctk q8_0 -ctv q4_0", {"device": "cuda", "build": "b9352"}, P, "refuses to start"),
+        ("-ctk q8_0 -ctv q4_0 -fa on", {"device": "cuda", "build": "b9352"}, W, "attention runs on the CPU"),
+        ("-ctk q8_0", {"device": "metal", "build": "b11434"}, W, "switches flash attention off"),
+        ("-ctk q8_0 -fa on", {"device": "metal", "build": "b11434"}, W, "attention runs on the CPU"),
+    ],
+)
+def test_a_pair_without_a_kernel_depends_on_who_asks(
+    text: str, facts: dict[str, str], severity: Severity, what: str
+) -> None:
+    """-fa auto asks the device; where V is quantised it does so in older builds only, and ends there."""
+    found = findings(command(f"{LLAMA} {text}", **facts))["attention-on-cpu"]
+    assert found.severity is severity
+    assert what in found.what
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        command(f"{LLAMA} -ctk q8_0 -fa off", device="metal", build="b11434"),
+        command(f"{LLAMA} -ctk q8_0 -fa off", device="cuda", build="b11434"),
+        command("koboldcpp --quantkv 2", device="cuda", build="b11434"),
+        command("python -m llama_cpp.server --type_k 8", device="metal", build="b11434"),
+        command(f"{LLAMA} -ctk q8_0 -fa off"),
+    ],
+)
+def test_without_flash_attention_no_kernel_is_missed(setup: Setup) -> None:
+    """No claim of a slow or absent one, and no f16 scratch."""
+    assert not {"attention-on-cpu", "slow-on-gpu", "device-unknown", "scratch"} & findings(setup).keys()
+
+
+@pytest.mark.parametrize(
+    ("pair", "dim", "fix"),
+    [("-ctk q8_0 -ctv q4_0", "128", True), ("-ctk q8_0 -ctv q4_0", "96", False), ("-ctk q8_0 -ctv q8_0", "96", False)],
+)
+def test_a_kernel_is_only_recommended_where_there_is_one(pair: str, dim: str, fix: bool) -> None:  # noqa: FBT001
+    """Vector kernels exist for some head dimensions; others stay slow whatever is compiled."""
+    setup = command(f"{LLAMA} {pair}", device="cuda", build="b11434", head_dim_k=dim, head_dim_v=dim)
+    assert bool(findings(setup)["slow-on-gpu"].fix) is fix
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case.rule for case in CASES])
 def test_a_rule_fires_on_its_trap_and_only_there(case: Case) -> None:
     """With the severity and the fix that it promises."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from contextlib import suppress
 
@@ -98,6 +99,10 @@ def test_an_unknown_architecture_fails_closed() -> None:
     with pytest.raises(ModelFileError, match=r"qwen3next2.*knows qwen3next") as error:
         shape_of(header("qwen3next2", plain()), source="m.gguf")
     assert "architectures.py" in error.value.hint
+    started = time.process_time()
+    with pytest.raises(ModelFileError, match="xxxx"):
+        shape_of(header("x" * 20_000_000, {}), source="m.gguf")
+    assert time.process_time() - started < 1
     with pytest.raises(ModelFileError, match="projector"):
         shape_of(header("clip", {}), source="mmproj.gguf")
 

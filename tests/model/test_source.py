@@ -168,6 +168,42 @@ def test_safetensors_are_sized_from_their_headers(tmp_path: Path) -> None:
         shape_of_folder(path)
 
 
+def test_the_index_counts_files_that_are_not_here(tmp_path: Path) -> None:
+    """Its total is spread over the layers, and the weights are not exact."""
+    path = folder(tmp_path)
+    table = {"model.layers.1.w": {"dtype": "F16", "shape": [4], "data_offsets": [0, 100]}}
+    raw = json.dumps(table).encode()
+    index = {
+        "metadata": {"total_size": 503},
+        "weight_map": {"model.layers.1.w": "model-00001-of-00002.safetensors", "x": "model-00002-of-00002.safetensors"},
+    }
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    alone = shape_of_folder(path).weights
+    (path / "model-00001-of-00002.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw)
+    half = shape_of_folder(path).weights
+    assert alone is not None
+    assert half is not None
+    assert (alone.total_bytes, alone.complete, half.total_bytes, half.complete) == (503, False, 503, False)
+    assert half.layers == (100, 201, 101, 101)
+    index["weight_map"] = {"model.layers.1.w": "model-00001-of-00002.safetensors"}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    whole = shape_of_folder(path).weights
+    assert whole is not None
+    assert (whole.total_bytes, whole.complete) == (100, True)
+    for junk in ("", "[]", "{}", "[" * 100_000):
+        (path / "model.safetensors.index.json").write_text(junk)
+        assert shape_of_folder(path).weights == whole
+
+
+def test_gemma_3_leaves_out_what_is_usual(tmp_path: Path) -> None:
+    """As the configuration of gemma-3-4b-it does."""
+    text = {"model_type": "gemma3_text", "hidden_size": 2560, "num_hidden_layers": 34, "sliding_window": 1024}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3", "text_config": text}))
+    shape = shape_of_folder(tmp_path)
+    assert (shape.context_length, shape.vocab_size, shape.heads) == (131_072, 262_208, 8)
+    assert (shape.layers[5].k_elements, sum(layer.window for layer in shape.layers)) == (4 * 256, 29)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -176,6 +212,7 @@ def test_safetensors_are_sized_from_their_headers(tmp_path: Path) -> None:
         ({"num_hidden_layers": "gone"}, "block_count"),
         ({"num_hidden_layers": 10**9}, "block_count"),
         ({"num_attention_heads": -1}, "-1"),
+        ({"num_attention_heads": "gone", "num_key_value_heads": "gone"}, "attention.head_count"),
         ({"hidden_size": {"a": 1}}, "embedding_length"),
         ({"hidden_size": None}, "embedding_length"),
     ],

@@ -60,6 +60,14 @@ def test_commands_name_the_pair(pair: str, engine: str, words: str) -> None:
     assert words in str(lines(pair)[engine][0])
 
 
+@pytest.mark.parametrize(("flash", "said"), [("auto", ("true", "True")), ("off", ("false", "False"))])
+def test_flash_attention_is_as_the_plan_counts_it(flash: FlashAttention, said: tuple[str, str]) -> None:
+    """Back ends that know on and off only get it on, unless it was ruled out."""
+    found = lines("q8_0/f16", flash_attention=flash)
+    assert f"flashAttention: {said[0]}" in str(found["LM Studio"][0])
+    assert str(found["llama-cpp-python"][0]).endswith(f"--flash_attn {said[1]}")
+
+
 def test_koboldcpp_quantises_k_alone_only_without_flash_attention() -> None:
     """Its one implicit unequal pair; the other way round can't be had."""
     command = str(lines("q8_0/f16")["koboldcpp"][0])

@@ -12,13 +12,15 @@ from rich.console import Console
 
 from kvassay.cli.assay import STORE_NAME
 from kvassay.errors import ConfigError, StoreError
+from kvassay.model import resolve
+from kvassay.model.catalog import CATALOG
 from kvassay.model.gguf import read_header
 from kvassay.model.shape import ModelShape
 from kvassay.plan import advice, hardware
 from kvassay.plan.breakdown import Place
 from kvassay.plan.evidence import Evidence, evidence_for, measured
 from kvassay.plan.launch import LaunchLine, launch_lines
-from kvassay.plan.memory import CacheSettings
+from kvassay.plan.memory import DEFAULT_BATCH, DEFAULT_UBATCH, CacheSettings
 from kvassay.plan.picture import render
 from kvassay.plan.planner import MARGIN_BYTES, PAIRS, Budget, make_plan
 from kvassay.plan.sizes import size_bytes
@@ -64,7 +66,7 @@ def view(  # noqa: PLR0917  all that an answer is made of
     """Plan, and gather what stands beside the plan. Raises KvassayError."""
     memory = _memory(machine)
     place = Place(memory.device, machine.gpu_layers, mmproj_bytes=_projector(machine.mmproj))
-    reserve = size_bytes(machine.reserve) if machine.reserve else MARGIN_BYTES
+    reserve = size_bytes(machine.reserve, least=0) if machine.reserve is not None else MARGIN_BYTES
     planned = make_plan(shape, settings, place, Budget(memory.total_bytes, reserve), pairs or PAIRS)
     engine = advice.Engine(machine.engine, machine.build, memory.device)
     entries = tuple(
@@ -72,7 +74,7 @@ def view(  # noqa: PLR0917  all that an answer is made of
         for row in planned.rows
     )
     bare = PlanView(planned, memory, entries, ())
-    return PlanView(planned, memory, entries, _launches(model, bare))
+    return PlanView(planned, memory, entries, _launches(model, bare, machine.mmproj))
 
 
 def with_evidence(view: PlanView, here: Mapping[str, Evidence]) -> PlanView:
@@ -84,11 +86,35 @@ def with_evidence(view: PlanView, here: Mapping[str, Evidence]) -> PlanView:
     )
 
 
-def _launches(model: str, view: PlanView) -> tuple[LaunchLine, ...]:
+def _launches(model: str, view: PlanView, mmproj: Path | None) -> tuple[LaunchLine, ...]:
     chosen, plan = view.chosen, view.plan
     if chosen is None:
         return ()
-    return launch_lines(model, chosen.kv, context_tokens=plan.wanted, parallel=plan.settings.parallel)
+    return launch_lines(
+        launchable(model),
+        chosen.kv,
+        context_tokens=plan.wanted,
+        parallel=plan.settings.parallel,
+        gpu_layers=plan.place.gpu_layers,
+        flash_attention=plan.settings.flash_attention.value,
+        more=[*_as_planned(plan.settings), *(["--mmproj", str(mmproj)] if mmproj else [])],
+    )
+
+
+def _as_planned(settings: CacheSettings) -> list[str]:
+    """The words that make llama-server differ from its defaults as the plan does."""
+    words = ["-kvu"] if settings.unified else []
+    words += ["-b", str(settings.batch)] if settings.batch != DEFAULT_BATCH else []
+    words += ["-ub", str(settings.ubatch)] if settings.ubatch != DEFAULT_UBATCH else []
+    words += ["--swa-full"] if settings.swa_full else []
+    drafts = ["--spec-type", "draft-mtp", "--spec-draft-n-max", str(settings.draft_tokens)]
+    return words + (drafts if settings.draft_tokens else [])
+
+
+def launchable(model: str) -> str:
+    """What a server is given: a catalogue's model is a file on this machine, once it was fetched."""
+    blob = resolve.find_blob(model) if model in CATALOG else None
+    return str(blob.path) if blob else model
 
 
 def _projector(path: Path | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import click
@@ -26,6 +27,12 @@ _SHARED = (
     "server_args", "threads", "gpu_layers", "flash_attention", "port", "config", "out", "store_path",
 )  # fmt: skip
 """The options of `kvassay run` that say how a candidate is measured."""
+
+_OTHERWISE = {
+    "depths": "Context depths in tokens, e.g. 2k,8k,16k. [2k, 8k … and the deepest that f16 fits]",
+    "repeat": "Boot the reference a second time (A/A). [off]",
+}
+"""Those whose default is another one here."""
 
 
 @click.command(no_args_is_help=True)
@@ -87,4 +94,13 @@ def recommend(
     click_context.exit(0 if dry_run or answer.chosen else UNPROVEN)
 
 
-recommend.params += [option for option in run.params if option.name in _SHARED]
+def _shared(option: click.Parameter) -> click.Parameter:
+    if option.name not in _OTHERWISE:
+        return option
+    own = copy(option)
+    assert isinstance(own, click.Option)  # noqa: S101  for mypy: an argument has no help
+    own.help = _OTHERWISE[own.name or ""]
+    return own
+
+
+recommend.params += [_shared(option) for option in run.params if option.name in _SHARED]

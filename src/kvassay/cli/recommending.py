@@ -17,8 +17,6 @@ from kvassay.backend.kv import LLAMA_TYPES, parse_pair
 from kvassay.cli import planning
 from kvassay.cli.assay import Stopped, perform
 from kvassay.errors import ConfigError, NotEngaged, PairRefused
-from kvassay.model import resolve
-from kvassay.model.catalog import CATALOG
 from kvassay.model.source import load_shape
 from kvassay.plan.alternative import Alternative, alternative
 from kvassay.plan.answer import Answer, Found
@@ -99,14 +97,14 @@ def recommend(asked: Asked, machine: planning.Machine, values: Values, place: Pl
     bare = planning.view(asked.model, shape, cache, machine, pairs if asked.pairs else PAIRS, {})
     others = _alternatives(asked.also, bare.plan)
     if bare.plan.needs_no_quantisation:
-        return Answer(_launchable(asked.model), bare, Ranking((), ()), others)
+        return Answer(planning.launchable(asked.model), bare, Ranking((), ()), others)
     depths = base.depths if "depths" in values else _depths(asked, base, questions, bare.plan)
     settled = {**values, "model": asked.model, "depths": depths}
     assay = _Assay(settled, place, _known(asked.model, _settings(settled, "q8_0/q8_0"), questions, place.store))
     view = _with_evidence(bare, assay)
     order = ranking(view.entries, device=view.memory.device, wanted=view.plan.wanted)
     found = () if dry else tuple(_prove(order.candidates, assay))
-    return Answer(_launchable(asked.model), view, order, others, depths, found, dry)
+    return Answer(planning.launchable(asked.model), view, order, others, depths, found, dry)
 
 
 def _settings(values: Values, pair: str) -> RunSettings:
@@ -115,12 +113,6 @@ def _settings(values: Values, pair: str) -> RunSettings:
 
 def _alternatives(names: Sequence[str], plan: Plan) -> tuple[Alternative, ...]:
     return tuple(alternative(name, load_shape(name), plan) for name in names)
-
-
-def _launchable(model: str) -> str:
-    """What a server is given: a catalogue's model is a file on this machine, once it was fetched."""
-    blob = resolve.find_blob(model) if model in CATALOG else None
-    return str(blob.path) if blob else model
 
 
 def _depths(asked: Asked, settings: RunSettings, questions: Questions, plan: Plan) -> tuple[int, ...]:

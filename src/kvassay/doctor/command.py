@@ -15,7 +15,8 @@ from kvassay.errors import ConfigError
 CONTINUED = re.compile(r"[\\^`][ \t]*\r?\n")
 """A line that goes on in the next one: in sh, in cmd, in PowerShell."""
 
-_DRIVE = re.compile(r"(?:^|[\s\"'])[A-Za-z]:\\")
+DRIVE = re.compile(r"(?:^|[\s\"'])[A-Za-z]:\\")
+"""The beginning of a Windows path."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROGRAMS = {
     "llama-server": "llama.cpp",
@@ -53,6 +54,9 @@ _DOCKER_SWITCHES = frozenset(
 )
 _DOCKER_SHORT = re.compile(r"-[ditPq]+$")
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash"})
+_SUBCOMMANDS = frozenset({"serve", "server", "cli", "client"})
+OPERATOR = re.compile(r"\|\|?|&&?|;|[\d&]*>{1,2}(?:&\d|&?\S*)|\d*<(?:/\S*)?")
+"""A word that is the shell's own: a pipe, a redirection, the end of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Command:
     """A recognised command: the engine, its variables, the words from the program on, and what an image's name says.
 
     ``before`` are the words in front of the program (assignments, ``docker run …``); with ``implied`` the program
-    itself does not stand in the text, because an image starts it. ``shell`` is what the whole is handed to: ``sh -c``.
+    itself does not stand in the text, because an image starts it. ``after`` is what follows the command: ``> log &``.
+    ``shell`` is what the whole is handed to: ``sh -c``.
     """
 
     engine: str
@@ -71,6 +76,7 @@ class Command:
     build: str | None = None
     before: tuple[str, ...] = ()
     implied: bool = False
+    after: tuple[str, ...] = ()
     shell: tuple[str, ...] = ()
 
 
@@ -86,7 +92,7 @@ def split(text: str) -> list[str]:
     Raises ConfigError where a quote is never closed.
     """
     joined = CONTINUED.sub(" ", text)
-    if _DRIVE.search(joined):  # Windows: backslashes are parts of paths, not escapes
+    if DRIVE.search(joined):  # Windows: backslashes are parts of paths, not escapes
         joined = joined.replace("\\", "\\\\")
     try:
         return shlex.split(joined, comments=True)
@@ -110,12 +116,20 @@ def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Com
             found = recognise(split(inner), variables)
             outer = tuple(words[: list(words).index(inner, at)])
             return replace(found, shell=(*outer, *found.shell)) if found else None
-        if name in {"docker", "podman"} and "run" in words[at + 1 : at + 3]:
-            return _docker(list(words), words.index("run", at) + 1, variables)
-        if engine := _engine(words[at:]):
-            known = MappingProxyType(variables)
-            return Command(_refined(engine, words[at:]), known, tuple(words[at:]), before=tuple(words[:at]))
+        own, after = _own(words, at)
+        if name in {"docker", "podman"} and "run" in own[at + 1 : at + 3]:
+            found = _docker(own, own.index("run", at) + 1, variables)
+            return replace(found, after=after) if found else None
+        if engine := _engine(own[at:]):
+            known, ran = MappingProxyType(variables), tuple(own[at:])
+            return Command(_refined(engine, ran), known, ran, before=tuple(own[:at]), after=after)
     return None
+
+
+def _own(words: Sequence[str], start: int) -> tuple[list[str], tuple[str, ...]]:
+    """The words up to the end of the command that begins at ``start``, and what the shell does behind it."""
+    end = next((at for at in range(start + 1, len(words)) if OPERATOR.fullmatch(words[at])), len(words))
+    return list(words[:end]), tuple(words[end:])
 
 
 def in_image(image: str, entrypoint: Sequence[str], arguments: Sequence[str], env: Mapping[str, str]) -> Command | None:
@@ -142,6 +156,8 @@ def _engine(words: Sequence[str]) -> str | None:
     name = base(words[0])
     if name in _PROGRAMS:
         return _PROGRAMS[name]
+    if name == "llama" and _SUBCOMMANDS & set(words[1:2]):  # app/llama.cpp of b11434: the tools in one program
+        return "llama.cpp"
     if name.startswith("koboldcpp"):
         return "koboldcpp"
     if re.fullmatch(r"python[\d.]*", name):

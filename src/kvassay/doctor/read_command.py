@@ -57,6 +57,7 @@ def setup_of(
         style=style,
         before=_redacted(command.before, []),
         implied=command.implied,
+        after=_redacted(command.after, []),
         shell=_redacted(command.shell, []),
         passed=MappingProxyType({name: one.at for name, one in last.items()}),
         overridden=tuple(_overridden(command, last)),

@@ -22,7 +22,10 @@ from kvassay.errors import ConfigError
 _MAX_BYTES = 64 << 20
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")
 _ENV_LINE = re.compile(r"(?:export +)?([A-Za-z_]\w*)=(.*)")
+_WINDOWS_ENV_LINE = re.compile(r"@?set +(\"?)([A-Za-z_]\w*)=(.*)\1|\$env:(\w+) *= *(.*)", re.IGNORECASE)
 _ENV_ENGINES = (("OLLAMA_", "ollama"), ("LLAMA_ARG_", "llama.cpp"), ("LLAMA_ATTN_", "llama.cpp"), ("VLLM_", "vllm"))
+_DATA = (".yaml", ".yml", ".json", ".kcpps")  # broken, they are still no scripts
+_NAMED_VARIABLE = re.compile(r"\$(\w+)|%(\w+)%")
 _KINDS = (
     "a llama.cpp or Ollama log, a docker compose file, a systemd unit, a shell script, a variables file, or a "
     "configuration of TabbyAPI, llama-swap, LM Studio, koboldcpp or llama-cpp-python"
@@ -45,7 +48,8 @@ def read_file(path: Path) -> Source:
             if not setups:
                 raise ConfigError(f"{str(path)!r} is {kind}, but no back end that kvassay knows is in it")
             return Source(kind, tuple(setups))
-    raise ConfigError(f"{str(path)!r} is of no kind that kvassay knows", hint=f"It reads {_KINDS}.")
+    broken = " Is its syntax whole?" if path.name.lower().endswith(_DATA) else ""
+    raise ConfigError(f"{str(path)!r} is of no kind that kvassay knows.{broken}", hint=f"It reads {_KINDS}.")
 
 
 def read_text(path: Path) -> str:
@@ -70,14 +74,27 @@ def _compose(text: str, _name: str) -> list[Setup] | None:
     services = document.get("services") if document else None
     if not isinstance(services, dict):
         return None
-    found = [(name, _service(body)) for name, body in services.items() if isinstance(body, dict)]
-    return [setup_of(command, label=str(name), style="compose") for name, command in found if command]
+    found = [_service(str(name), body) for name, body in services.items() if isinstance(body, dict)]
+    return [setup for setup in found if setup]
 
 
-def _service(body: Document) -> Command | None:
+def _service(name: str, body: Document) -> Setup | None:
+    """A service's set-up. A fix changes ``command`` where the entry point is the bare program, else the whole."""
     image = _filled(str(body.get("image") or ""), {})
     env = _environment(body.get("environment"))
-    return in_image(image, _words(body.get("entrypoint"), env), _words(body.get("command"), env), env)
+    entrypoint = _words(body.get("entrypoint"), env)
+    command = in_image(image, entrypoint, _words(body.get("command"), env), env)
+    if command is None:
+        return None
+    bare = entrypoint == [command.words[0]] and not command.before
+    setup = setup_of(
+        replace(command, implied=command.implied or bare),
+        label=name,
+        has_env="env_file" not in body,
+        style="compose",
+    )
+    listed = isinstance(body.get("environment"), list)
+    return replace(setup, entrypoint=bool(entrypoint) and not setup.implied, env_list=listed)
 
 
 def _words(value: object, env: Mapping[str, str]) -> list[str]:
@@ -127,7 +144,8 @@ def _systemd(text: str, name: str) -> list[Setup] | None:
     starts = [value.strip().lstrip("-@:+!") for key, _, value in settings if key.strip() == "ExecStart"]
     command = recognise(split(starts[-1]), env) if starts and starts[-1] else None
     if command is not None:
-        return [setup_of(command, label=name, style="systemd")]
+        whole = not any(key.strip() == "EnvironmentFile" for key, _, _ in settings)
+        return [setup_of(command, label=name, has_env=whole, style="systemd")]
     return [] if starts and starts[-1] else _of_variables(env, name, style="systemd")
 
 
@@ -137,12 +155,17 @@ def _assigned(text: str) -> tuple[str, str]:
 
 
 def _script(text: str, name: str) -> list[Setup] | None:
-    if len(text) > MAX_CHARS:
+    if len(text) > MAX_CHARS or name.lower().endswith(_DATA):
         return None
     env: dict[str, str] = {}
     own: dict[str, str] = {}
     found: list[Command] = []
     for line in CONTINUED.sub(" ", text).splitlines():
+        if stated := _WINDOWS_ENV_LINE.fullmatch(line.strip()):
+            _, set_name, set_value, ps_name, ps_value = stated.groups()
+            env |= {set_name: set_value} if set_name else {ps_name: ps_value.strip("\"'")}
+            own |= env
+            continue
         try:
             words = split(line)
         except ConfigError:
@@ -161,7 +184,7 @@ def _expanded(word: str, known: Mapping[str, str]) -> list[str]:
     alone = re.fullmatch(r"\$\{?(\w+)\}?", word)
     if alone and alone[1] in known:
         return split(known[alone[1]])
-    return [re.sub(r"\$(\w+)", lambda m: known.get(m[1], m[0]), _filled(word, known))]
+    return [_NAMED_VARIABLE.sub(lambda m: known.get(m[1] or m[2], m[0]), _filled(word, known))]
 
 
 def _variables(text: str, name: str) -> list[Setup] | None:

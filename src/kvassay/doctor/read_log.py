@@ -10,13 +10,14 @@ from types import MappingProxyType
 from kvassay.backend import llama_log
 from kvassay.backend.llama_log import LogFacts
 from kvassay.doctor.command import Command, recognise, split
+from kvassay.doctor.flags import FLAGS
 from kvassay.doctor.read_command import setup_of
 from kvassay.doctor.setup import Fact, Setup
 from kvassay.errors import ConfigError
 
 MARKS = re.compile(
     r"llama_kv_cache|llama_model_loader|print_info:|llama_context:|system_info: n_threads|load_tensors:|"
-    r'msg="starting llama-server|build_info: |GPU KV cache size|cache_dtype=|kv_cache_dtype='
+    r'msg="starting llama-server|msg="server config" env=|build_info: |GPU KV cache size|cache_dtype=|kv_cache_dtype='
 )
 _ARCHITECTURE = re.compile(r"general\.architecture str += (\S+)|print_info: arch += (\S+)")
 _LATENT = re.compile(r"\.attention\.key_length_mla u32 += [1-9]")
@@ -28,6 +29,8 @@ _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 _QUANTS = re.compile(r"\bFA_QUANTS = ([^|\n]+?) *(?:\||$)", re.MULTILINE)
 _ALL_QUANTS = re.compile(r"\bFA_ALL_QUANTS = 1")
 _OLLAMA_CMD = re.compile(r'msg="starting llama-server".*?cmd="((?:[^"\\]|\\.)*)"')
+_OLLAMA_ENV = re.compile(r'msg="server config" env="map\[(.*)\]"')
+_OLLAMA_VALUE = re.compile(r"\b(OLLAMA_KV_CACHE_TYPE|OLLAMA_NUM_PARALLEL|OLLAMA_CONTEXT_LENGTH):(\w+)")
 _DTYPE = re.compile(r"(?:kv_cache_dtype|cache_dtype)=['\"]?([\w]+)")
 _DEVICES = (("CUDA", "cuda"), ("ROCm", "hip"), ("HIP", "hip"), ("MUSA", "musa"), ("Metal", "metal"), ("MTL", "metal"),
             ("Vulkan", "vulkan"), ("SYCL", "sycl"), ("GPUOpenCL", "opencl"), ("OpenCL", "opencl"),
@@ -41,10 +44,28 @@ def setup_of_log(text: str, *, label: str) -> Setup:
     if dtype := _DTYPE.search(text):
         engine = "sglang" if "kv_cache_dtype=" in text and "sglang" in text.lower() else "vllm"
         return Setup(label, engine, MappingProxyType({"kv_dtype": Fact(dtype[1], f"log: {dtype[0]}")}))
-    command = _command(text)
-    if command is None:
+    command, configured = _command(text), _ollama_variables(text)
+    if command is None and configured is None:
         return Setup(label, "llama.cpp", MappingProxyType(facts), log=log)
+    if command is None:
+        return Setup(label, "ollama", MappingProxyType((configured or {}) | facts), style="env", log=log)
     return _of_ollama(setup_of(command, label=label, via="log, the command started", has_env=False), facts, log)
+
+
+def _ollama_variables(text: str) -> dict[str, Fact] | None:
+    """What Ollama says of its variables when it starts; None where it doesn't.
+
+    OLLAMA_FLASH_ATTENTION is left out: it says false there where it is not set. 0 is a default as well.
+    """
+    found = _OLLAMA_ENV.findall(text)
+    if not found:
+        return None
+    said = {name: value for name, value in _OLLAMA_VALUE.findall(found[-1]) if value != "0"}
+    return {
+        flag.fact: Fact(said[flag.env], f"log: {flag.env}:{said[flag.env]}")
+        for flag in FLAGS["ollama"]
+        if flag.env in said
+    }
 
 
 def _of_ollama(child: Setup, facts: dict[str, Fact], log: LogFacts) -> Setup:

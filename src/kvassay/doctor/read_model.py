@@ -9,6 +9,7 @@ from types import MappingProxyType
 from kvassay.doctor.setup import Fact, Setup
 from kvassay.errors import ModelFileError
 from kvassay.model.gguf import GGUFHeader, read_header
+from kvassay.model.gguf_shape import shape_of
 
 
 def with_model(setup: Setup, folder: Path | None) -> Setup:
@@ -35,14 +36,18 @@ def with_model(setup: Setup, folder: Path | None) -> Setup:
 
 def _facts(header: GGUFHeader) -> dict[str, str | None]:
     dims = header.head_dims
-    window, state = header.integer("attention.sliding_window"), header.integer("ssm.state_size")
-    return {
+    plain = {
         "architecture": header.architecture,
         "head_dim_k": str(dims.k) if dims else None,
         "head_dim_v": str(dims.v) if dims else None,
-        "mla": "yes" if header.integer("attention.key_length_mla") else "no",
-        "sliding_window": str(window)
-        if window and header.get("attention.sliding_window_pattern") is not None
-        else None,
-        "recurrent": str(state) if state else None,
+    }
+    try:
+        shape = shape_of(header, source="the model")
+    except ModelFileError:  # an architecture whose layers are not known: nothing is claimed of them
+        return plain
+    return {
+        **plain,
+        "mla": "yes" if shape.latent else "no",
+        "sliding_window": str(shape.window) if any(layer.window for layer in shape.layers) else None,
+        "recurrent": "yes" if any(layer.recurrent for layer in shape.layers) else None,
     }

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
+from kvassay.doctor.command import DRIVE, OPERATOR
 from kvassay.doctor.flags import flag_of
 from kvassay.doctor.setup import Setup
 from kvassay.plan.cache_types import ggml_name
@@ -29,6 +30,9 @@ _JSON_KEYS = {
 }
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _PLACEHOLDER = re.compile(r"[\w./:-]*\$(?:\w+|\{\w+\})[\w./:-]*")
+_ARGUMENTS = frozenset({"$@", "$*"})
+_NOT_PLAIN = re.compile(r":(?: |$)| #|^[\[{&*!|>'\"%@`,?]")  # YAML reads more than text into it
+_ENTRIES = {"systemd": "ExecStart=", "llama-swap": "cmd: ", "compose": "command: "}
 
 
 def is_llama(setup: Setup) -> bool:
@@ -77,6 +81,17 @@ def quantises(setup: Setup) -> bool:
     return kv is not None and (is_quantized(kv.k) or is_quantized(kv.v))
 
 
+def flash_off(setup: Setup) -> bool:
+    """Whether attention is known to run without flash attention: no kernel of a pair is asked for then."""
+    match setup.engine:
+        case "koboldcpp":
+            return setup.value("flashattention") == "off" or not setup.stated("flashattention")
+        case "llama-cpp-python":
+            return not is_true(setup.value("flash_attn"))
+        case _:
+            return (setup.value("flash_attention") or "").lower() in {"off", "false"}
+
+
 def build_number(setup: Setup) -> int | None:
     """llama.cpp's build number; Ollama's pinned one is its engine's. None where unknown (``b0-unknown`` is unknown)."""
     found = _BUILD.match(setup.value("build") or "")
@@ -85,9 +100,11 @@ def build_number(setup: Setup) -> int | None:
 
 
 def placed(setup: Setup, device: str) -> Placement | None:
-    """Where the set-up's pair runs on a device; None where the pair isn't known."""
+    """Where the set-up's pair runs on a device; None where the pair isn't known, or needs no kernel of its own because
+    flash attention is off.
+    """
     kv = pair(setup)
-    if kv is None:
+    if kv is None or flash_off(setup):
         return None
     mla = {"yes": True, "no": False}.get(setup.value("mla") or "")
     return placement(
@@ -151,14 +168,23 @@ def unset(setup: Setup, env: str) -> str:
 
 def written(setup: Setup, words: Sequence[str], before: Sequence[str] | None = None) -> str:
     """A command as it stands where it was found: in a shell, in a compose file, in a unit."""
-    shown = [*(setup.before if before is None else before), *(words[1:] if setup.implied else words)]
+    shown = [*(setup.before if before is None else before), *(words[1:] if setup.implied else words), *setup.after]
     line = " ".join(_quoted(word) for word in shown)
     if setup.shell:
         line = shlex.join([*setup.shell, line])
-    return {"compose": "command: ", "systemd": "ExecStart=", "llama-swap": "cmd: "}.get(setup.style, "") + line
+    entry = "entrypoint: " if setup.entrypoint else _ENTRIES.get(setup.style, "")
+    if entry.endswith(": ") and _NOT_PLAIN.search(line):
+        entry += ">-\n  "
+    return entry + line + ("\ncommand: []" if setup.entrypoint else "")
 
 
 def _quoted(word: str) -> str:
+    if OPERATOR.fullmatch(word):
+        return word
+    if DRIVE.match(word):
+        return f'"{word}"' if " " in word else word
+    if word in _ARGUMENTS:
+        return f'"{word}"'
     assigned = _ASSIGNMENT.match(word)
     if assigned:
         return assigned[0] + (shlex.quote(word[assigned.end() :]) if word[assigned.end() :] else "")
@@ -173,8 +199,10 @@ def _variable(setup: Setup, env: str, value: str) -> str:
     match setup.style:
         case "systemd":
             return f'Environment="{env}={value}"'
-        case "compose":
+        case "compose" if not setup.env_list:
             return f"{env}: {value}"
+        case "compose":
+            return f"- {env}={value}"
         case "llama-swap":
             return f"- {env}={value}"
         case _:

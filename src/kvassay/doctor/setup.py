@@ -45,10 +45,11 @@ class Setup:
     """One back end as far as it is known. ``engine`` is the capability table's name, None where it wasn't recognised.
 
     ``words`` is the command as it was found, secrets replaced; ``passed`` maps a fact's name to the place in ``words``
-    where its value stands. ``before``, ``implied`` and ``shell`` are the Command's. ``unresolved`` are words that are
-    variables of unknown value: more settings may hide there. ``style`` says how a changed setting is written down: as
-    a ``command``, in a ``compose``, ``systemd`` or ``llama-swap`` file, or, without any command, as ``env``, ``yaml``
-    or ``json``.
+    where its value stands. ``before``, ``implied``, ``after`` and ``shell`` are the Command's. ``unresolved`` are words
+    that are variables of unknown value: more settings may hide there. ``style`` says how a changed setting is written
+    down: as a ``command``, in a ``compose``, ``systemd`` or ``llama-swap`` file, or, without any command, as ``env``,
+    ``yaml`` or ``json``. In a compose file ``entrypoint`` says that the whole command stands there, and ``env_list``
+    that its variables are a list.
     """
 
     label: str
@@ -59,7 +60,10 @@ class Setup:
     style: str = "command"
     before: tuple[str, ...] = ()
     implied: bool = False
+    after: tuple[str, ...] = ()
     shell: tuple[str, ...] = ()
+    entrypoint: bool = False
+    env_list: bool = False
     overridden: tuple[Overridden, ...] = ()
     repeated: tuple[str, ...] = ()
     joined: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ _ASCII = str.maketrans(
     {"✗": "x", "·": "-", "→": "->", "–": "-", "—": "-", "×": "x", "≠": "!=", "…": "...", "\xa0": " "}
 )
 _COMMAND_WIDTH = 72
+_YAML_ENTRIES = ("command: ", "entrypoint: ", "cmd: ", "  ")  # the last: text below such an entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,14 @@ def folded(command: str, width: int = _COMMAND_WIDTH) -> Iterator[str]:
     """A long command on several lines, each but the last ended by a backslash (in YAML, which joins lines itself, by
     nothing); quoted words are not broken.
     """
-    line, mark = "", "" if command.startswith(("command: ", "cmd: ")) else " \\"
-    for word in re.findall(r"(?:'[^']*'|\"[^\"]*\"|\S)+", command):
+    text = command.lstrip()
+    line, mark = "", "" if command.startswith(_YAML_ENTRIES) else " \\"
+    for word in re.findall(r"(?:'[^']*'|\"[^\"]*\"|\S)+", text):
         if line and len(line) + len(word) + 3 > width:
             yield line + mark
             line = "  " + word
         else:
-            line = f"{line} {word}" if line else word
+            line = f"{line} {word}" if line else command[: len(command) - len(text)] + word
     yield line
 
 

@@ -20,6 +20,7 @@ from kvassay.model.windows import Windows, windows_of
 _INDEXER_ROWS = {"glm5-next": 3, "qwen4exp": 2}  # indexer_kpool_row: key | gate | pooled
 _GLM_5_2_CONTEXT = 1_048_576
 _MIN_SHARING_LAYERS = 2
+_SHOWN = 80  # characters of an unknown architecture's name
 
 
 def shape_of(header: GGUFHeader, *, source: str) -> ModelShape:
@@ -62,9 +63,10 @@ def _rule(header: GGUFHeader, source: str) -> Rule:
         )
     rule = ARCHITECTURES.get(architecture)
     if rule is None:
-        near = process.extractOne(architecture, list(ARCHITECTURES), score_cutoff=80)
+        shown = architecture[:_SHOWN]
+        near = process.extractOne(shown, list(ARCHITECTURES), score_cutoff=80)
         raise ModelFileError(
-            f"{source!r} is of architecture {architecture[:80]!r}, whose cache kvassay doesn't know"
+            f"{source!r} is of architecture {shown!r}, whose cache kvassay doesn't know"
             + (f" (it knows {near[0]})." if near else "."),
             hint="A guess could be off by several times, so none is made. What is missing: the architecture's rule in "
             "kvassay/model/architectures.py (known: llama.cpp b11434).",
@@ -78,6 +80,8 @@ _FULL_FILE = "Is it a model file? Name the first file of a split model."
 def _layers(reading: Reading, windows: Windows) -> tuple[Layer, ...]:
     heads = reading.heads
     attends, indexed = _attending(reading), _indexed(reading)
+    if reading.rule.memory is Memory.ATTENTION and not any(heads.kv):
+        raise reading.keys.bad("no layer has attention heads (attention.head_count)")
     states, ratios = state_elements(reading), compression_of(reading)
     with_v = reading.rule.indexer is Indexer.AFTER_DENSE
     return tuple(

@@ -46,12 +46,25 @@ _DELTA = {
 
 
 class _Family(NamedTuple):
-    """llama.cpp's architecture of a model type, and further keys."""
+    """llama.cpp's architecture of a model type, further keys, and what a configuration may leave out."""
 
     architecture: str
     keys: Mapping[str, str] = {}
     windowed: bool = False
+    defaults: Mapping[str, int] = {}
 
+
+_GEMMA3 = _Family(  # conversion/gemma.py:145-158, and transformers' Gemma3TextConfig for the vocabulary
+    "gemma3",
+    windowed=True,
+    defaults={
+        "max_position_embeddings": 131_072,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "vocab_size": 262_208,
+    },
+)
 
 _PLAIN = {
     "llama": "llama",
@@ -74,8 +87,8 @@ _PLAIN = {
 FAMILIES: Mapping[str, _Family] = {
     **{name: _Family(architecture) for name, architecture in _PLAIN.items()},
     "gemma2": _Family("gemma2", windowed=True),
-    "gemma3": _Family("gemma3", windowed=True),
-    "gemma3_text": _Family("gemma3", windowed=True),
+    "gemma3": _GEMMA3,
+    "gemma3_text": _GEMMA3,
     "gpt_oss": _Family("gpt-oss", windowed=True),
     "cohere2": _Family("cohere2", windowed=True),
     "olmo3": _Family("olmo2", windowed=True),
@@ -129,6 +142,7 @@ def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
             f"{str(folder / 'config.json')!r} is of model type {str(kind)[:80]!r}, unknown to kvassay.",
             hint=f"A GGUF file of the model works. Known types: {', '.join(sorted(FAMILIES))}.",
         )
+    config = {**family.defaults, **config}
     names = {**_COMMON, **family.keys}
     found = {key: config[name] for name, key in names.items() if config.get(name) is not None}
     found |= _heads(config) | _latent(config, family) | _windows(config, family) | _delta(config, family)
@@ -190,9 +204,13 @@ def _value(value: JsonValue) -> Value:
 
 
 def _weights(folder: Path, n_layers: int) -> Weights | None:
-    """Bytes of the folder's tensors, from the files' headers; None where it has no safetensors files."""
+    """Bytes of the folder's tensors, from the files' headers; those of files that are not here by the index's total.
+
+    None where there are neither files nor an index.
+    """
     files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    index = _index(folder)
+    if not files and index is None:
         return None
     sizes: dict[str, int] = {}
     for file in files:
@@ -207,7 +225,29 @@ def _weights(folder: Path, n_layers: int) -> Weights | None:
             inputs += size
         else:
             outputs += size
-    return Weights(tuple(layers), inputs, outputs)
+    missing = max(0, (index.total_bytes if index else 0) - sum(sizes.values()))
+    if index is None or index.files <= {file.name for file in files} or missing == 0:
+        return Weights(tuple(layers), inputs, outputs)
+    share = [missing * (il + 1) // n_layers - missing * il // n_layers for il in range(n_layers)]
+    return Weights(tuple(map(sum, zip(layers, share, strict=True))), inputs, outputs, complete=False)
+
+
+class _Index(NamedTuple):
+    total_bytes: int
+    files: frozenset[str]
+
+
+def _index(folder: Path) -> _Index | None:
+    """What model.safetensors.index.json says; None where there is none that can be used."""
+    try:
+        with (folder / "model.safetensors.index.json").open("rb") as file:
+            found = json.loads(file.read(MAX_HEADER_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    match found:
+        case {"metadata": {"total_size": int(total)}, "weight_map": dict(files)} if total >= 0:
+            return _Index(total, frozenset(map(str, files.values())))
+    return None
 
 
 def _layer_of(name: str) -> int | None:

@@ -20,8 +20,10 @@ _ALIASES = {
     "lm-studio": "lmstudio",
     "ik-llama.cpp": "ik_llama.cpp",
 }
+VECTOR_DIMS = (64, 128, 256)
+"""Head dimensions with a vector kernel on CUDA (llama.cpp b11434 ggml/src/ggml-cuda/fattn.cu:426-430)."""
+
 _DEVICES = {"rocm": "hip", "mps": "metal", "apple": "metal"}
-_VECTOR_DIMS = (64, 128, 256)  # llama.cpp b11434 ggml/src/ggml-cuda/fattn.cu:426-430
 _PACKED_DIM = 512  # exllamav3 1.6.5 dispatch.py:118-134
 _MLA_DIMS = ((576, 512),)  # the compressed K and V of DeepSeek's multi-head latent attention
 _EXL_FLOATS = {"f16": "fp16", "16": "fp16"}
@@ -211,7 +213,7 @@ def _fits(case: Case, one: Range, asked: _Question) -> bool:
         (case.pair, (case.pair == "equal") == (kv.k == kv.v)),
         (case.compiled, case.compiled == (compiled is None or f"{kv.k}-{kv.v}" in compiled)),
         (case.all_quants, case.all_quants == (compiled is None)),
-        (case.vector_dims, case.vector_dims == (dim is None or dim in _VECTOR_DIMS)),
+        (case.vector_dims, case.vector_dims == (dim is None or dim in VECTOR_DIMS)),
         (case.packed_dims, case.packed_dims == (dim is None or (dim <= _PACKED_DIM and dim % 32 == 0))),
     )
     return all(holds for condition, holds in checks if condition is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +31,9 @@ class LaunchLine:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is to be launched. ``context_tokens`` is the whole cache, shared by ``parallel`` sequences."""
+    """What is to be launched. ``context_tokens`` is the whole cache, shared by ``parallel`` sequences; ``more`` are
+    further words for llama-server.
+    """
 
     model: str
     kv: KVConfig
@@ -39,6 +41,7 @@ class _Wanted:
     parallel: int
     gpu_layers: int | None
     flash_attention: FlashAttention
+    more: Sequence[str]
 
     @property
     def is_gguf(self) -> bool:
@@ -53,6 +56,11 @@ class _Wanted:
         return self.kv.k.isdigit() or self.kv.v.isdigit()
 
     @property
+    def with_flash(self) -> bool:
+        """For back ends that know on and off only: on unless it was ruled out, as the plan counts it."""
+        return self.flash_attention != "off"
+
+    @property
     def without_flash(self) -> bool:
         return self.flash_attention == "off" and self.kv.v not in _FLOATS
 
@@ -65,13 +73,14 @@ def launch_lines(
     parallel: int = 1,
     gpu_layers: int | None = None,
     flash_attention: FlashAttention = "auto",
+    more: Sequence[str] = (),
 ) -> tuple[LaunchLine, ...]:
     """One line for each back end.
 
     ``context_tokens`` is the size of the whole cache; with ``parallel`` sequences each has its share. ``kv`` holds
-    llama.cpp's types, or ExLlamaV3's bits (``8/4``).
+    llama.cpp's types, or ExLlamaV3's bits (``8/4``). ``more`` are words that only llama-server is given.
     """
-    wanted = _Wanted(model, kv, context_tokens, parallel, gpu_layers, flash_attention)
+    wanted = _Wanted(model, kv, context_tokens, parallel, gpu_layers, flash_attention, more)
     return tuple(_line(engine, write, wanted) for engine, write in _WRITERS.items())
 
 
@@ -95,6 +104,7 @@ def _llama_server(wanted: _Wanted) -> LaunchLine:
     words = ["llama-server", *_gguf(wanted.model), "-c", str(wanted.context_tokens), "-np", str(wanted.parallel)]
     words += ["-ctk", kv.k, "-ctv", kv.v, "-fa", wanted.flash_attention]
     words += ["-ngl", str(wanted.gpu_layers)] if wanted.gpu_layers is not None else []
+    words += wanted.more
     off = "" if kv.rotation else "LLAMA_ATTN_ROT_DISABLE=1 "
     why = "Sets K and V apart; -np says how many sequences share the context (the default is 4)."
     return LaunchLine(engine, off + shlex.join(words), why)
@@ -132,7 +142,7 @@ def _lm_studio(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, "LM Studio's list of cache types has no bf16.")
     if wanted.without_flash:
         return LaunchLine(engine, None, _NEEDS_FLASH)
-    flash = "true" if wanted.flash_attention == "on" or kv.v not in _FLOATS else "false"
+    flash = "true" if wanted.with_flash else "false"
     settings = [f"contextLength: {wanted.context_tokens}", f"flashAttention: {flash}"]
     settings += [f'llamaKCacheQuantizationType: "{kv.k}"', f'llamaVCacheQuantizationType: "{kv.v}"']
     name = wanted.model.rsplit("/", 1)[-1].removesuffix(".gguf")
@@ -167,9 +177,9 @@ def _llama_cpp_python(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, "Its server wants a local file and serves one sequence at a time.")
     if wanted.without_flash:
         return LaunchLine(engine, None, _NEEDS_FLASH)
-    flash = wanted.flash_attention == "on" or kv.v not in _FLOATS
     words = ["python", "-m", "llama_cpp.server", "--model", wanted.model, "--n_ctx", str(wanted.context_tokens)]
-    words += ["--type_k", str(ggml_id(kv.k)), "--type_v", str(ggml_id(kv.v)), "--flash_attn", str(flash)]
+    words += ["--type_k", str(ggml_id(kv.k)), "--type_v", str(ggml_id(kv.v)), "--flash_attn"]
+    words += [str(wanted.with_flash)]
     words += ["--n_gpu_layers", str(wanted.gpu_layers)] if wanted.gpu_layers is not None else []
     off = "" if kv.rotation else "LLAMA_ATTN_ROT_DISABLE=1 "
     why = "Types are ggml's numbers; flash attention is off unless asked for."

@@ -11,13 +11,13 @@ _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
 _MOST_BYTES = 1 << 50
 
 
-def size_bytes(text: str) -> int:
+def size_bytes(text: str, *, least: int = 1) -> int:
     """Bytes of a size; without a unit GiB are meant. GPUs are sold in GB and hold GiB, so ``24GB`` is 24 GiB too.
 
-    Raises ConfigError.
+    Raises ConfigError for anything else, and for fewer bytes than ``least``.
     """
     match = _SIZE.fullmatch(text.strip())
-    found = int(float(match[1]) * _UNITS[match[2].lower()]) if match and (match[2] or not match[3]) else 0
-    if not 0 < found <= _MOST_BYTES:
+    found = int(float(match[1]) * _UNITS[match[2].lower()]) if match and (match[2] or not match[3]) else -1
+    if not least <= found <= _MOST_BYTES:
         raise ConfigError(f"{text!r} is no size of memory.", hint="Write for example 24GiB, 16384MiB or 24.")
     return found

@@ -17,9 +17,9 @@ def headline(plan: Plan, best: Row | None) -> str:
         reach = (
             "the model's whole context" if full else f"{plan.reference.max_context if plan.reference else 0:,} tokens"
         )
-        return f"You don't need to quantise: f16/f16 holds {wanted} tokens, and reaches {reach}."
+        return f"You don't need to quantise: f16/f16 holds {wanted} tokens, and reaches {reach}{_uncounted(plan)}."
     if best is not None:
-        return f"{best.kv} is the pair to take for {wanted} tokens; f16/f16 {_short(plan)}."
+        return f"{best.kv} is the pair to take for {wanted} tokens; f16/f16 {_short(plan)}{_uncounted(plan)}."
     reasons = [row.refused for row in plan.rows if row.refused]
     if reasons and len(reasons) == len(plan.rows):
         return f"llama.cpp refuses every planned pair: {reasons[0]}."
@@ -27,6 +27,10 @@ def headline(plan: Plan, best: Row | None) -> str:
     if most is None or not most.max_context:
         return f"The model does not fit into {mib(plan.budget.total_bytes)}, whatever the pair."
     return f"No pair holds {wanted} tokens; {most.kv} reaches the most, {most.max_context:,}."
+
+
+def _uncounted(plan: Plan) -> str:
+    return "" if plan.shape.weights else " (WITHOUT the weights, which the header doesn't list)"
 
 
 def _short(plan: Plan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvassay.backend.kv import is_quantized
-from kvassay.doctor.reading import build_number, changed, is_llama, pair, quantises
+from kvassay.doctor.reading import build_number, changed, flash_off, is_llama, pair, quantises
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.capability import since
 
@@ -183,6 +183,7 @@ def scratch(setup: Setup) -> Iterator[Finding]:
         or kv is None
         or kv.k == kv.v == "f16"
         or setup.value("device") not in {"cuda", "hip", "musa"}
+        or flash_off(setup)
     ):
         return
     size = _scratch_bytes(setup)

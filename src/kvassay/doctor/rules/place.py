@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from kvassay.backend.kv import is_quantized
 from kvassay.doctor.reading import build_number, changed, is_llama, pair, placed
 from kvassay.doctor.setup import Finding, Setup, Severity
-from kvassay.plan.capability import Where, since
+from kvassay.plan.capability import VECTOR_DIMS, Where, since
+from kvassay.types import KVConfig
 
 _COMMON = ("cuda", "metal", "vulkan")
 _NO_KERNEL = re.compile(r"no FlashAttention vector kernel compiled for K/V types ([\w]+)-([\w]+)")
@@ -23,25 +24,46 @@ _PROBED = (
     "This build asks the device, and refuses to start where it has no kernel: "
     "'quantized V cache was requested, but this requires Flash Attention'."
 )
+_NO_KERNEL_HERE = "The device has no attention kernel for this pair."
+_REPORTED = "Reported: 11,250 → 358–381 tokens/s on an RTX 4090 (PR 27150), 1,511 → 197 (issue 28455)."
+_COMPILED = ("q4_0-q4_0", "q8_0-q8_0", "f16-f16", "bf16-bf16")  # ggml/CMakeLists.txt:208 at b11434
 _MANY_SPLITS = 8  # a model that lies on the GPU whole has 2
 
 
+_SWITCHED_OFF = (
+    "With -fa auto the server asks the device, and goes on without flash attention: slower, and with a compute buffer "
+    "that grows with the context. With -fa on attention would run on the CPU."
+)
+
+
 def attention_on_cpu(setup: Setup) -> Iterator[Finding]:
-    """The pair has no kernel on this device: attention silently runs on the CPU."""
+    """The pair has no kernel on this device: attention runs on the CPU, or without flash attention, or not at all."""
     device, kv = setup.value("device"), pair(setup)
     if device is None or device == "cpu" or kv is None:
         return
     answer = placed(setup, device)
     if answer is None or answer.where is not Where.CPU:
         return
-    yield Finding(
-        Severity.WARNING,
-        f"With {kv} attention runs on the CPU.",
-        f"{answer.why} Reported: 11,250 → 358–381 tokens/s on an RTX 4090 (PR 27150), 1,511 → 197 (issue 28455).",
-        setup.evidence("k_type", "v_type", "device", "build"),
-        _equal_fix(setup, kv.k),
-        answer.source,
-    )
+    severity, what, why = Severity.WARNING, f"With {kv} attention runs on the CPU.", f"{answer.why} {_REPORTED}"
+    if _asks_first(setup):
+        what, why = f"With {kv} the server switches flash attention off.", f"{_NO_KERNEL_HERE} {_SWITCHED_OFF}"
+    elif _refuses(setup):
+        severity, what = Severity.PROBLEM, f"The server refuses to start with {kv}."
+        why = f"{_NO_KERNEL_HERE} {_PROBED}"
+    evidence = setup.evidence("k_type", "v_type", "flash_attention", "device", "build")
+    yield Finding(severity, what, why, evidence, _equal_fix(setup, kv.k), answer.source)
+
+
+def _asks_first(setup: Setup) -> bool:
+    """Whether -fa auto asks the device: it does unless V is quantised (llama-context.cpp:3843 of b11434)."""
+    kv = pair(setup)
+    return setup.value("flash_attention") == "auto" and kv is not None and not is_quantized(kv.v)
+
+
+def _refuses(setup: Setup) -> bool:
+    """Whether this is an older build, in which -fa auto asks even if V is quantised, and ends where it is refused."""
+    old = since("quantised-v-forces-flash-attention", build_number(setup)) is False
+    return setup.value("flash_attention") == "auto" and old and not _asks_first(setup)
 
 
 def _equal_fix(setup: Setup, k: str) -> str | None:
@@ -65,7 +87,7 @@ def slow_on_gpu(setup: Setup) -> Iterator[Finding]:
         f"{kv} decodes slowly on this build.",
         answer.why,
         setup.evidence("k_type", "v_type", "device", "build", "head_dim_k"),
-        _kernel_fix(kv.k, kv.v) if device in {"cuda", "hip", "musa"} else None,
+        _kernel_fix(kv.k, kv.v) if device in {"cuda", "hip", "musa"} and _can_compile(setup, kv) else None,
         answer.source,
     )
 
@@ -88,9 +110,14 @@ def _logged(setup: Setup) -> list[str]:
     return [line for line in (setup.log.warnings if setup.log else ()) if _NO_KERNEL.search(line)]
 
 
+def _can_compile(setup: Setup, kv: KVConfig) -> bool:
+    """Whether a build with the pair's kernel would be faster: there is one for some head dimensions only."""
+    dim = setup.number("head_dim_k")
+    return f"{kv.k}-{kv.v}" not in _COMPILED and (dim is None or dim in VECTOR_DIMS)
+
+
 def _kernel_fix(k: str, v: str) -> str:
-    default = ["q4_0-q4_0", "q8_0-q8_0", "f16-f16", "bf16-bf16"]
-    listed = ";".join(dict.fromkeys([*default, f"{k}-{v}"]))
+    listed = ";".join(dict.fromkeys([*_COMPILED, f"{k}-{v}"]))
     return f'cmake -B build -DGGML_CUDA=ON -DGGML_CUDA_FA_QUANTS="{listed}"'
 
 
@@ -116,6 +143,7 @@ def device_unknown(setup: Setup) -> Iterator[Finding]:
     if not is_llama(setup) or setup.value("device") or kv is None:
         return
     answers = {device: placed(setup, device) for device in _COMMON}
+    auto = f" {_SWITCHED_OFF}" if _asks_first(setup) else ""
     told = [
         f"{device}: {answer.why}"
         for device, answer in answers.items()
@@ -126,7 +154,8 @@ def device_unknown(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             Severity.NOTE,
             f"Whether {kv} runs well depends on the device, which is not known here.",
-            f"If your build is for one of these: {' — '.join(told)} Say --device and --build for a definite answer.",
+            f"If your build is for one of these: {' — '.join(told)}{auto} Say --device and --build for a definite "
+            "answer.",
             setup.evidence("k_type", "v_type", "build"),
             None,
             "the capability table",
