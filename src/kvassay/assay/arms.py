@@ -91,7 +91,7 @@ def _named(settings: RunSettings, text: str, types: Sequence[str]) -> KVConfig:
     if not (settings.k_layers or settings.v_layers):
         return pair
     k, v = with_layers(pair.k, settings.k_layers), with_layers(pair.v, settings.v_layers)
-    return replace(parse_pair(f"{k}/{v}", types, by_layer=True), rotation=pair.rotation)
+    return _taken(replace(parse_pair(f"{k}/{v}", types, by_layer=True), rotation=pair.rotation), settings)
 
 
 def _distinct(pairs: Iterator[KVConfig], reference: KVConfig) -> tuple[KVConfig, ...]:

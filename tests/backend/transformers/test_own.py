@@ -99,6 +99,14 @@ def test_the_pair_is_judged_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [arm.label for arm in arms_of(settings, TYPES)] == ["f16/f16", "quanto4/quanto4", "f16/f16 #2"]
 
 
+def test_a_layer_of_its_own_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--k-layers makes the pair one that upstream has not: no reference is measured for it."""
+    monkeypatch.setattr(backend.transformers, "require_installed", lambda *_: None)
+    settings = check({"backend": "transformers", "pairs": ("hqq4",), "k_layers": ("0=f16",), "model": "m"})
+    with pytest.raises(ConfigError, match="one number of bits"):
+        arms_of(settings, TYPES)
+
+
 @pytest.mark.parametrize(("name", "package"), [("quanto2", "optimum.quanto"), ("hqq8", "hqq")])
 def test_a_missing_library_is_named_before_anything_starts(
     name: str, package: str, monkeypatch: pytest.MonkeyPatch
