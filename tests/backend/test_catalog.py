@@ -50,6 +50,12 @@ def test_every_line_to_paste_is_understood(line: str) -> None:
     assert settings.backend in CATALOG
 
 
+def test_an_arm_is_an_endpoint() -> None:
+    """--arm is --attach: each names one server and its pair."""
+    params = run.make_context("run", ["m", "--arm", "f16=http://a", "--attach", "q4_0=http://b"]).params
+    assert params["attach"] == ("f16=http://a", "q4_0=http://b")
+
+
 def test_the_list_fits_a_terminal() -> None:
     """80 columns, every back end, and where to read on."""
     shown = CliRunner().invoke(backends, []).output

@@ -42,6 +42,15 @@ def _taken(pair: KVConfig, settings: RunSettings) -> KVConfig:
     return pair
 
 
+def _can_stand(half: KVConfig, settings: RunSettings) -> bool:
+    """Whether the engine has the pair that isolates a half: some types stand on both halves or on none."""
+    try:
+        require_pair(settings.backend, half)
+    except PairRefused:
+        return False
+    return True
+
+
 def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[str]) -> tuple[Arm, ...]:
     if settings.control is None:
         return ()
@@ -56,7 +65,8 @@ def _control(settings: RunSettings, others: Sequence[KVConfig], types: Sequence[
 def _candidates(settings: RunSettings, reference: KVConfig, types: Sequence[str]) -> Iterator[KVConfig]:
     pairs = [_named(settings, text, types) for text in settings.pairs]
     if len(pairs) == 1 and settings.isolate and not (settings.k_types or settings.v_types):
-        yield from _halves(pairs[0], reference, CATALOG[settings.backend].clean)
+        halves = _halves(pairs[0], reference, CATALOG[settings.backend].clean)
+        yield from (half for half in halves if _can_stand(half, settings))
     yield from pairs
     for k in settings.k_types or ((reference.k,) if settings.v_types else ()):
         for v in settings.v_types or (reference.v,):
@@ -81,7 +91,7 @@ def _named(settings: RunSettings, text: str, types: Sequence[str]) -> KVConfig:
     if not (settings.k_layers or settings.v_layers):
         return pair
     k, v = with_layers(pair.k, settings.k_layers), with_layers(pair.v, settings.v_layers)
-    return replace(parse_pair(f"{k}/{v}", types, by_layer=True), rotation=pair.rotation)
+    return _taken(replace(parse_pair(f"{k}/{v}", types, by_layer=True), rotation=pair.rotation), settings)
 
 
 def _distinct(pairs: Iterator[KVConfig], reference: KVConfig) -> tuple[KVConfig, ...]:

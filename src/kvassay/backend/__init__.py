@@ -129,13 +129,13 @@ BACKENDS: Mapping[str, Callable[[Options], Backend]] = MappingProxyType(
 def cache_types(name: str) -> tuple[str, ...]:
     """The cache types of a back end, without making it."""
     if name == "transformers":
-        from kvassay.quant.table import FORMATS  # noqa: PLC0415  NumPy
-
-        return tuple(FORMATS)
-    if name == "exllamav3":
-        from kvassay.backend.exllamav3 import TYPES  # noqa: PLC0415  see above
+        from kvassay.backend.transformers import TYPES  # noqa: PLC0415  NumPy
 
         return TYPES
+    if name == "exllamav3":
+        from kvassay.backend import exllamav3  # noqa: PLC0415  see above
+
+        return exllamav3.TYPES
     if name in _OWN:
         return LLAMA_TYPES
     from kvassay.backend.engines import ENGINES  # noqa: PLC0415  see above
@@ -144,11 +144,17 @@ def cache_types(name: str) -> tuple[str, ...]:
 
 
 def require_pair(name: str, kv: KVConfig) -> None:
-    """Raise PairRefused for a pair of known types that the back end never takes, whatever the model."""
+    """Raise PairRefused for a pair of known types that the back end never takes, whatever the model; ConfigError where
+    a package for it is missing.
+    """
     if name == "exllamav3":
         from kvassay.backend import exllamav3  # noqa: PLC0415  see above
 
         exllamav3.require_pair(kv)
+    if name == "transformers":
+        from kvassay.backend import transformers  # noqa: PLC0415  see above
+
+        transformers.require_pair(kv)
 
 
 def make(

@@ -13,7 +13,8 @@ from kvassay.backend.engaged import FlashAttention, refuse_early
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.backend.llama_server import claim_port, rotation_env
 from kvassay.backend.process import ServerProcess, python_file
-from kvassay.backend.starting import Start, open_boot, pad_context
+from kvassay.backend.starting import Start, open_boot
+from kvassay.plan.memory import pad
 from kvassay.types import Arm
 
 _FLASH_NUMBERS: dict[FlashAttention, int] = {"auto": -1, "off": 0, "on": 1}
@@ -48,7 +49,7 @@ class Embedded:
             model_path=str(self.model_path),
             k_type=arm.kv.k,
             v_type=arm.kv.v,
-            context_tokens=pad_context(context_tokens),
+            context_tokens=pad(context_tokens),
             flash_attention=_FLASH_NUMBERS[self.flash_attention],
             threads=self.threads,
             gpu_layers=self.gpu_layers,

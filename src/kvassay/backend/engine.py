@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from kvassay.backend.base import Sampling
-from kvassay.errors import ConfigError
+from kvassay.errors import BackendError, ConfigError
 from kvassay.types import BootFacts, Completion, JsonObject, Message, Tool
 
 RawPrompt = tuple[int, ...] | str
@@ -16,6 +16,11 @@ RawPrompt = tuple[int, ...] | str
 
 class Ask(Protocol):
     """How an engine asks its server. Every method raises BackendError where nobody answers."""
+
+    @property
+    def url(self) -> str:
+        """The server's address, for messages."""
+        ...
 
     def json(self, path: str) -> JsonObject:
         """The object that a GET answers; empty for errors and for anything else."""
@@ -51,6 +56,14 @@ class Pen(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def another_engine(ask: Ask, engine: str, asked: str) -> BackendError:
+    """The error where a server is not the ``engine`` that was named; ``asked`` are the paths that show it."""
+    return BackendError(
+        f"{ask.url} does not answer like {engine} ({asked})",
+        hint="Is it another engine, or a proxy before it? 'kvassay backends' lists what --backend takes.",
+    )
 
 
 def without_pen(engine: str) -> ConfigError:

@@ -14,8 +14,9 @@ from kvassay.backend.base import Boot, Listener, silent
 from kvassay.backend.engaged import FlashAttention, refuse_early
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.backend.process import ServerProcess
-from kvassay.backend.starting import Start, open_boot, pad_context
+from kvassay.backend.starting import Start, open_boot
 from kvassay.errors import BackendError, ConfigError, PortTaken
+from kvassay.plan.memory import pad
 from kvassay.types import Arm, KVConfig
 
 _HELP_S = 60.0
@@ -72,7 +73,7 @@ class LlamaServer:
     def open(self, arm: Arm, *, context_tokens: int, listener: Listener = silent) -> Boot:
         refuse_early(arm.kv, _flash_attention(self.extra_args, self.flash_attention))
         binary = find_binary(self.binary)
-        context_tokens = pad_context(context_tokens)
+        context_tokens = pad(context_tokens)
         port = claim_port(self.port)
         command = [binary, *self._arguments(arm.kv, context_tokens, port, known_flags(binary)), *self.extra_args]
         process = ServerProcess(command, env=rotation_env(arm.kv), log_dir=self.log_dir, name="llama-server")

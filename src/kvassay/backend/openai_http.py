@@ -41,6 +41,10 @@ class Line:
     pulse: Callable[[], object] = no_pulse
     patience_s: float = PATIENCE_S
 
+    @property
+    def url(self) -> str:
+        return str(self.client.base_url).rstrip("/")
+
     def json(self, path: str) -> JsonObject:
         response = self._get(path)
         try:

@@ -39,11 +39,6 @@ class Start:
     api_key: str | None = None
 
 
-def pad_context(tokens: int) -> int:
-    """A context size as llama.cpp allocates it: a multiple of 256."""
-    return -(-tokens // 256) * 256
-
-
 def open_boot(start: Start, process: ServerProcess, listener: Listener) -> LlamaBoot:
     """Wait until the server answers, read its facts back, check them. The process is ended on any failure.
 

@@ -65,7 +65,10 @@ FILE = click.Path(path_type=Path)
     metavar="ARG",
     help="Extra flag for your llama-server, one word each. May be repeated.",
 )
-@click.option("--attach", multiple=True, metavar="K/V=URL", help="A running server and its pair. May be repeated.")
+@click.option(
+    "--attach", "--arm", "attach", multiple=True, metavar="K/V=URL",
+    help="A running server and its pair: one arm. May be repeated.",
+)  # fmt: skip
 @click.option(
     "--serve", metavar="CMD", help="Command that starts your engine for a pair; {k} and {v} are its types. With --url."
 )

@@ -214,7 +214,7 @@ def row(cache_type: str, elements: int) -> int:
 
 
 def pad(tokens: int) -> int:
-    """Up to the next multiple of 256 (``GGML_PAD``)."""
+    """Up to the next multiple of 256: llama.cpp's cells (``GGML_PAD``), ExLlamaV3's page (1.6.5 constants.py)."""
     return -(-tokens // PAD) * PAD
 
 

@@ -142,11 +142,13 @@ def test_part_of_a_vocabulary_is_not_taken_for_all_of_it(boot: Boot) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_another_engine_is_recognised(name: str) -> None:
-    """Each engine refuses to speak to a server that is none of its kind."""
+    """Each engine refuses to speak to a server that is none of its kind, and says which address that is."""
     stranger = "koboldcpp" if name != "koboldcpp" else "lmstudio"
     healthy = {"method": "GET", "path": ENGINES[name]().health, "answer": {}}
-    with played(stranger, instead=[healthy]) as (url, _), pytest.raises(BackendError, match="does not answer like"):
+    with played(stranger, instead=[healthy]) as (url, _), pytest.raises(BackendError) as refused:
         attached(name, url).open(arm(name), context_tokens=4096)
+    assert refused.value.message.startswith(f"{url} does not answer like ")
+    assert "kvassay backends" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize(

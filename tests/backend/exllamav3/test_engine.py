@@ -6,11 +6,9 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kvassay import backend
-from kvassay.backend.exllamav3 import TYPES, import_engine, pages, require_pair
+from kvassay.backend.exllamav3 import TYPES, import_engine, require_pair
 from kvassay.backend.kv import parse_pair
 from kvassay.errors import BootFailed, ConfigError, PairRefused
 from kvassay.plan.exllama import BITS
@@ -80,10 +78,3 @@ def test_without_a_card_there_is_one_clear_error() -> None:
         pytest.skip("there is a CUDA device")
     with pytest.raises(BootFailed, match=r"needs a CUDA device, and torch .* sees none"):
         import_engine()
-
-
-@given(st.integers(1, 1 << 22))
-def test_a_cache_is_whole_pages_of_256_tokens(tokens: int) -> None:
-    """The least multiple with room."""
-    assert pages(tokens) % 256 == 0
-    assert 0 <= pages(tokens) - tokens < 256

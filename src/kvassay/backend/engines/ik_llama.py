@@ -18,9 +18,8 @@ from kvassay import dialect
 from kvassay.backend import llama_wire
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.errors import BackendError
 from kvassay.plan.cache_types import cache_types
 from kvassay.types import BootFacts, Completion, JsonObject, Message, Stop, Timings, Tool
 
@@ -44,7 +43,7 @@ class IkLlama:
         props = ask.json("/props")
         settings = wire.section(props, "default_generation_settings")
         if not settings or "chat_template" not in props:
-            raise BackendError("this server does not answer like ik_llama.cpp (/props)")
+            raise another_engine(ask, "ik_llama.cpp", "/props")
         path = wire.text(props, "model_path")
         facts = BootFacts(
             backend=self.name,

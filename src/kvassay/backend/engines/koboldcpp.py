@@ -16,8 +16,7 @@ from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
-from kvassay.errors import BackendError
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
 from kvassay.types import BootFacts, Completion, JsonObject, Stop, Timings
 
 TYPES = ("f16", "q8_0", "q4_0")
@@ -54,7 +53,7 @@ class Koboldcpp:
     def meet(self, ask: Ask, model: str | None) -> Met:
         told = ask.json("/api/extra/version")
         if wire.text(told, "result").lower() != "koboldcpp":
-            raise BackendError("this server does not answer like koboldcpp (/api/extra/version)")
+            raise another_engine(ask, "koboldcpp", "/api/extra/version")
         name = wire.text(ask.json("/api/v1/model"), "result")
         facts = BootFacts(
             backend=self.name,

@@ -19,9 +19,8 @@ from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.errors import BackendError
 from kvassay.plan.cache_types import ggml_id
 from kvassay.types import BootFacts, Completion, JsonObject
 
@@ -52,7 +51,7 @@ class LlamaCppPython:
     def meet(self, ask: Ask, model: str | None) -> Met:
         card = wire.first(ask.json("/v1/models"), "data")
         if wire.text(card, "owned_by") != "me":
-            raise BackendError("this server does not answer like llama-cpp-python's (/v1/models)")
+            raise another_engine(ask, "llama-cpp-python's", "/v1/models")
         name = model or wire.text(card, "id")
         return Met(name, BootFacts(backend=self.name, model_path=wire.text(card, "id") or None))
 

@@ -15,8 +15,8 @@ from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
-from kvassay.errors import BackendError, ConfigError
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.errors import ConfigError
 from kvassay.types import BootFacts, Completion, JsonObject
 
 TYPES = ("f16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -47,7 +47,7 @@ class LmStudio:
     def meet(self, ask: Ask, model: str | None) -> Met:
         cards = wire.sections(ask.json("/api/v0/models"), "data")
         if not cards or any("state" not in card for card in cards):
-            raise BackendError("this server does not answer like LM Studio (/api/v0/models)")
+            raise another_engine(ask, "LM Studio", "/api/v0/models")
         loaded = [card for card in cards if wire.text(card, "state") == "loaded"]
         fitting = [card for card in loaded if model in (None, wire.text(card, "id"))]
         if len(fitting) != 1:

@@ -19,8 +19,8 @@ from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
-from kvassay.errors import BackendError, ConfigError
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.errors import ConfigError
 from kvassay.types import BootFacts, Completion, JsonObject, Stop, Timings
 
 TYPES = ("f16", "q8_0", "q4_0")
@@ -45,7 +45,7 @@ class Ollama:
     def meet(self, ask: Ask, model: str | None) -> Met:
         version = ask.json("/api/version").get("version")
         if not isinstance(version, str):
-            raise BackendError("this server does not answer like Ollama (/api/version)")
+            raise another_engine(ask, "Ollama", "/api/version")
         name = model or _loaded(ask)
         ask.post("/api/generate", {"model": name, "prompt": "", "stream": False})  # loads it; generates nothing
         card = next((one for one in wire.sections(ask.json("/api/ps"), "models") if _is(one, name)), {})

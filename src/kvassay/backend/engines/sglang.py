@@ -17,9 +17,8 @@ from typing import Literal, cast
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
 from kvassay.backend.llama_wire import conversation
-from kvassay.errors import BackendError
 from kvassay.types import BootFacts, Completion, JsonObject, JsonValue, Message, Position, Stop, Timings, Tool
 
 TYPES = ("auto", "bf16", "bfloat16", "fp8_e5m2", "fp8_e4m3", "mxfp8", "nvfp4", "fp4_mx_block16")
@@ -53,7 +52,7 @@ class Sglang:
         info = ask.json("/server_info")
         dtype = info.get("kv_cache_dtype")
         if not isinstance(dtype, str):
-            raise BackendError("this server does not answer like SGLang (/server_info without kv_cache_dtype)")
+            raise another_engine(ask, "SGLang", "/server_info without kv_cache_dtype")
         path = wire.text(info, "model_path")
         facts = BootFacts(
             backend=self.name,

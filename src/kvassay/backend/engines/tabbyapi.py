@@ -16,8 +16,7 @@ from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
-from kvassay.errors import BackendError
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
 from kvassay.types import BootFacts, Completion, JsonObject
 
 TYPES = ("f16", "8", "7", "6", "5", "4", "3", "2")
@@ -52,7 +51,7 @@ class Tabby:
         card = ask.json("/v1/model")
         parameters = wire.section(card, "parameters")
         if "cache_mode" not in parameters:
-            raise BackendError("this server does not answer like TabbyAPI with a model loaded (/v1/model)")
+            raise another_engine(ask, "TabbyAPI with a model loaded", "/v1/model")
         k, v = pair_of(wire.text(parameters, "cache_mode"))
         name = model or wire.text(card, "id")
         facts = BootFacts(

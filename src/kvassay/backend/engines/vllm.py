@@ -19,7 +19,7 @@ from typing import Literal, cast
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
 from kvassay.backend.llama_wire import conversation
 from kvassay.errors import BackendError
 from kvassay.types import BootFacts, Completion, JsonObject, Message, Position, Tool
@@ -62,7 +62,7 @@ class Vllm:
         version = ask.json("/version").get("version")
         served = wire.first(ask.json("/v1/models"), "data")
         if not isinstance(version, str) or "max_model_len" not in served:
-            raise BackendError("this server does not answer like vLLM (/version and /v1/models)")
+            raise another_engine(ask, "vLLM", "/version and /v1/models")
         found = _CACHE_INFO.search(ask.text("/metrics"))
         dtype = found[1] if found else None
         name = model or wire.text(served, "id")

@@ -17,8 +17,6 @@ TYPES = (PLAIN, *(str(bits) for bits in range(8, 1, -1)))
 """The cache types: 16 bits (``CacheLayer_fp16``), or a whole number of bits (``CacheLayer_quant``)."""
 
 _NEEDED = ("torch", "transformers", "exllamav3")
-_PAGE = 256
-"""Tokens of a cache's page (exllamav3 1.6.5 constants.py): its size is a multiple of that."""
 
 
 @dataclass(slots=True)
@@ -49,7 +47,7 @@ class ExLlamaV3:
                 f"ExLlamaV3 can't read {self.model_path.name!r}",
                 hint="Give a folder: Hugging Face's (config.json, *.safetensors) or EXL3's.",
             )
-        require_installed(self.name, _NEEDED)
+        require_installed(f"the back end {self.name}", _NEEDED, self.name)
         import_engine(listener)
         from kvassay.backend.exllamav3.boot import open_boot  # noqa: PLC0415  needs the engine
 
@@ -71,11 +69,6 @@ def require_pair(kv: KVConfig) -> None:
         raise PairRefused(
             f"ExLlamaV3 has no switch for {kv}: a quantised cache is always rotated", hint="Leave out norot."
         )
-
-
-def pages(context_tokens: int) -> int:
-    """The tokens that a cache for so many has room for: whole pages."""
-    return -(-context_tokens // _PAGE) * _PAGE
 
 
 def import_engine(listener: Listener = silent) -> None:

@@ -12,9 +12,10 @@ import torch
 from exllamav3 import Cache, CacheLayer_fp16, CacheLayer_quant, Config, Model
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from kvassay.backend.exllamav3 import PLAIN, pages
+from kvassay.backend.exllamav3 import PLAIN
 from kvassay.backend.in_process.words import ends_of
 from kvassay.errors import BootFailed, ConfigError, OutOfMemory, last_lines
+from kvassay.plan.memory import pad
 from kvassay.types import KVConfig
 
 _SAID = (AssertionError, OSError, KeyError, ValueError, TypeError, RuntimeError, NotImplementedError, ImportError)
@@ -48,7 +49,7 @@ def load(path: Path, kv: KVConfig, context_tokens: int, *, device: str | None) -
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         model = Model.from_config(Config.from_directory(str(path)))
         _require_plain_attention(model)
-        cache = _cache(model, kv, pages(context_tokens))
+        cache = _cache(model, kv, pad(context_tokens))
         _load(model, place, path)
     except _SAID as error:
         raise BootFailed(f"ExLlamaV3 can't load {str(path)!r}", log=last_lines(error) or (repr(error),)) from error

@@ -9,13 +9,21 @@ from importlib.util import find_spec
 from kvassay.errors import ConfigError
 
 
-def require_installed(engine: str, packages: Iterable[str]) -> None:
-    """Raise ConfigError that names what `pip install` brings, where a package is missing."""
-    if missing := [name for name in packages if find_spec(name) is None]:
+def require_installed(who: str, packages: Iterable[str], extra: str) -> None:
+    """Raise ConfigError that names what `pip install` brings, where a package is missing that ``who`` needs."""
+    if missing := [name for name in packages if not _is_there(name)]:
         raise ConfigError(
-            f"the back end {engine} needs {' and '.join(missing)}, not installed here",
-            hint=f"Install it: pip install 'kvassay[{engine}]'",
+            f"{who} needs {' and '.join(missing)}, not installed here",
+            hint=f"Install it: pip install 'kvassay[{extra}]'",
         )
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be imported; of ``optimum.quanto`` the parent may be missing, or another one's."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def stay_offline() -> None:

@@ -1,7 +1,7 @@
 """Hugging Face transformers in this process: the reference engine, for every format that kvassay can compute.
 
 K and V are quantised and read back as they enter the cache, and held de-quantised: what a format does to the answers is
-measured, its speed and memory are not.
+measured, its speed and memory are not. transformers' own ``QuantizedCache`` is held as it holds itself.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from kvassay.backend.base import Boot, Listener, Progress, silent
 from kvassay.backend.in_process import require_installed, stay_offline
+from kvassay.backend.transformers.own import OWN_TYPES, own_type
 from kvassay.quant.table import FORMATS
-from kvassay.types import Arm
+from kvassay.types import Arm, KVConfig
 
 if TYPE_CHECKING:
     from kvassay.backend.transformers.load import Loaded
 
-TYPES = tuple(FORMATS)
+TYPES = (*FORMATS, *OWN_TYPES)
+"""kvassay's own formats, for K and V apart; transformers' own caches, for both."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,8 @@ class Transformers:
         the pair doesn't fit its layers.
         """
         dequantiser = ("gguf",) if self.model_path.suffix == ".gguf" else ()
-        require_installed(self.name, ("torch", "transformers", *dequantiser))
+        require_installed(f"the back end {self.name}", ("torch", "transformers", *dequantiser), self.name)
+        require_pair(arm.kv)
         stay_offline()
         listener(Progress("starting", note="importing torch and transformers"))
         from kvassay.backend.transformers.boot import open_boot  # noqa: PLC0415  seconds, and an extra
@@ -62,3 +65,9 @@ class Transformers:
         boot = open_boot(self._loaded, arm.kv, context_tokens, model_sha256=self.model_sha256)
         listener(Progress("ready"))
         return boot
+
+
+def require_pair(kv: KVConfig) -> None:
+    """Raise PairRefused for a half of transformers' own cache, ConfigError where its library is missing."""
+    if own := own_type(kv):
+        require_installed(f"{own.name} (transformers' QuantizedCache)", (own.package,), "quantized-cache")

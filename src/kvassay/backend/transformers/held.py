@@ -5,21 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from kvassay.backend.transformers.cache import QuantisingCache
+from transformers import Cache
+
 from kvassay.prefix import shared
 
 
 class Held:
     """A cache and its tokens. A croppable one is cut back, which leaves every entry in front as it was: entries are
-    kept de-quantised, each depends on its own token's K and V alone. Another one (linear attention) is taken from a
-    copy made at the last ``keep``, or begun anew.
+    kept de-quantised, each depends on its own token's K and V alone. Another one (linear attention, transformers' own
+    quantised cache) is taken from a copy made at the last ``keep``, or begun anew.
     """
 
-    def __init__(self, empty: QuantisingCache, *, croppable: bool) -> None:
+    def __init__(self, empty: Cache, *, croppable: bool) -> None:
         self._empty, self._croppable = empty, croppable
         self.cache = copy.deepcopy(empty)
         self.tokens: tuple[int, ...] = ()
-        self._kept: tuple[QuantisingCache, tuple[int, ...]] = (empty, ())
+        self._kept: tuple[Cache, tuple[int, ...]] = (empty, ())
 
     def back_to(self, tokens: Sequence[int]) -> int:
         """Hold as much of the beginning of ``tokens`` as can be had without computing; how many that is."""
