@@ -18,10 +18,11 @@ from pathlib import Path
 
 from kvassay.backend import make
 from kvassay.backend.base import Backend, Progress, Sampling
-from kvassay.backend.exllamav3 import import_engine, pages
+from kvassay.backend.exllamav3 import import_engine
 from kvassay.backend.in_process.boot import InProcessBoot
 from kvassay.errors import PairRefused
 from kvassay.plan.exllama import side_bytes
+from kvassay.plan.memory import pad
 from kvassay.types import Arm, Completion, KVConfig, Message, Tool
 
 PAIRS = "f16/f16,8/8,8/4,4/8,4/4,2/2"
@@ -70,7 +71,7 @@ def expected_bytes(config: dict[str, int], cache_type: str) -> int:
     elements = config["num_key_value_heads"] * head_dim
     layers = config["num_hidden_layers"]
     if cache_type == "f16":
-        return layers * pages(CONTEXT_TOKENS) * elements * 2
+        return layers * pad(CONTEXT_TOKENS) * elements * 2
     return layers * side_bytes(CONTEXT_TOKENS, elements, int(cache_type))
 
 

@@ -213,6 +213,23 @@ CASES = [
         (QUIET_120,),
     ),
     Case(
+        "a loss at one depth that the other hides from a run of many pairs",
+        judged(
+            {2048: 56, 8192: 52},
+            {
+                "q5_0/f16": {2048: Flips(lost=16, gained=1), 8192: Flips(lost=3, gained=7)},
+                **{pair: {2048: SAME, 8192: SAME} for pair in ("q8_0/f16", "f16/q8_0", "f16/q5_1", "f16/q5_0")},
+            },
+        ),
+        "K at q5_0: undecided, 108 of 120 right → 97 of 120, but it looks worse at 2,048 tokens "
+        "(56 of 60 right → 41 of 60); about 70 pairs at that depth alone would settle it. "
+        "K at q8_0: no loss beyond 5 points (108 of 120 right → 108 of 120). "
+        "V at q8_0, q5_1 and q5_0 (at worst, f16/q8_0): no loss beyond 5 points, 108 of 120 right → 108 of 120. "
+        "Run `-ctk f16 -ctv q5_0`, the smallest configuration shown to stay within 5 points "
+        "(at 2,048 and 8,192 tokens): a KV cache about 33 % smaller than f16/f16.",
+        (QUIET_120,),
+    ),
+    Case(
         "better than the reference",
         judged(50, {"f16/q4_0": Flips(gained=8)}),
         f"V at q4_0: no loss beyond 5 points (50 of 60 right → 58 of 60). {RUN_V}",

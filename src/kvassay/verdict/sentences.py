@@ -115,8 +115,8 @@ def undecided(finding: Finding, controls: Controls) -> str:
         return f"no verdict, {counts(overall)}; it did not engage"
     if controls.obstacle:
         return f"no verdict, {counts(overall)}; {controls.obstacle}"
-    hidden = [effect for effect in finding.by_depth if effect.harm_p <= controls.alpha < overall.harm_p]
-    if hidden:  # worse at one depth, made up for at another: more of the same would not settle it
+    hidden = [effect for effect in finding.by_depth if effect.harm_p <= min(controls.alpha, overall.harm_p)]
+    if len(finding.by_depth) > 1 and hidden:  # worse at one depth, made up for at another: ask there, not everywhere
         worst = min(hidden, key=lambda effect: effect.harm_p)
         alone = worst.pairs + _missing(worst, controls)
         return (
