@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,10 @@ def test_control_characters_and_markup_reach_no_terminal() -> None:
     assert "[bold]a[/bold]" in text
 
 
-def test_types_of_other_engines_have_no_llama_cpp_flags() -> None:
-    """Flags are those of llama.cpp; for a pair that it hasn't there are none."""
-    assert launch_flags("q8_0", "q4_0", rotation=True) == "-ctk q8_0 -ctv q4_0 -fa on"
-    assert launch_flags("8", "4", rotation=True) == launch_flags("q4_0[0=f16]", "f16", rotation=True) == "–"
+def test_flags_are_those_of_the_engine_that_has_the_pair() -> None:
+    """llama.cpp's, or TabbyAPI's for ExLlamaV3's caches; for a pair that neither has there are none."""
+    llama = partial(launch_flags, rotation=True, backend="embedded")
+    assert llama("q8_0", "q4_0") == "-ctk q8_0 -ctv q4_0 -fa on"
+    assert llama("q4_0[0=f16]", "f16") == "–"
+    assert launch_flags("8", "4", rotation=True, backend="transformers") == "--cache-mode 8,4"
+    assert launch_flags("f16", "f16", rotation=True, backend="exllamav3") == "--cache-mode FP16"

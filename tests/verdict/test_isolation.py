@@ -61,6 +61,14 @@ def test_a_loss_of_everything_is_said_to_shrink_only_as_the_reference_falls() ->
     assert grown.endswith("points: the loss shrinks, as there is less left to lose.")
 
 
+def test_a_loss_that_shrinks_more_than_the_reference_falls_is_no_want_of_something_to_lose() -> None:
+    """16 of 56 lost at 2k, none of 42 at 8k: the reference had enough left to lose."""
+    right = {2048: 56, 8192: 42}
+    (found,) = of({"q5_0/f16": {2048: Flips(lost=16), 8192: Flips(gained=4)}}, right).isolation
+    (grown,) = [line for line in found.sentences if line.startswith("Per doubling")]
+    assert grown.endswith("points: it shrinks with the context.")
+
+
 def test_one_depth_says_nothing_of_growth() -> None:
     """Then no sentence speaks of doublings."""
     (found,) = judged(58, {"q4_0/f16": Flips(lost=20), "f16/q4_0": SAME}).isolation

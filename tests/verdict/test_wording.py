@@ -230,6 +230,16 @@ CASES = [
         (QUIET_120,),
     ),
     Case(
+        "the worst harm first, though another is of both halves together",
+        judged(56, {"q4_0/f16": Flips(lost=50), "q5_0/q5_0": Flips(lost=16), "q5_0/f16": SAME, "f16/q5_0": SAME}),
+        "K at q4_0 breaks this model's tool calls: 56 of 60 right → 6 of 60. "
+        "q5_0/q5_0 costs right tool calls: 56 of 60 right → 40 of 60. "
+        "Only both together: K at q5_0 alone 56 of 60 right → 56 of 60 and V at q5_0 alone 56 of 60 right → 56 of 60, "
+        "each no loss beyond 5 points. Run `-ctk f16 -ctv q5_0`, the smallest configuration shown to stay within "
+        "5 points (at 2,048 tokens): a KV cache about 33 % smaller than f16/f16.",
+        (QUIET_60,),
+    ),
+    Case(
         "better than the reference",
         judged(50, {"f16/q4_0": Flips(gained=8)}),
         f"V at q4_0: no loss beyond 5 points (50 of 60 right → 58 of 60). {RUN_V}",

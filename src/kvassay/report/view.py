@@ -262,7 +262,7 @@ def _arm(
         k=spec.k,
         v=spec.v,
         rotation=spec.rotation,
-        flags=launch_flags(spec.k, spec.v, rotation=spec.rotation),
+        flags=launch_flags(spec.k, spec.v, rotation=spec.rotation, backend=design.backend),
         state=found.state if found else None,
         sentence=found.sentence if found else "",
         overall=rate(main, design.alpha),

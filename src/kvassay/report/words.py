@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvassay.backend.kv import LLAMA_TYPES
+from kvassay.plan.cache_types import cache_types
 from kvassay.types import Channel, OutcomeClass, Role
 from kvassay.verdict import State
+
+_EXL3_BITS = frozenset(one.name for one in cache_types("exl3"))
 
 OUTCOMES: dict[OutcomeClass, str] = {
     OutcomeClass.CORRECT: "right",
@@ -104,10 +107,14 @@ def per_second(rate: float | None) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"  # noqa: PLR2004 - three digits
 
 
-def launch_flags(k: str, v: str, *, rotation: bool) -> str:
-    """llama.cpp's flags for a pair; – for types that llama.cpp hasn't. A quantised V needs flash attention
-    (llama-context.cpp:3843 at b11434).
+def launch_flags(k: str, v: str, *, rotation: bool, backend: str) -> str:
+    """The flags with which llama.cpp, or for ExLlamaV3's caches TabbyAPI (common/args.py), starts a pair; – for types
+    that neither has. llama.cpp's quantised V needs flash attention (llama-context.cpp:3843 at b11434).
     """
+    if {k, v} <= _EXL3_BITS:
+        return f"--cache-mode {k},{v}"
+    if backend in {"exllamav3", "tabbyapi"}:
+        return "--cache-mode FP16"
     if not {k, v} <= {*LLAMA_TYPES}:
         return "–"
     flags = f"-ctk {k} -ctv {v}" + ("" if v in {"f16", "bf16", "f32"} else " -fa on")

@@ -74,12 +74,14 @@ def _causes(measured: Sequence[Finding], controls: Controls) -> Iterator[str]:
     by_side = {side: [f for f in measured if side_of(f.spec, controls) is side] for side in Side}
     alone = by_side[Side.K] + by_side[Side.V]
     together = [f for f in by_side[Side.JOINT] if kind_of(f).is_harm and not _is_explained(f, alone, controls)]
-    for finding in together:
-        yield f"{sentence(finding, controls)} {_blame(_halves(finding, alone, controls), controls)}"
-    # A half without harm has already been told in the sentence that blames it.
+    # A half without harm is told in the sentence that blames it, and not again.
     told = {half.spec.label for f in together for half in _halves(f, alone, controls) if not kind_of(half).is_harm}
-    for side in (Side.K, Side.V):
-        yield from _group_sentences([f for f in by_side[side] if f.spec.label not in told], controls)
+    halves = [[f for f in by_side[side] if f.spec.label not in told] for side in (Side.K, Side.V)]
+    worst = min((kind_of(finding) for half in halves for finding in half), default=Kind.FINE)
+    blames = [f"{sentence(f, controls)} {_blame(_halves(f, alone, controls), controls)}" for f in together]
+    first = not together or worst < min(map(kind_of, together))
+    of_halves = [text for half in halves for text in _group_sentences(half, controls)]
+    yield from (*of_halves, *blames) if first else (*blames, *of_halves)
     if not any(kind_of(finding).is_harm for finding in measured):
         yield from _group_sentences(by_side[Side.JOINT], controls)
 

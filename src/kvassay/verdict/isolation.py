@@ -13,6 +13,9 @@ from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import Trials
 from kvassay.verdict.sentences import listed
 
+_ROUNDING = 1e-9
+"""What a difference of two sums of proportions may be off by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
@@ -112,14 +115,14 @@ def _with_depth(found: Factorial) -> Iterator[tuple[Term, FactorialEffect]]:
 
 def _growth(effect: FactorialEffect, alone: FactorialEffect | None) -> str:
     """What the interval says of "the damage grows with the context". A loss can't exceed what the reference has left:
-    where length alone takes that, a smaller loss is no recovery.
+    where length alone takes as much as the loss shrinks by, that is no recovery.
     """
     if effect.high < 0:
         return "the damage grows with the context"
     if effect.low <= 0:
         return "that it grows with the context is not shown"
-    falling = alone is not None and alone.high < 0
-    return "the loss shrinks, as there is less left to lose" if falling else "it shrinks with the context"
+    taken = alone is not None and alone.high < 0 and effect.effect <= -alone.effect + _ROUNDING
+    return "the loss shrinks, as there is less left to lose" if taken else "it shrinks with the context"
 
 
 def _half(term: Term, square: _Square) -> str:
