@@ -28,6 +28,9 @@ def boot(script: str, *, log_probs: bool = True) -> Boot:
                     log_probs=log_probs).open(arm, context_tokens=4000)  # fmt: skip
 
 
+ROOM = 4096
+
+
 def score(*bounds: Bounds | None) -> PassageScore:
     return PassageScore(bounds, 1, NO_WORK)
 
@@ -44,16 +47,26 @@ def test_the_passage_is_short_english_with_code() -> None:
 def test_a_model_that_knows_the_text_scores_every_token_of_it() -> None:
     """The scripted back end gives each token that it says the log-probability −0.05."""
     with boot(PASSAGE) as known:
-        scored = score_passage(known, floor_logprob=-30, top_n=3)
+        scored = score_passage(known, floor_logprob=-30, context_tokens=ROOM, top_n=3)
     told = [bounds for bounds in scored.tokens if bounds]
     assert len(told) == len(scored.tokens)
     assert perplexity(told) == pytest.approx(Bounds(exp(0.05), exp(0.05)))
     assert scored.requests < 30  # chunks double
 
 
+def test_a_small_context_scores_as_much_as_it_holds() -> None:
+    """The last token that is scored needs one place behind it."""
+    with boot(PASSAGE) as known:
+        whole = score_passage(known, floor_logprob=-30, context_tokens=ROOM, top_n=3)
+        part = score_passage(known, floor_logprob=-30, context_tokens=100, top_n=3)
+        none = score_passage(known, floor_logprob=-30, context_tokens=10, top_n=3)
+    assert part.tokens == whole.tokens[: 100 - 1 - 16]
+    assert none.tokens == ()
+
+
 def test_a_model_that_knows_nothing_is_bounded_by_what_its_lists_leave() -> None:
     with boot("") as strange:
-        scored = score_passage(strange, floor_logprob=-30, top_n=2)
+        scored = score_passage(strange, floor_logprob=-30, context_tokens=ROOM, top_n=2)
     bounds = perplexity(scored.tokens)
     assert bounds.low > 10
     assert exp(29) < bounds.high <= exp(30)  # a quote is listed beside "!"
@@ -61,7 +74,7 @@ def test_a_model_that_knows_nothing_is_bounded_by_what_its_lists_leave() -> None
 
 def test_without_log_probabilities_there_is_no_score() -> None:
     with boot(PASSAGE, log_probs=False) as silent:
-        assert set(score_passage(silent, floor_logprob=-30, top_n=3).tokens) == {None}
+        assert set(score_passage(silent, floor_logprob=-30, context_tokens=ROOM, top_n=3).tokens) == {None}
     assert perplexity([None]) == (1.0, inf)
 
 

@@ -45,11 +45,13 @@ class PerplexityRatio:
     high: float
 
 
-def score_passage(boot: Boot, *, floor_logprob: float, top_n: int = TOP_N, text: str = PASSAGE) -> PassageScore:
-    """Score a text token by token. It takes the place of what stands in the server's prompt cache: ask after the climb.
-    Raises what the boot raises.
+def score_passage(
+    boot: Boot, *, floor_logprob: float, context_tokens: int, top_n: int = TOP_N, text: str = PASSAGE
+) -> PassageScore:
+    """Score a text token by token, as much of it as the context of ``context_tokens`` holds. It takes the place of what
+    stands in the server's prompt cache: ask after the climb. Raises what the boot raises.
     """
-    tokens = boot.tokenize(text)
+    tokens = boot.tokenize(text)[: context_tokens - 1]
     path = tokens[_LEAD:]
     followed = follow(boot, tokens[:_LEAD], path, top_n=top_n, max_requests=len(path))
     scored = tuple(

@@ -40,6 +40,7 @@ class Witness:
     run: StoredRun
     reference: str | None
     chosen: frozenset[tuple[int, str]]
+    context_tokens: int
     top_n: int
     floor: Floor | None = None
     evidence_s: float = 0.0
@@ -79,10 +80,13 @@ class Witness:
         started = time.perf_counter()
         try:
             floor_logprob = self.floor.logprob if self.floor else -inf
-            passage = score_passage(self.boot, floor_logprob=floor_logprob) if self.chosen else None
-            return Reading(self.floor, passage)
+            return Reading(self.floor, self._passage(floor_logprob) if self.chosen else None)
         finally:
             self.evidence_s += time.perf_counter() - started
+
+    def _passage(self, floor_logprob: float) -> PassageScore | None:
+        scored = score_passage(self.boot, floor_logprob=floor_logprob, context_tokens=self.context_tokens)
+        return scored if scored.tokens else None
 
 
 def witness(boot: Boot, run: StoredRun, arm: Arm, agenda: Agenda) -> Witness:
@@ -95,9 +99,8 @@ def witness(boot: Boot, run: StoredRun, arm: Arm, agenda: Agenda) -> Witness:
         if slot.channel is Channel.RAW:
             asked.setdefault(slot.depth, []).append(slot.probe)
     chosen = {(depth, probe) for depth, probes in asked.items() for probe in probes[: design.evidence_probes]}
-    return Witness(
-        boot, run, None if arm.role is Role.REFERENCE else design.reference.label, frozenset(chosen), design.top_n
-    )
+    reference = None if arm.role is Role.REFERENCE else design.reference.label
+    return Witness(boot, run, reference, frozenset(chosen), design.context_tokens, design.top_n)
 
 
 def reading_to_json(reading: Reading) -> str:
