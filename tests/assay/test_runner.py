@@ -66,6 +66,19 @@ def test_the_ladder_processes_little_more_than_its_lower_bound(tmp_path: Path) -
         assert 0.9 * boot.bound_tokens <= boot.processed_tokens <= 1.10 * boot.bound_tokens
 
 
+def test_cases_that_stand_alone_have_a_lower_bound_of_their_own(tmp_path: Path) -> None:
+    """What a case shares with the one before it comes from the cache: nothing beats the bound."""
+    rules = {"role": "system", "content": "Answer in one word, and call a tool only where one is named. " * 30}
+    cases = [
+        {"id": str(n), "messages": [rules, {"role": "user", "content": f"{n} or {n + 1}?"}], "tools": [],
+         "expected": "no call"}
+        for n in range(4)
+    ]  # fmt: skip
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(case) + "\n" for case in cases))
+    for boot in stored(tmp_path, settings(suite=tmp_path / "s.jsonl", channels="raw")).boots():
+        assert boot.bound_tokens <= boot.processed_tokens <= 1.10 * boot.bound_tokens
+
+
 def test_depths_are_hit_within_two_percent_and_prefixes_grow(tmp_path: Path) -> None:
     """Each rung's prefix is a prefix of the next one's and as long as asked, in the server's own tokens."""
     session = stored(tmp_path, settings()).session()

@@ -50,25 +50,26 @@ class Climb:
         """
         planned = list(agenda.pending())
         with self._rungs.kept(self._visit.store, self._number):
-            for depth, rung in groupby(agenda.pending(), key=self._rung):
+            for depth, rung in groupby(agenda.pending(), key=lambda slot: self._rung(slot.depth)):
                 self._rungs.reach(depth, self._visit.listener)
                 asked = {self._one(slot, agenda) for slot in rung}
-                self._spare([slot for slot in planned if self._rung(slot) == depth and slot not in asked])
+                self._spare([slot for slot in planned if self._rung(slot.depth) == depth and slot not in asked])
             self._read()
 
-    def _rung(self, slot: Slot) -> int:
-        """The depth whose prefix is processed for a slot; recorded turns, asked one behind the other, have none."""
-        return STANDS_ALONE if self._book.in_order else slot.depth
+    def _rung(self, depth: int) -> int:
+        """The depth whose prefix is processed; recorded turns, asked one behind the other, have none."""
+        return STANDS_ALONE if self._book.in_order else depth
 
     def _approach(self, prompt: Prompt) -> int:
-        """The least work that is left for a probe's first request, in tokens. What a recorded turn adds to the one
-        before it is processed here where it is long, all but the last token: that one is the request's.
+        """The least work that is left for a probe's first request, in tokens: what stands behind its rung's prefix, or
+        where there is none, behind what it shares with the prompt before. What a recorded turn adds to that one is
+        processed here where it is long, all but the last token: that one is the request's.
         """
-        if not self._book.in_order:
+        if self._rung(prompt.depth) != STANDS_ALONE:
             return len(prompt.suffix)
         tokens = self._book.tokens(prompt)
         new, self._before = len(tokens) - shared(self._before, tokens), tokens
-        if new <= SHOWN_FROM:
+        if new <= SHOWN_FROM or not self._book.in_order:
             return new
         self._rungs.process(tokens[:-1], self._visit.listener, bound=new - 1)
         return 1
