@@ -1,8 +1,9 @@
-"""What the guard costs: direct, through the guard and through the LiteLLM proxy, on one scripted upstream in one run.
+"""What the guard costs: direct, by a bare relay, the guard and the LiteLLM proxy, on one scripted upstream in one run.
 
     python benchmarks/guard.py [--rounds 5] [--litellm-venv DIR | --without-litellm]
 
-The LiteLLM proxy is installed into a venv of its own. Rounds alternate between the three, so that a busy machine is
+The relay copies bytes and reads nothing: what it adds, any process in between adds. The LiteLLM proxy is installed into
+a venv of its own. Rounds alternate between the ways, so that a busy machine is
 busy for all. Upstream, proxy and load share the machine; times are on its one monotonic clock. The proxy's CPU time
 is told beside them: it moves less with what else the machine does.
 """
@@ -105,6 +106,22 @@ async def stream(writer: asyncio.StreamWriter) -> None:
 async def serve(port: int) -> None:
     """Run the upstream until killed."""
     server = await asyncio.start_server(answer, "127.0.0.1", port, limit=2**24)
+    await server.serve_forever()
+
+
+async def relay(port: int, upstream: int) -> None:
+    """Copy bytes between clients and the upstream until killed."""
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(2**16):
+            writer.write(data)
+        writer.close()
+
+    async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", upstream)
+        await asyncio.gather(copy(reader, up_writer), copy(up_reader, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(both, "127.0.0.1", port)
     await server.serve_forever()
 
 
@@ -313,11 +330,15 @@ def main() -> None:
     parser.add_argument("--litellm-venv", type=Path, default=Path(tempfile.gettempdir()) / "kvassay-litellm")
     parser.add_argument("--without-litellm", action="store_true", help="measure the guard alone")
     parser.add_argument("--upstream-port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--relay-port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.relay_port:
+        asyncio.run(relay(options.relay_port, options.upstream_port))
+        return
     if options.upstream_port:
         asyncio.run(serve(options.upstream_port))
         return
-    up, guard, lite = free_port(), free_port(), free_port()
+    up, bare, guard, lite = free_port(), free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         url = f"http://127.0.0.1:{up}"
@@ -336,8 +357,9 @@ def main() -> None:
         script = [sys.executable, __file__, "--upstream-port", str(up)]
         with ExitStack() as stack:
             stack.enter_context(running(script, up, folder / "up.log"))
+            relaying = stack.enter_context(running([*script, "--relay-port", str(bare)], bare, folder / "relay.log"))
             guarding = stack.enter_context(running(own, guard, folder / "guard.log"))
-            ways = [Way("direct", up, None), Way("guard", guard, guarding)]
+            ways = [Way("direct", up, None), Way("relay", bare, relaying), Way("guard", guard, guarding)]
             if not options.without_litellm:
                 other = litellm_command(options.litellm_venv, folder, up, lite)
                 env = {"LITELLM_LOG": "ERROR", "LITELLM_MASTER_KEY": KEY}
