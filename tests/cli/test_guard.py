@@ -92,7 +92,8 @@ def test_it_starts_without_a_server_says_so_and_ends_with_its_child(tmp_path: Pa
 def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
     port = free_port()
     flags = (*UP, "--listen", str(port), "--store", str(tmp_path / "g.sqlite"))
-    with subprocess.Popen([*COMMAND, *flags], stdout=subprocess.PIPE, text=True) as process:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen([*COMMAND, *flags], stdout=subprocess.PIPE, text=True, env=buffered) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()

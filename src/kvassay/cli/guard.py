@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
+import os
 import re
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -141,6 +143,9 @@ class _Terminal(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, sys.stdout.fileno())  # what is buffered must not fail once more when Python ends
+        os.close(nobody)
 
 
 def _save(store: Path, number: int) -> None:
