@@ -38,3 +38,8 @@ def ggml_id(name: str) -> int | None:
 def ggml_name(number: int) -> str | None:
     """The name of ggml's type ``number``, None where it is no cache type."""
     return next((one.name for one in cache_types("ggml") if one.ggml_id == number), None)
+
+
+def pair_flags(k: str, v: str) -> str:
+    """The flags that set a pair: TabbyAPI's (common/args.py) for ExLlamaV3's bits, llama.cpp's for all others."""
+    return f"--cache-mode {k},{v}" if {k, v} <= {one.name for one in cache_types("exl3")} else f"-ctk {k} -ctv {v}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.plan.cache_types import cache_types
+from kvassay.plan.cache_types import cache_types, pair_flags
 from kvassay.types import Channel, OutcomeClass, Role
 from kvassay.verdict import State
 
@@ -112,10 +112,10 @@ def launch_flags(k: str, v: str, *, rotation: bool, backend: str) -> str:
     that neither has. llama.cpp's quantised V needs flash attention (llama-context.cpp:3843 at b11434).
     """
     if {k, v} <= _EXL3_BITS:
-        return f"--cache-mode {k},{v}"
+        return pair_flags(k, v)
     if backend in {"exllamav3", "tabbyapi"}:
         return "--cache-mode FP16"
     if not {k, v} <= {*LLAMA_TYPES}:
         return "–"
-    flags = f"-ctk {k} -ctv {v}" + ("" if v in {"f16", "bf16", "f32"} else " -fa on")
+    flags = pair_flags(k, v) + ("" if v in {"f16", "bf16", "f32"} else " -fa on")
     return flags if rotation else f"LLAMA_ATTN_ROT_DISABLE=1 {flags}"

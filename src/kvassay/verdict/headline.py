@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kvassay.assay.records import ArmSpec
-from kvassay.plan.cache_types import cache_types
+from kvassay.plan.cache_types import cache_types, pair_flags
 from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import State
 from kvassay.verdict.sentences import (
@@ -28,8 +28,7 @@ from kvassay.verdict.sentences import (
 _COMPUTED = (
     "The formats were computed in transformers: measure the one you choose on your own engine before you rely on it."
 )
-_EXL3 = {one.name: one.bits for one in cache_types("exl3")}
-BITS_PER_VALUE = {one.name: one.bits for one in cache_types("ggml")} | _EXL3
+BITS_PER_VALUE = {one.name: one.bits for one in (*cache_types("ggml"), *cache_types("exl3"))}
 
 
 def headline(findings: Sequence[Finding], controls: Controls) -> str:
@@ -171,8 +170,7 @@ def recommendation(findings: Sequence[Finding], controls: Controls) -> str:
     where = places([effect.depth or 0 for effect in best.by_depth])
     saved = f"{100 * (1 - _bits(k, v) / whole):.0f} % smaller than {controls.reference}"
     proof = f"the smallest configuration shown to stay within {points(controls)} ({where})"
-    flags = f"--cache-mode {k},{v}" if k in _EXL3 else f"-ctk {k} -ctv {v}"
-    return f"Run {switch}`{flags}`, {proof}: a KV cache about {saved}."
+    return f"Run {switch}`{pair_flags(k, v)}`, {proof}: a KV cache about {saved}."
 
 
 def _bits(k: str, v: str) -> float:
