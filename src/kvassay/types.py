@@ -155,12 +155,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One generated token with its top-N alternatives as (token id, natural-log probability)."""
+    """One generated token with its top-N alternatives as (token id, natural-log probability). ``asked`` are those of
+    tokens that were asked for by id and are not among them; they are not stored.
+    """
 
     token_id: int
     text: str
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
+    asked: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,30 @@ def test_the_lower_bound_is_at_least_that_of_the_merged_groups(
     p, q = drawn(seed, size, spread, change)
     a, b = dict(top(p, n)), dict(top(q, n))
     groups = [(exp(a[t]), exp(b[t])) for t in a.keys() & b.keys()]
-    rest_p, rest_q = 1 - sum(x for x, _ in groups), max(1 - sum(y for _, y in groups), ROUNDING)
+    only_q = sum(exp(b[t]) for t in b.keys() - a.keys())
+    rest_p, rest_q = 1 - sum(x for x, _ in groups), only_q + max(1 - sum(map(exp, b.values())), ROUNDING)
     merged = sum(x * log(x / y) for x, y in [*groups, (rest_p, rest_q)] if x > 1e-12)
     assert kl_bounds(list(a.items()), list(b.items()), floor_logprob=-50).low >= merged - 1e-9
+
+
+@settings(max_examples=200, deadline=None)
+@given(seeds, st.integers(2, 60), st.floats(0.1, 8), st.floats(0, 6), st.tuples(st.integers(1, 60), st.integers(1, 8)))
+def test_a_candidate_asked_for_the_references_tokens_leaves_only_the_references_tail_open(
+    seed: int, size: int, spread: float, change: float, listed: tuple[int, int]
+) -> None:
+    """The truth lies between the bounds, and they are no wider apart than what the reference's list leaves out."""
+    p, q = drawn(seed, size, spread, change)
+    reference, candidate = top(p, listed[0]), top(q, listed[1])
+    shown = dict(candidate)
+    asked = [(token, float(q[token])) for token, _ in reference if token not in shown]
+    floor = float(q.min())
+    low, high = kl_bounds(reference, candidate, floor_logprob=floor, asked=asked)
+    left = max(0.0, 1 - sum(exp(logprob) for _, logprob in reference))
+    assert low <= true_kl(p, q) + 1e-9
+    assert true_kl(p, q) <= high + 1e-9
+    assert high - low <= left * (reference[-1][1] - floor - min(0.0, log(left or 1))) + 1e-5
+    for token, _ in reference:
+        assert logprob_bounds(token, candidate, floor_logprob=floor, asked=asked) == (q[token], q[token])
 
 
 @pytest.mark.parametrize("seed", [*range(7), *range(8, 13)])  # with 7 the lists hold the same tokens

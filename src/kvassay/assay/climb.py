@@ -118,6 +118,7 @@ class Climb:
     def _ask(self, prompt: Prompt, channel: Channel) -> Trial:
         sampling = self._how(prompt.probe)
         if channel is Channel.RAW:
+            sampling = self._witness.listing(sampling, prompt)
             return ask_raw(self._visit.boot, prompt, self._book.tokens(prompt), sampling, self._visit.native)
         return ask_parsed(self._visit.boot, prompt, channel, sampling, self._visit.native)
 

@@ -17,6 +17,7 @@ from kvassay.assay.codec import dump
 from kvassay.assay.prepare import Questions
 from kvassay.assay.prompts import STANDS_ALONE, Written
 from kvassay.assay.records import ArmSpec, Design, Manifest, ReplayRecord
+from kvassay.backend.catalog import CATALOG
 from kvassay.errors import ConfigError, StoreMismatch
 from kvassay.plan.memory import PAD, pad
 from kvassay.settings import RunSettings
@@ -123,8 +124,15 @@ class Sample:
     trained_tokens: int | None = None
 
 
+TAIL = 1e-6
+"""Probability that the reference's lists may leave out where whole vocabularies are at hand: at 60 nats between a
+token's two probabilities it adds 0.00006 nats to a divergence.
+"""
+
+
 def stated(settings: RunSettings, sample: Sample, arms: Sequence[Arm], questions: Questions) -> dict[str, object]:
     """The part of a design that is known before any server runs."""
+    evidence_probes = settings.evidence_probes if "raw" in settings.channels and settings.top_n else 0
     return {
         "model_name": sample.name,
         "model_sha256": sample.sha256,
@@ -149,7 +157,8 @@ def stated(settings: RunSettings, sample: Sample, arms: Sequence[Arm], questions
         "turns": settings.turns,
         "agent": settings.agent if settings.turns else "",
         "endpoint": "the task is done" if settings.turns else "the call is right",
-        "evidence_probes": settings.evidence_probes if "raw" in settings.channels and settings.top_n else 0,
+        "evidence_probes": evidence_probes,
+        "evidence_tail": TAIL if evidence_probes and CATALOG[settings.backend].whole else None,
     }
 
 

@@ -26,7 +26,8 @@ class Row:
 
     ``index`` counts the reference's answer's tokens from 0; log-probabilities and KL are natural. ``rank`` is that of
     the reference's token under the candidate, 1 for its likeliest; None beyond the top N, and then ``logprob`` is its
-    upper bound. ``flip``: the two would say different tokens. ``same``: the two lists are equal to the last digit.
+    upper bound where it was not asked for. ``flip``: the two would say different tokens. ``same``: whatever the
+    reference lists is equal to the last digit.
     """
 
     index: int
@@ -78,17 +79,18 @@ def roles_in(reference: Said, tools: Declared) -> tuple[TokenRole, ...]:
 
 
 def _row(index: int, role: TokenRole, mine: Position, its: Position, floor_logprob: float) -> Row:
-    kl = kl_bounds(mine.top, its.top, floor_logprob=floor_logprob)
+    kl = kl_bounds(mine.top, its.top, floor_logprob=floor_logprob, asked=its.asked)
+    told = dict((*its.top, *its.asked))
     return Row(
         index=index,
         role=role,
         token_id=mine.token_id,
         text=mine.text,
         reference_logprob=mine.logprob,
-        logprob=logprob_bounds(mine.token_id, its.top, floor_logprob=floor_logprob).high,
+        logprob=logprob_bounds(mine.token_id, its.top, floor_logprob=floor_logprob, asked=its.asked).high,
         rank=rank_of(mine.token_id, its.top),
         flip=argmax(mine.top) != argmax(its.top),
-        same=mine.top == its.top,
+        same=all(told.get(token) == logprob for token, logprob in mine.top),
         kl_low=kl.low,
         kl_high=kl.high,
     )

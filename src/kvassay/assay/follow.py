@@ -57,11 +57,13 @@ def follow(
     *,
     top_n: int,
     known: Said | None = None,
+    ids: Sequence[frozenset[int]] = (),
     max_requests: int = MAX_REQUESTS,
 ) -> Followed:
     """What the boot would say at every token of ``path`` behind ``prompt``, both in token ids.
 
     ``known`` is what it said freely behind that prompt, if it was asked: up to its first flip that costs nothing more.
+    ``ids`` are tokens asked for beside the top N at each place of the path (``Sampling.ids``).
     Ask right after it, with the prompt still in the server's cache: then each request computes one prompt token, and
     numerically in the same way as generation does. Raises what ``Boot.complete`` raises.
     """
@@ -71,7 +73,8 @@ def follow(
     chunk, timings, requests = 1, NO_WORK, 0
     while reading.at < len(path) and requests < max_requests:
         room = min(chunk, len(path) - reading.at)
-        answer = boot.complete((*prompt, *path[: reading.at]), Sampling(max_tokens=room, top_n=top_n))
+        wanted = Sampling(max_tokens=room, top_n=top_n, ids=tuple(ids[reading.at : reading.at + room]))
+        answer = boot.complete((*prompt, *path[: reading.at]), wanted)
         agreed = reading.take(said(answer))
         chunk = 2 * chunk if agreed else 1
         timings, requests = add(timings, answer.timings), requests + 1

@@ -46,16 +46,26 @@ class PerplexityRatio:
 
 
 def score_passage(
-    boot: Boot, *, floor_logprob: float, context_tokens: int, top_n: int = TOP_N, text: str = PASSAGE
+    boot: Boot,
+    *,
+    floor_logprob: float,
+    context_tokens: int,
+    top_n: int = TOP_N,
+    whole: bool = False,
+    text: str = PASSAGE,
 ) -> PassageScore:
     """Score a text token by token, as much of it as the context of ``context_tokens`` holds. It takes the place of what
-    stands in the server's prompt cache: ask after the climb. Raises what the boot raises.
+    stands in the server's prompt cache: ask after the climb. ``whole``: the back end tells any token's log-probability.
+    Raises what the boot raises.
     """
     tokens = boot.tokenize(text)[: context_tokens - 1]
     path = tokens[_LEAD:]
-    followed = follow(boot, tokens[:_LEAD], path, top_n=top_n, max_requests=len(path))
+    ids = tuple(frozenset({token}) for token in path) if whole else ()
+    followed = follow(boot, tokens[:_LEAD], path, top_n=top_n, ids=ids, max_requests=len(path))
     scored = tuple(
-        logprob_bounds(token, position.top, floor_logprob=floor_logprob) if position and position.top else None
+        logprob_bounds(token, position.top, floor_logprob=floor_logprob, asked=position.asked)
+        if position and position.top
+        else None
         for token, position in zip(path, followed.positions, strict=True)
     )
     return PassageScore(scored, followed.requests, followed.timings)

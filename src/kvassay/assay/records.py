@@ -29,8 +29,9 @@ class Design(BaseModel):
     """What is hashed before trial 1. Two runs, or a run and its resumption, may be put together only where all of
     this is equal. Depths and contexts are tokens of the model's own tokenizer. ``endpoint`` is the primary one;
     ``turns`` is the longest closed loop, 0 in a run of probes, and ``agent`` whose replies it hears;
-    ``stopping`` "anytime" lets a rung end as soon as it is decided (assay/stopping.py), "fixed" asks every probe;
-    fields with a default are younger than format 1, whose runs were made as the default says.
+    ``evidence_tail`` is the probability that the reference's lists leave out where they are compared, None where they
+    hold ``top_n`` tokens; ``stopping`` "anytime" lets a rung end as soon as it is decided (assay/stopping.py), "fixed"
+    asks every probe; fields with a default are younger than format 1, whose runs were made as the default says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +64,7 @@ class Design(BaseModel):
     endpoint: Literal["the call is right", "the task is done"] = "the call is right"
     stopping: Literal["anytime", "fixed"] = "fixed"
     evidence_probes: int = 0
+    evidence_tail: float | None = None
     turns: int = 0
     agent: str = ""
 

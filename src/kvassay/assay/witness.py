@@ -12,13 +12,13 @@ from math import inf
 from kvassay.assay.agenda import Agenda
 from kvassay.assay.evidence import TrialEvidence, compare, roles_in
 from kvassay.assay.floor import Floor, measure_floor, surest
-from kvassay.assay.follow import NO_WORK, Said, follow
+from kvassay.assay.follow import NO_WORK, Followed, Said, follow, placed
 from kvassay.assay.passage import PassageScore, score_passage
 from kvassay.assay.prompts import Prompt
 from kvassay.assay.stored import StoredRun
-from kvassay.backend.base import Boot
+from kvassay.backend.base import Boot, Sampling
 from kvassay.stats.divergence import Bounds
-from kvassay.types import Arm, Channel, Role, Trial
+from kvassay.types import Arm, Channel, Role, Trial, TrialKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Reading:
 class Witness:
     """One boot's evidence. ``chosen`` are the probes compared token by token, as (depth, probe id), where the reference
     was right: what breaks in an answer that is no call says nothing of calls. ``reference`` is the reference's label,
-    None for the reference itself. ``evidence_s`` are the seconds that all this took.
+    None for the reference itself. ``tail`` is the design's ``evidence_tail``: not None where the back end tells any
+    token's log-probability. ``evidence_s`` are the seconds that all this took.
     """
 
     boot: Boot
@@ -42,8 +43,20 @@ class Witness:
     chosen: frozenset[tuple[int, str]]
     context_tokens: int
     top_n: int
+    tail: float | None = None
     floor: Floor | None = None
     evidence_s: float = 0.0
+
+    def listing(self, sampling: Sampling, prompt: Prompt) -> Sampling:
+        """How to ask for an answer that is compared, where any token's log-probability can be had: the reference's with
+        lists down to the tail, the others' with what those lists hold.
+        """
+        if self.tail is None or (prompt.depth, prompt.probe.id) not in self.chosen:
+            return sampling
+        if self.reference is None:
+            return replace(sampling, tail=self.tail)
+        theirs = self._reference_said(TrialKey(self.reference, prompt.depth, prompt.probe.id, Channel.RAW))
+        return replace(sampling, ids=_listed(theirs)) if theirs else sampling
 
     def testify(self, trial: Trial, prompt: Prompt, tokens: tuple[int, ...]) -> TrialEvidence | None:
         """The evidence of a trial that has just ended, with its prompt still in the server's cache; None where it is
@@ -60,8 +73,8 @@ class Witness:
 
     def _compared(self, trial: Trial, prompt: Prompt, tokens: tuple[int, ...]) -> TrialEvidence | None:
         own = Said(trial.tokens, trial.positions)
-        theirs = self._reference_said(trial)
-        followed = follow(self.boot, tokens, theirs.tokens, top_n=self.top_n, known=own) if theirs else None
+        theirs = self._reference_said(trial.key)
+        followed = self._followed(tokens, theirs, own) if theirs else None
         self.floor = self.floor or measure_floor(self.boot, [surest(tokens, own)])
         if theirs is None or followed is None:
             return None
@@ -69,10 +82,14 @@ class Witness:
         floor_logprob = self.floor.logprob if self.floor else -inf
         return compare(theirs, followed, key=trial.key, roles=roles, floor_logprob=floor_logprob)
 
-    def _reference_said(self, trial: Trial) -> Said | None:
+    def _followed(self, tokens: tuple[int, ...], theirs: Said, own: Said) -> Followed:
+        ids = _listed(theirs) if self.tail is not None else ()
+        return follow(self.boot, tokens, theirs.tokens, top_n=self.top_n, known=own, ids=ids)
+
+    def _reference_said(self, key: TrialKey) -> Said | None:
         if self.reference is None:
             return None
-        theirs = self.run.trial(replace(trial.key, arm=self.reference))
+        theirs = self.run.trial(replace(key, arm=self.reference))
         return Said(theirs.tokens, theirs.positions) if theirs and theirs.outcome.correct and theirs.positions else None
 
     def read(self) -> Reading:
@@ -85,7 +102,12 @@ class Witness:
             self.evidence_s += time.perf_counter() - started
 
     def _passage(self, floor_logprob: float) -> PassageScore | None:
-        scored = score_passage(self.boot, floor_logprob=floor_logprob, context_tokens=self.context_tokens)
+        scored = score_passage(
+            self.boot,
+            floor_logprob=floor_logprob,
+            context_tokens=self.context_tokens,
+            whole=self.tail is not None,
+        )
         return scored if scored.tokens else None
 
 
@@ -100,7 +122,14 @@ def witness(boot: Boot, run: StoredRun, arm: Arm, agenda: Agenda) -> Witness:
             asked.setdefault(slot.depth, []).append(slot.probe)
     chosen = {(depth, probe) for depth, probes in asked.items() for probe in probes[: design.evidence_probes]}
     reference = None if arm.role is Role.REFERENCE else design.reference.label
-    return Witness(boot, run, reference, frozenset(chosen), design.context_tokens, design.top_n)
+    return Witness(
+        boot, run, reference, frozenset(chosen), design.context_tokens, design.top_n, tail=design.evidence_tail
+    )
+
+
+def _listed(theirs: Said) -> tuple[frozenset[int], ...]:
+    """The ids of each of an answer's lists."""
+    return tuple(frozenset(one for one, _ in place.top) if place else frozenset() for place in placed(theirs))
 
 
 def reading_to_json(reading: Reading) -> str:

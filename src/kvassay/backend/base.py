@@ -33,12 +33,19 @@ def silent(_: Progress) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to generate: greedy unless a temperature is given; ``top_n`` log-probabilities per token (raw channel)."""
+    """How to generate: greedy unless a temperature is given; ``top_n`` log-probabilities per token (raw channel).
+
+    Back ends that have whole vocabularies at hand (``Row.whole`` in their table) list more where asked: so many tokens
+    that at most ``tail`` of the probability is left to the others, and beside them, of the i-th generated token, those
+    with an id in ``ids[i]``. The others ignore both.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
     top_n: int = 0
+    tail: float | None = None
+    ids: tuple[frozenset[int], ...] = ()
 
 
 class Boot(Protocol):

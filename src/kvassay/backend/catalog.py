@@ -22,8 +22,9 @@ class Row:
     ``reach``: kvassay starts it, the user's own server is asked (or started by ``--serve``), or it runs in kvassay's
     process. ``package`` and ``program`` are what has to be there (a Python distribution; a command on PATH).
     ``raw``, ``logprobs``, ``read_back``, ``memory`` and ``reuse`` say how each is had. ``token_ids``: log-probabilities
-    come by token id, so that answers can be compared token by token. ``proof``: tested against the real server
-    ("real"), against answers recorded from it ("recorded"), or against answers written from its source ("source").
+    come by token id, so that answers can be compared token by token; ``whole``: of any token asked for. ``proof``:
+    tested against the real server ("real"), against answers recorded from it ("recorded"), or against answers written
+    from its source ("source").
     ``usage`` are command lines to paste.
     """
 
@@ -41,6 +42,7 @@ class Row:
     program: str | None = None
     reference: str = "f16/f16"
     token_ids: bool = True
+    whole: bool = False
     pen: bool = True  # renders and tokenises prompts itself; otherwise --tokenizer is needed
     apart: bool = True  # K and V can have different types
     by_layer: bool = False  # a layer can have types of its own
@@ -82,12 +84,12 @@ _ROWS = (
         "yes", "yes", "computed", "yes", "counted", "real",
         ("kvassay run MODEL_FOLDER --backend transformers --kv q4_0/f16",
          "kvassay run model.gguf --backend transformers --kv 4/4 --k-layers 0-3=f16"),
-        package="transformers", by_layer=True, computed=True),
+        package="transformers", by_layer=True, computed=True, whole=True),
     Row("exllamav3", "ExLlamaV3 on a CUDA card, no server", "in process",
         "yes", "yes", "layers", "yes", "counted", "real",
         ("kvassay run MODEL_FOLDER --backend exllamav3 --kv 8/4",
          "kvassay run MODEL_FOLDER --backend exllamav3 --kv 4/4"),
-        package="exllamav3", clean="8"),
+        package="exllamav3", clean="8", whole=True),
     Row("ik_llama.cpp", "ik_llama.cpp's llama-server", "attached",
         "yes", "no", "log", "log", "counted", "source",
         (_serve("ik_llama.cpp", "llama-server -m model.gguf -c 16384 -ctk {k} -ctv {v} --jinja", 8080, "q8_0/q6_0"),

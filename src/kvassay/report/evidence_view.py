@@ -41,7 +41,8 @@ class PassageView:
 class EvidenceView:
     """All that a report shows token by token. ``roles`` are those that occur, in their order. ``findings`` name arms
     that equal the reference to the last digit. ``resolution``: divergences (nats) below it are rounding of the
-    server's, None where it was not measured.
+    server's, None where it was not measured. ``tail``: the reference's lists go on until this probability is left, None
+    where they hold ``top_n`` tokens.
     """
 
     arms: tuple[ArmEvidence, ...]
@@ -50,6 +51,7 @@ class EvidenceView:
     findings: tuple[str, ...]
     top_n: int
     resolution: float | None
+    tail: float | None = None
 
     @property
     def role_words(self) -> dict[TokenRole, str]:
@@ -67,6 +69,7 @@ def build_evidence(
     passages: Mapping[str, PassageScore] | None = None,
     calls: Mapping[str, Calls] | None = None,
     repeat: str | None = None,
+    tail: float | None = None,
 ) -> EvidenceView | None:
     """Sum up a run's evidence in one pass; None where there is none at all.
 
@@ -85,6 +88,7 @@ def build_evidence(
         findings=tuple(finding for arm in told if arm.arm != repeat and (finding := did_not_engage(arm))),
         top_n=top_n,
         resolution=max((floor.excess for floor in floors), default=None),
+        tail=tail,
     )
 
 

@@ -219,6 +219,7 @@ def _evidence(run: RunSource, design: Design, by_arm: dict[str, list[Row]], prim
         arms=[arm.label for arm in design.arms if arm.role != Role.REFERENCE],
         reference=_labelled(design.arms, Role.REFERENCE) or "",
         top_n=design.top_n,
+        tail=design.evidence_tail,
         floors=[reading.floor for reading in readings.values() if reading.floor],
         passages={arm: reading.passage for arm, reading in readings.items() if reading.passage},
         repeat=_labelled(design.arms, Role.REPEAT),

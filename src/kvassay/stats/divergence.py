@@ -33,8 +33,8 @@ class Bounds(NamedTuple):
     high: float
 
 
-def kl_bounds(reference: Top, candidate: Top, *, floor_logprob: float) -> Bounds:
-    """Bounds of KL(P ‖ Q) from the top N of each.
+def kl_bounds(reference: Top, candidate: Top, *, floor_logprob: float, asked: Top = ()) -> Bounds:
+    """Bounds of KL(P ‖ Q) from the top N of each, and of those of Q's tokens that were ``asked`` for besides.
 
     The lower bound is the least divergence of any two distributions with these lists: unlisted probabilities are free
     but for their sum and their cap. It is never below the log-sum inequality over {common tokens, all else merged}
@@ -48,15 +48,15 @@ def kl_bounds(reference: Top, candidate: Top, *, floor_logprob: float) -> Bounds
     """
     if not reference or not candidate:
         return Bounds(0.0, inf)
-    listed_p, listed_q = dict(reference), dict(candidate)
+    listed_p, listed_q = dict(reference), dict((*candidate, *asked))
     common = sum(exp(lp) * (lp - listed_q[token]) for token, lp in reference if token in listed_q)
     only_p = [exp(lp) for token, lp in reference if token not in listed_q]
     rest = _unlisted(reference)
     outside = _Outside(
         only_p=only_p,
-        only_q=[exp(lq) for token, lq in candidate if token not in listed_p],
+        only_q=[exp(lq) for token, lq in listed_q.items() if token not in listed_p],
         rest_p=rest,
-        rest_q=max(_unlisted(candidate), ROUNDING),
+        rest_q=max(_unlisted((*candidate, *asked)), ROUNDING),
         cap_p=_cap(reference),
         cap_q=_cap(candidate),
     )
@@ -81,9 +81,11 @@ def rank_of(token: int, top: Top) -> int | None:
     return next((place for place, (listed, _) in enumerate(ordered, 1) if listed == token), None)
 
 
-def logprob_bounds(token: int, top: Top, *, floor_logprob: float) -> Bounds:
-    """A token's log-probability: exact where it is listed, else between the floor and what the list leaves to it."""
-    listed = dict(top)
+def logprob_bounds(token: int, top: Top, *, floor_logprob: float, asked: Top = ()) -> Bounds:
+    """A token's log-probability: exact where it is listed or was ``asked`` for, else between the floor and what the
+    list leaves to it.
+    """
+    listed = dict((*top, *asked))
     if token in listed:
         return Bounds(listed[token], listed[token])
     high = min(log(_cap(top)), log(max(_unlisted(top), ROUNDING))) if top else 0.0

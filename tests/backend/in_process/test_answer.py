@@ -41,9 +41,35 @@ def test_log_probabilities_are_over_the_whole_vocabulary(values: list[float]) ->
     assert one.add(torch.tensor(values, dtype=torch.float16), frozenset())
     (place,) = one.positions
     norm = log(fsum(map(exp, values)))
-    assert dict(place.top) == pytest.approx({at: value - norm for at, value in enumerate(values)}, abs=1e-9)
-    assert fsum(exp(value) for _, value in place.top) == pytest.approx(1)
+    assert dict(place.top) == pytest.approx({at: value - norm for at, value in enumerate(values)}, rel=1e-6, abs=1e-7)
+    assert fsum(exp(value) for _, value in place.top) == pytest.approx(1, rel=3e-6)
     assert place.logprob == max(value for _, value in place.top)
+
+
+@given(VALUES, st.floats(1e-6, 0.5), st.integers(1, 5))
+def test_a_list_with_a_tail_ends_where_no_more_is_left(values: list[float], tail: float, top_n: int) -> None:
+    """The fewest of the likeliest that leave at most the tail, but never fewer than the top N."""
+    one = answer(max_tokens=1, top_n=top_n, tail=tail)
+    one.add(torch.tensor(values, dtype=torch.float16), frozenset())
+    logprobs = torch.log_softmax(torch.tensor(values, dtype=torch.float16).double(), 0).sort(descending=True).values
+    told = [value for _, value in one.positions[0].top]
+    assert told == logprobs.float()[: len(told)].tolist()
+    left = 1 - logprobs.exp().cumsum(0)
+    least = min(top_n, len(values))
+    assert len(told) >= least
+    assert left[len(told) - 1] <= tail + 1e-12
+    assert len(told) == least or left[len(told) - 2] > tail - 1e-12
+
+
+def test_tokens_asked_for_by_id_stand_beside_the_list() -> None:
+    """Each generated token has ids of its own; what is listed isn't said twice; without ids there are none."""
+    one = answer(max_tokens=3, top_n=1, ids=(frozenset({0, 2}), frozenset({3})))
+    for logits in ([0.0, 5.0, 1.0, 2.0], [0.0, 1.0, 2.0, 5.0], [1.0, 0.0, 0.0, 0.0]):
+        one.add(torch.tensor(logits), frozenset())
+    asked = [dict(place.asked) for place in one.positions]
+    assert [set(each) for each in asked] == [{0, 2}, set(), set()]
+    expected = torch.log_softmax(torch.tensor([0.0, 5.0, 1.0, 2.0]).double(), 0).float()
+    assert asked[0] == {0: float(expected[0]), 2: float(expected[2])}
 
 
 @given(VALUES)

@@ -63,9 +63,12 @@ def words(boot: InProcessBoot, text: str) -> tuple[int, ...]:
 
 
 def same_answer(one: Completion, other: Completion) -> None:
+    """Token for token; log-probabilities but for the CPU's rounding: a prompt in other pieces is summed in another
+    order, and a cached value that falls on the other side of a float16 step (2⁻¹¹ of it) makes more of that.
+    """
     assert (one.text, one.tokens, one.stop) == (other.text, other.tokens, other.stop)
     for mine, its in zip(one.positions, other.positions, strict=True):
-        assert mine.logprob == pytest.approx(its.logprob, abs=1e-4)
+        assert mine.logprob == pytest.approx(its.logprob, abs=1e-3)
 
 
 @pytest.mark.parametrize("kv", ["q4_0/q8_0", "4/fp8_e4m3", "bf16/iq4_nl"])
@@ -144,7 +147,7 @@ def test_log_probabilities_are_of_the_whole_vocabulary(engine: Backend) -> None:
         for token, position in zip(answer.tokens, answer.positions, strict=True):
             logprobs = [logprob for _, logprob in position.top]
             assert len(logprobs) == mind(boot)._loaded.model.config.vocab_size
-            assert sum(map(exp, logprobs)) == pytest.approx(1, abs=1e-9)
+            assert sum(map(exp, logprobs)) == pytest.approx(1, abs=1e-6)
             assert logprobs == sorted(logprobs, reverse=True)
             assert (token, position.token_id, position.logprob) == (position.top[0][0], token, logprobs[0])
 

@@ -8,6 +8,9 @@ from kvassay.backend.base import Sampling
 from kvassay.backend.in_process.words import Words
 from kvassay.types import Position, Stop
 
+MOST_LISTED = 16_384
+"""Tokens of one position's list with a ``tail``, so that lists of soup don't fill memory. ``top_n`` is not cut by it."""
+
 
 class Answer:
     """``tokens``, ``text`` and ``positions`` so far. Greedy unless ``sampling`` has a temperature; of equal logits the
@@ -25,16 +28,33 @@ class Answer:
     def add(self, logits: torch.Tensor, ends: frozenset[int]) -> bool:
         """Choose the next token; whether it was the last. The token that ends the turn belongs to the answer."""
         logprobs = torch.log_softmax(logits.cpu().double(), dim=-1)
-        token = self._choose(logprobs)
+        token, place = self._choose(logprobs), len(self.tokens)
         self.tokens.append(token)
         before, self.text = self.text, self._words.text(self.tokens)
         if self._sampling.top_n:
-            top = logprobs.topk(min(self._sampling.top_n, len(logprobs)))
-            pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
             piece = self.text.removeprefix(before)
-            self.positions.append(Position(token, piece, float(logprobs[token]), tuple(pairs)))
+            self.positions.append(self._position(token, piece, logprobs, place))
         self.stop = Stop.EOS if token in ends else Stop.LIMIT
         return self.stop is Stop.EOS or len(self.tokens) >= self._sampling.max_tokens
+
+    def _position(self, token: int, piece: str, logprobs: torch.Tensor, place: int) -> Position:
+        """Log-probabilities as the store keeps them, in 32 bits: two boots that compute the same list the same."""
+        stored = logprobs.float()
+        top = stored.topk(self._listed(logprobs))
+        listed = tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+        ids = self._sampling.ids[place] if place < len(self._sampling.ids) else frozenset()
+        asked = sorted(ids - {one for one, _ in listed})
+        values = zip(asked, stored[asked].tolist(), strict=True)
+        return Position(token, piece, float(stored[token]), listed, tuple(values))
+
+    def _listed(self, logprobs: torch.Tensor) -> int:
+        """How many tokens are listed: top N, or so many that no more than the tail is left."""
+        least, most = min(self._sampling.top_n, len(logprobs)), min(MOST_LISTED, len(logprobs))
+        if self._sampling.tail is None:
+            return least
+        told = logprobs.exp().sort(descending=True).values.cumsum(0)
+        enough = int(torch.searchsorted(told, 1 - self._sampling.tail)) + 1
+        return min(max(least, enough), max(least, most))
 
     def _choose(self, logprobs: torch.Tensor) -> int:
         if not self._sampling.temperature:
