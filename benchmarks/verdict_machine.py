@@ -30,7 +30,7 @@ Place = tuple[int, str]  # depth, probe
 class World:
     """What is true: how often the reference is right, and each candidate's rates of lost and gained pairs by depth.
     ``noise`` is the rate of lost, and of gained, pairs of the second boot. ``alike``: a probe has the same fate
-    at every depth, in each arm; otherwise its depths are independent.
+    at every depth, in each arm; otherwise each depth has probes of its own, as runs have.
     """
 
     name: str
@@ -119,11 +119,12 @@ def main() -> None:
           "| V within margin | V called worse | candidates' probes asked |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|")
     for per_family in (8, 25):
-        probes = [
-            (depth, f"f{family}/{n}") for depth in DEPTHS for family in range(FAMILIES) for n in range(per_family)
-        ]
-        slots = schedule(probes, channels=("raw",), parsed_share=0, seed=0)
         for number, world in enumerate(WORLDS):
+            probes = [
+                (depth, f"f{family}/{n + (0 if world.alike else per_family * rung)}")
+                for rung, depth in enumerate(DEPTHS) for family in range(FAMILIES) for n in range(per_family)
+            ]  # fmt: skip
+            slots = schedule(probes, channels=("raw",), parsed_share=0, seed=0)
             states, asked, planned = simulate(world, slots, runs, np.random.default_rng([per_family, number]))
 
             def share(half: str, *wanted_states: State, states: Counter = states) -> str:  # type: ignore[type-arg]

@@ -34,8 +34,11 @@ def spec(label: str) -> ArmSpec:
     return ArmSpec(label=label, role="candidate", k=k, v=v, rotation=rotation != "norot")
 
 
-def outcomes_of(right: Mapping[int, int], probes: int, arms: Arms, reference: Flips = SAME) -> Outcomes:
-    """Outcomes of the reference, right on the first ``right`` probes of each depth, and of ``arms`` beside it.
+def outcomes_of(
+    right: Mapping[int, int], probes: int, arms: Arms, reference: Flips = SAME, *, alike: bool = False
+) -> Outcomes:
+    """Outcomes of the reference, right on the first ``right`` probes of each depth, and of ``arms`` beside it. Each depth
+    has probes of its own, or all have the same (``alike``).
 
     Lost pairs come from the front of the right ones, gained from the front of the wrong ones, faults from the back.
     """
@@ -47,7 +50,7 @@ def outcomes_of(right: Mapping[int, int], probes: int, arms: Arms, reference: Fl
             gained = set(range(hits, hits + here.gained))
             for i in range(probes if here.asked is None else here.asked):
                 outcome = (i < hits and i not in lost) or i in gained
-                found[label, depth, f"probe-{i}"] = None if i >= probes - here.faults else outcome
+                found[label, depth, f"probe-{i}" if alike else f"probe-{i}@{depth}"] = None if i >= probes - here.faults else outcome
     return found
 
 
@@ -61,12 +64,13 @@ def judged(
     depths: tuple[int, ...] = (),
     reference: Flips = SAME,
     measured: Measurements = NOT_MEASURED,
+    alike: bool = False,
 ) -> Verdict:
     """The verdict over such a run at α .05 and a margin of 5 points; ``planned`` arms and ``depths`` have no trial."""
     by_depth = {2048: right} if isinstance(right, int) else right
     every = arms if repeat is None else {**arms, REPEAT: repeat}
     return judge(
-        outcomes_of(by_depth, probes, every, reference),
+        outcomes_of(by_depth, probes, every, reference, alike=alike),
         reference=REFERENCE,
         repeat=None if repeat is None else REPEAT,
         candidates=[spec(label) for label in (*arms, *planned)],

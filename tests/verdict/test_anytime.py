@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import roots_jacobi
 
-from kvassay.stats.eprocess import harm_e_value
+from kvassay.stats.eprocess import anytime_interval, harm_e_value, within_margin_e_value
+from kvassay.stats.paired import tango_interval
 from kvassay.verdict import Measurements, State, Verdict, judge
 from verdict.synthetic_outcomes import REFERENCE, REPEAT, SAME, Arms, Flips, outcomes_of, spec
 
@@ -74,7 +79,7 @@ def test_a_probe_lost_at_every_depth_is_one_witness_not_four(rule: bool) -> None
     depths = (2048, 4096, 8192, 16384)
     right = dict.fromkeys(depths, 100)
     arms = {"q4_0/f16": Flips(lost=3), REPEAT: SAME}
-    alike = outcomes_of(right, 100, arms)
+    alike = outcomes_of(right, 100, arms, alike=True)
     spread = {
         (arm, depth, probe): arm != "q4_0/f16" or int(probe.removeprefix("probe-")) // 3 != depths.index(depth)
         for arm, depth, probe in alike
@@ -95,8 +100,43 @@ def test_a_probe_lost_at_every_depth_is_one_witness_not_four(rule: bool) -> None
         ).arms
         assert (arm.overall.lost, arm.overall.gained, arm.overall.pairs) == (12, 0, 400)
         assert arm.overall.harm_e == pytest.approx(harm_e)
+        assert arm.overall.within_e == pytest.approx(within_margin_e_value(3, 0, 100, margin=0.01))
+        interval = anytime_interval if rule else tango_interval
+        assert (arm.overall.low, arm.overall.high) == pytest.approx(interval(3, 0, 100, level=0.9))
         assert arm.overall.p_value == pytest.approx(p_value)
         assert arm.state is state
+
+
+@pytest.mark.parametrize("rule", [True, False], ids=["anytime", "fixed"])
+@pytest.mark.parametrize("alike", [True, False], ids=["the same probes", "probes of its own"])
+def test_only_probes_clear_an_arm_not_depths(rule: bool, alike: bool) -> None:  # noqa: FBT001
+    """Forty probes without a flip exclude no loss of 5 points, be they asked at one depth or at four; 160 do."""
+    right = dict.fromkeys((2048, 4096, 8192, 16384), 40)
+    outcomes = outcomes_of(right, 40, {"q8_0/q8_0": SAME, REPEAT: SAME}, alike=alike)
+    (arm,) = judge(
+        outcomes,
+        reference=REFERENCE,
+        repeat=REPEAT,
+        candidates=[spec("q8_0/q8_0")],
+        depths=tuple(right),
+        alpha=0.05,
+        margin=0.05,
+        anytime=rule,
+    ).arms
+    assert arm.overall.pairs == 160
+    assert arm.state is (State.INCONCLUSIVE if alike else State.WITHIN_MARGIN)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.sampled_from((-1, 0, 1)), min_size=1, max_size=5), min_size=1, max_size=60))
+def test_a_probes_mean_is_worth_more_than_its_halves(answers: list[list[int]]) -> None:
+    """The exact product of bets over the probes' means is never below what the counts of halves are taken for."""
+    means = np.array([np.mean(changes) for changes in answers])
+    loss, gain = -means.clip(max=0).sum(), means.clip(min=0).sum()
+    node, weight = roots_jacobi(64, 0.5, 2.0)
+    stakes = (1 + node) / 2 / 0.95
+    exact = float(np.sum(weight / weight.sum() * np.prod(1 + stakes[:, None] * (means + 0.05), axis=1)))
+    assert within_margin_e_value(loss, gain, len(means), margin=0.05) <= exact * (1 + 1e-9)
 
 
 def test_the_fixed_numbers_stand_beside_the_evidence() -> None:

@@ -91,7 +91,7 @@ def test_rotation_is_kept_apart() -> None:
 
 def test_beyond_the_suite_the_same_probe_counts_once() -> None:
     """Three depths of 60 probes are 60 scenarios, not 180."""
-    (arm,) = of({"q4_0/f16": Flips(lost=6)}).arms
+    (arm,) = judged(DEPTHS, {"q4_0/f16": Flips(lost=6)}, alike=True).arms
     assert arm.beyond.clusters == 60
     assert arm.beyond.pairs == 180
     assert arm.beyond.difference == pytest.approx(-0.1)

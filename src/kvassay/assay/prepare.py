@@ -91,12 +91,13 @@ def prompts_of(settings: RunSettings, questions: Questions, boot: Boot) -> Writt
     ladder = climb(seed=settings.seed, tools=wanted, corpus=code, depths=depths, count=count)
     native = native_dialect(settings, boot.facts.chat_template)
     form = dialect.form(native) if native else ""
-    for rung in ladder.rungs:
+    for at, rung in enumerate(ladder.rungs):
         drawn = questions.drawn(
             rung.scene,
             families=questions.families,
             per_family=settings.probes_per_family,
             seed=settings.seed,
+            rung=at,
             levels=settings.levels,
             form=form,
         )

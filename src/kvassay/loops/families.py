@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from kvassay.loops.evaluate import Value
 from kvassay.loops.tasks import Task, Want, to_probe
+from kvassay.probe.base import numbers_of
 from kvassay.session.scene import Scene
 from kvassay.types import Probe
 
 LEVELS = (1, 2, 3)
-_SEEDS_PER_RUN = 10_000
 
 _PACKAGES = ("shop", "ledger", "fleet", "depot", "kiosk", "garden", "harbour", "atlas", "foundry", "clinic")
 _TOPICS = ("rates", "stock", "routes", "orders", "billing", "slots", "quotas", "weights", "labels", "timing")
@@ -234,14 +234,20 @@ def make(family: str, seed: int) -> Task:
 
 
 def draw(
-    scene: Scene, *, families: Sequence[str], per_family: int, seed: int, levels: Sequence[int], form: str = ""
+    scene: Scene,
+    *,
+    families: Sequence[str],
+    per_family: int,
+    seed: int,
+    rung: int = 0,
+    levels: Sequence[int],
+    form: str = "",
 ) -> tuple[Probe, ...]:
     """Distinct tasks, ``per_family`` of each family: what `kvassay.probe.draw` is for probes. The session in front does
     not matter to them.
     """
     del scene
-    seeds = range(seed * _SEEDS_PER_RUN, (seed + 1) * _SEEDS_PER_RUN)
-    numbers = [number for number in seeds[: 60 * per_family] if LEVELS[number % len(LEVELS)] in levels]
+    numbers = [number for number in numbers_of(seed, rung)[: 60 * per_family] if LEVELS[number % len(LEVELS)] in levels]
     tasks = (make(family, number) for family in families for number in islice(numbers, per_family))
     return tuple(to_probe(task, form=form) for task in tasks)
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 from kvassay.errors import ConfigError
 from kvassay.probe import argument, confusable, edit, nested, no_tool, recall, replay
-from kvassay.probe.base import LEVELS, Family
+from kvassay.probe.base import LEVELS, Family, numbers_of
 from kvassay.session.scene import Scene
 from kvassay.types import Probe
 
@@ -20,7 +20,6 @@ FAMILIES: dict[str, Family] = {
 RECORDED: dict[str, Family] = {family.name: family for family in (replay.FAMILY, replay.EDIT_FAMILY)}
 """The families that are made from recorded sessions, never drawn."""
 
-_SEEDS_PER_RUN = 10_000
 _TRIES_PER_PROBE = 12
 
 
@@ -35,11 +34,13 @@ def draw(
     families: Sequence[str],
     per_family: int,
     seed: int,
+    rung: int = 0,
     levels: Sequence[int] = LEVELS,
     form: str = "",
 ) -> tuple[Probe, ...]:
-    """Distinct probes about a scene, ``per_family`` of each family, the ``levels`` in turn. An id fixes the level, so
-    that runs with other levels or numbers share probes. ``form`` shows how a call is written, for questions that want
+    """Distinct probes about a scene, ``per_family`` of each family, the ``levels`` in turn. Each ``rung`` of a ladder,
+    counted from 0, has a draw of its own: no answer at one depth says anything of one at another. An id fixes the level,
+    so that runs with other levels or numbers share probes. ``form`` shows how a call is written, for questions that want
     one: what is asked is which call, not whether its form is remembered from thousands of tokens ago.
 
     Fewer come back where the scene or its tools don't hold enough to ask. Raises ConfigError for an unknown family or
@@ -50,7 +51,7 @@ def draw(
         raise ConfigError(f"There is no probe family {unknown[0]!r}.", hint=f"Families: {', '.join(FAMILIES)}.")
     if not levels or not {*levels} <= {*LEVELS}:
         raise ConfigError(f"Levels {tuple(levels)!r} can't be drawn.", hint="Levels are 1 (easy), 2 and 3.")
-    numbers = [n for n in range(seed * _SEEDS_PER_RUN, (seed + 1) * _SEEDS_PER_RUN) if _level(n) in levels]
+    numbers = [number for number in numbers_of(seed, rung) if _level(number) in levels]
     tried = numbers[: per_family * _TRIES_PER_PROBE]
     drawn = (probe for name in families for probe in islice(_distinct(FAMILIES[name], scene, tried), per_family))
     return tuple(_formed(probe, form) for probe in drawn)

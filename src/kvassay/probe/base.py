@@ -34,6 +34,16 @@ class Family:
     check: Check = no_check
 
 
+_NUMBERS_PER_RUNG = 10_000
+_RUNGS_PER_RUN = 100
+
+
+def numbers_of(seed: int, rung: int) -> range:
+    """What a rung's questions are drawn by: no other rung (from 0) of the run and no other run's seed has these."""
+    first = (seed * _RUNGS_PER_RUN + rung) * _NUMBERS_PER_RUNG
+    return range(first, first + _NUMBERS_PER_RUNG)
+
+
 def dice(family: str, seed: int) -> random.Random:
     """The family's own random numbers for a seed."""
     return random.Random(f"{family}/{seed}")  # noqa: S311  # reproducible, not secret

@@ -57,7 +57,7 @@ def gain_e_value(lost: int, gained: int) -> float:
     return harm_e_value(gained, lost)
 
 
-def within_margin_e_value(lost: int, gained: int, pairs: int, *, margin: float) -> float:
+def within_margin_e_value(lost: float, gained: float, pairs: float, *, margin: float) -> float:
     """Evidence that the loss is less than ``margin``; null: the mean of X is at most −margin, 0 < margin < 1.
 
     A pair multiplies the bet λ by 1 + λ(X + margin), which for 0 ≤ λ ≤ 1 / (1 − margin) is never negative and has null
@@ -71,7 +71,7 @@ def within_margin_e_value(lost: int, gained: int, pairs: int, *, margin: float) 
     return _as_e_value(within_margin_log_e_values(lost, gained, pairs, margin=margin))
 
 
-def anytime_interval(lost: int, gained: int, pairs: int, *, level: float = 0.95) -> Interval:
+def anytime_interval(lost: float, gained: float, pairs: float, *, level: float = 0.95) -> Interval:
     """Two-sided confidence sequence for the paired difference (candidate minus reference); no pairs give (−1, 1).
 
     The chance that it *ever* leaves out the true difference, looked at after every pair, is at most 1 − ``level``. Its
@@ -84,7 +84,7 @@ def anytime_interval(lost: int, gained: int, pairs: int, *, level: float = 0.95)
     return Interval(_anytime_low(lost, gained, pairs, needed), -_anytime_low(gained, lost, pairs, needed))
 
 
-def _anytime_low(lost: int, gained: int, pairs: int, needed: float) -> float:
+def _anytime_low(lost: float, gained: float, pairs: float, needed: float) -> float:
     """The e-value rises with the margin, through the whole of (−1, 1), unless every pair was lost."""
     from scipy.optimize import brentq  # noqa: PLC0415  half a second, at every start of the program
 

@@ -49,7 +49,7 @@ def tango_score(lost: float, gained: float, pairs: float, difference: float) -> 
     return excess / sqrt(variance)
 
 
-def tango_interval(lost: int, gained: int, pairs: int, *, level: float = 0.95) -> Interval:
+def tango_interval(lost: float, gained: float, pairs: float, *, level: float = 0.95) -> Interval:
     """Two-sided score interval for the paired difference (candidate minus reference); no pairs say nothing: (−1, 1).
 
     The bounds are the differences that Tango's score test does not reject: the roots of `tango_score` = ±z.
@@ -62,7 +62,7 @@ def tango_interval(lost: int, gained: int, pairs: int, *, level: float = 0.95) -
     return Interval(_tango_low(lost, gained, pairs, z), -_tango_low(gained, lost, pairs, z))
 
 
-def _tango_low(lost: int, gained: int, pairs: int, z: float) -> float:
+def _tango_low(lost: float, gained: float, pairs: float, z: float) -> float:
     from scipy.optimize import brentq  # noqa: PLC0415  half a second, at every start of the program
 
     if lost == pairs:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from statistics import fmean
 from typing import NamedTuple, TypeAlias
 
 from kvassay.stats.eprocess import anytime_interval, harm_e_value, within_margin_e_value
@@ -44,7 +45,7 @@ class Effect:
     ``p_value`` is the exact one-sided McNemar test for harm, for a fixed number. ``harm_e`` and ``within_e`` are
     anytime-valid e-values, against "no harm" and against "a loss of the margin or more". ``harm_p`` is the p-value that
     the run's own rule decides by. ``dropped`` pairs fell to infrastructure faults. ``depth`` None means all depths
-    together; its evidence of harm counts probes, not pairs (`over_depths`).
+    together; its evidence and its interval count probes, not pairs (`over_depths`).
     """
 
     arm: str
@@ -166,23 +167,35 @@ def over_depths(
 ) -> Effect:
     """The effect over all of these depths together.
 
-    The answers to one probe at several depths resemble each other, so that here the evidence of harm counts probes:
-    lost those with more pairs lost than gained over the depths asked, gained the reverse. With e-values half of it is
-    the mean of the depths' own ones, so that harm at one depth is not cancelled by luck at another: a mean of e-values
-    is an e-value under any dependence (Vovk & Wang, Annals of Statistics 49, 2021).
+    Our own questions are drawn anew at each depth. Where a probe is asked at several, its answers resemble each other,
+    so that here the evidence counts probes. Harm: lost are those with more pairs lost than gained, gained the reverse.
+    Within margin, and the interval: a probe counts by its mean over the depths asked, one lost at one of two as half a
+    probe lost. That is on the safe side: a bet's factor is linear in that mean, and its logarithm concave, so that
+    halves are worth no more than the mean; and of all variables with such a mean whole ones vary most.
+
+    With e-values half the evidence of harm is the mean of the depths' own ones, so that harm at one depth is not
+    cancelled by luck at another: a mean of e-values is an e-value under any dependence (Vovk & Wang, Annals of
+    Statistics 49, 2021).
     """
     pairs, dropped = pair_up(reference, candidate, depths=depths)
     found = effect(pairs, arm=arm, alpha=alpha, margin=margin, dropped=dropped, anytime=anytime)
     own: defaultdict[int, Counter[int]] = defaultdict(Counter)
-    of_probes: Counter[str] = Counter()
+    of_probes: defaultdict[str, list[int]] = defaultdict(list)
     for (depth, probe), before, now in paired(reference, candidate, depths=depths):
         own[depth][now - before] += 1
-        of_probes[probe] += now - before
+        of_probes[probe].append(now - before)
     if len(own) < 2:  # noqa: PLR2004  one depth is all depths
         return found
-    lost, gained = (sum(sign * net > 0 for net in of_probes.values()) for sign in (-1, 1))
+    means = [fmean(changes) for changes in of_probes.values()]
+    lost, gained = (sum(sign * mean > 0 for mean in means) for sign in (-1, 1))
     p_value, harm_e = mcnemar_harm(lost, gained), harm_e_value(lost, gained)
     harm_e = (harm_e + sum(harm_e_value(cells[-1], cells[1]) for cells in own.values()) / len(own)) / 2
     harm_p = min(1.0, 1 / harm_e) if anytime else p_value
-    state = state_of(worse=harm_p <= alpha, within=found.state.is_within)
-    return replace(found, p_value=p_value, harm_e=harm_e, harm_p=harm_p, state=state)
+    loss, gain = (sum(max(0.0, sign * mean) for mean in means) for sign in (-1, 1))
+    low, high = (anytime_interval if anytime else tango_interval)(loss, gain, len(means), level=1 - 2 * alpha)
+    within_e = within_margin_e_value(loss, gain, len(means), margin=margin)
+    within = within_e >= 1 / alpha if anytime else low > -margin
+    state = state_of(worse=harm_p <= alpha, within=within)
+    return replace(
+        found, p_value=p_value, harm_e=harm_e, harm_p=harm_p, low=low, high=high, within_e=within_e, state=state
+    )

@@ -9,7 +9,7 @@ from kvassay.backend.in_process.words import Words
 from kvassay.types import Position, Stop
 
 MOST_LISTED = 16_384
-"""Tokens of one position's list with a ``tail``, so that lists of soup don't fill memory. ``top_n`` is not cut by it."""
+"""Tokens of one position's list with a ``tail``, so that soup fills no memory; ``top_n`` is not cut by it."""
 
 
 class Answer:
