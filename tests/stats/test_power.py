@@ -73,3 +73,17 @@ def test_more_pairs_examples() -> None:
     assert more_pairs(0, 0, 0, margin=0.05, alpha=0.05) == 60
     assert more_pairs(1, 0, 60, margin=0.05, alpha=0.05) == 60
     assert more_pairs(1, 0, 12, margin=0.05, alpha=0.05) == 70
+
+
+@given(lost=st.integers(4, 14), gained=st.integers(0, 3), claims=st.integers(1, 9))
+@settings(deadline=None, max_examples=25)
+def test_more_pairs_suffice_for_what_holm_asks(lost: int, gained: int, claims: int) -> None:
+    """At the projected total the test has power .8 at α / claims; from more than ten pairs fewer it never did."""
+    total = 60 + more_pairs(lost, gained, 60, margin=0.05, alpha=0.05, claims=claims)
+    rates = {"lost_rate": lost / 60, "gained_rate": gained / 60, "alpha": 0.05 / claims}
+    within = pairs_for_margin(margin=0.05, alpha=0.05, lost_rate=lost / 60, gained_rate=gained / 60)
+    if within is not None and within <= total:
+        return
+    reached = [pairs for pairs in range(1, total + 1) if mcnemar_power(pairs, **rates) >= 0.8]
+    assert reached or total > 500  # beyond 500 pairs the projection is the normal formula's
+    assert total == 70 or not reached or reached[0] > total - 10

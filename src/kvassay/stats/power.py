@@ -69,14 +69,17 @@ def pairs_for_drop(*, lost_rate: float, gained_rate: float, alpha: float, power:
     )
 
 
-def more_pairs(lost: int, gained: int, pairs: int, *, margin: float, alpha: float, power: float = 0.8) -> int:
+def more_pairs(
+    lost: int, gained: int, pairs: int, *, margin: float, alpha: float, claims: int = 1, power: float = 0.8
+) -> int:
     """About how many pairs are missing until one of the two decisions falls, if flips go on at the observed rates.
 
-    A projection, not a promise: it is rounded up to tens, and at least 10.
+    A projection, not a promise: it is rounded up to tens, and at least 10. ``claims`` is what Holm's adjustment divides
+    ``alpha`` by for the next claim of harm: this one and the others not yet shown.
     """
     rates = {"lost_rate": lost / pairs, "gained_rate": gained / pairs} if pairs else {}
     totals = [pairs_for_margin(margin=margin, alpha=alpha, **rates)]
     if pairs and lost - gained >= margin * pairs / 2:
-        totals.append(pairs_for_drop(alpha=alpha, power=power, **rates))
+        totals.append(pairs_for_drop(alpha=alpha / claims, power=power, **rates))
     missing = min(total for total in totals if total is not None) - pairs
     return max(10, ceil(missing / 10) * 10)

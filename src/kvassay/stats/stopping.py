@@ -124,7 +124,7 @@ def more_pairs_anytime(lost: int, gained: int, pairs: int, *, margin: float, alp
 
     The counterpart of `kvassay.stats.power.more_pairs` for runs that stop by e-values, and the same sort of projection:
     harm is asked for only where the loss is at least half the margin, the result is rounded up to tens, and is at least
-    10. ``claims`` is how many claims of harm must hold together: at worst each needs ``claims``/``alpha``.
+    10. ``claims``: harm needs ``claims``/``alpha``, as Holm's adjustment has it for the next claim.
     """
     missing = [pairs_to_margin(lost, gained, pairs, margin=margin, alpha=alpha)]
     if pairs and lost - gained >= margin * pairs / 2:

@@ -111,7 +111,8 @@ def judge_under(
     """The same for controls that have been read off these outcomes already."""
     trials = by_arm(outcomes)
     judged = _settle_all([_measure(trials, spec.label, controls) for spec in candidates], controls)
-    findings = [_finding(spec, arm, controls) for spec, arm in zip(candidates, judged, strict=True)]
+    still_open = sum(not arm.overall.state.is_worse for arm in judged)
+    findings = [_finding(spec, arm, still_open, controls) for spec, arm in zip(candidates, judged, strict=True)]
     return Verdict(
         headline=headline(findings, controls),
         notes=tuple(notes(findings, controls)),
@@ -127,12 +128,12 @@ def judge_under(
 def _control(trials: Mapping[str, Trials], spec: ArmSpec, controls: Controls) -> ArmVerdict:
     """The positive control, judged by itself: it is no claim of the run."""
     (arm,) = _settle_all([_measure(trials, spec.label, controls)], controls)
-    return _verdict(_finding(spec, arm, controls), arm, trials, controls)
+    return _verdict(_finding(spec, arm, 1, controls), arm, trials, controls)
 
 
-def _finding(spec: ArmSpec, arm: Measured, controls: Controls) -> Finding:
+def _finding(spec: ArmSpec, arm: Measured, open_claims: int, controls: Controls) -> Finding:
     counted = (found for found in arm.by_depth if found.pairs and found.depth in controls.depths)
-    return Finding(spec, arm.overall, tuple(counted))
+    return Finding(spec, arm.overall, tuple(counted), open_claims)
 
 
 def _verdict(finding: Finding, arm: Measured, trials: Mapping[str, Trials], controls: Controls) -> ArmVerdict:
