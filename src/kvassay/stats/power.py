@@ -34,6 +34,8 @@ def mcnemar_power(pairs: int, *, lost_rate: float, gained_rate: float, alpha: fl
     Exact and unconditional: summed over the binomial number of discordant pairs.
     """
     flip_rate = lost_rate + gained_rate
+    if not flip_rate:
+        return 0.0
     discordant = np.arange(1, pairs + 1)
     critical = _critical_losses(max(pairs, 2 * _EXACT_UP_TO), alpha)[:pairs]
     rejected = np.where(critical > discordant, 0.0, bdtrc(critical - 1, discordant, lost_rate / flip_rate))
