@@ -27,6 +27,7 @@ from kvassay.verdict.effects import (
 from kvassay.verdict.headline import headline
 from kvassay.verdict.isolation import Isolation, isolate
 from kvassay.verdict.notes import notes
+from kvassay.verdict.sensitivity import Multiplicity, Sensitivity, multiplicity, sensitivity
 from kvassay.verdict.sentences import Finding, sentence
 
 
@@ -35,7 +36,8 @@ class ArmVerdict:
     """One arm's verdict: its state over all depths, one sentence with its numbers, the effects behind it.
 
     The effects speak of this suite; ``beyond`` is the difference for scenarios like these, clustered by scenario (the
-    same probe at all its depths). No state rests on it.
+    same probe at all its depths), ``sensitivity`` what other methods say of ``overall`` and of each of ``by_depth``. No
+    state rests on either.
     """
 
     arm: str
@@ -44,6 +46,7 @@ class ArmVerdict:
     overall: Effect
     by_depth: tuple[Effect, ...]
     beyond: ClusteredDifference
+    sensitivity: tuple[Sensitivity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Verdict:
     dropped pairs, arms not run); ``arms`` holds the candidates in the run's order, ``control`` is the positive control.
     ``fault`` says why nothing can be relied on (an invalid run, a model that fails by itself), empty where it can.
     ``anytime`` says what the states rest on; ``spared`` how many probes of each arm the stopping rule left out.
-    ``isolation`` tells K, V and the context apart.
+    ``isolation`` tells K, V and the context apart; ``multiplicity`` adjusts each candidate's harm for all of them.
     """
 
     headline: str
@@ -63,6 +66,7 @@ class Verdict:
     anytime: bool = False
     spared: Mapping[str, int] = field(default_factory=dict)
     isolation: tuple[Isolation, ...] = ()
+    multiplicity: tuple[Multiplicity, ...] = ()
 
     def of(self, arm: str) -> ArmVerdict | None:
         """The verdict on one arm; None for references."""
@@ -122,6 +126,7 @@ def judge_under(
         anytime=controls.anytime,
         spared=controls.measured.spared,
         isolation=isolate(trials, candidates, controls),
+        multiplicity=multiplicity([arm.overall for arm in judged], alpha=controls.alpha),
     )
 
 
@@ -142,8 +147,16 @@ def _verdict(finding: Finding, arm: Measured, trials: Mapping[str, Trials], cont
     own, other = trials.get(controls.reference, {}), trials.get(label, {})
     for (_, probe), before, now in paired(own, other, depths=controls.depths):
         differences[scenario_of(probe)].append(now - before)
-    beyond = clustered_difference(differences, level=1 - 2 * controls.alpha)
-    return ArmVerdict(label, arm.overall.state, sentence(finding, controls), arm.overall, arm.by_depth, beyond)
+    level = 1 - 2 * controls.alpha
+    return ArmVerdict(
+        arm=label,
+        state=arm.overall.state,
+        sentence=sentence(finding, controls),
+        overall=arm.overall,
+        by_depth=arm.by_depth,
+        beyond=clustered_difference(differences, level=level),
+        sensitivity=sensitivity((arm.overall, *arm.by_depth), own, other, depths=controls.depths, level=level),
+    )
 
 
 class Measured(NamedTuple):
