@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, multinomial
 
-from kvassay.stats.paired import mcnemar_harm, tango_interval, tango_score
-from kvassay.stats.power import mcnemar_power, more_pairs, pairs_for_drop, pairs_for_margin
+from kvassay.stats.paired import Flips, mcnemar_harm, tango_interval, tango_score
+from kvassay.stats.power import NEVER, mcnemar_power, more_pairs, pairs_for_drop, pairs_for_margin
 
 
 @pytest.mark.parametrize(("margin", "pairs"), [(0.05, 52), (0.03, 88), (0.02, 133)])
@@ -128,3 +128,12 @@ def test_more_pairs_are_what_the_nearer_decision_needs(lost: int, gained: int, c
     nearer = harm if within is None else min(harm, within)
     missing = more_pairs(lost, gained, 60, margin=0.05, alpha=0.05, claims=claims)
     assert missing - 10 < max(nearer - 60, 10) <= missing
+
+
+def test_more_pairs_count_what_the_test_of_harm_counts() -> None:
+    """Two probes lost at each of four depths are eight pairs, but two witnesses: it takes four times as many pairs."""
+    as_pairs = pairs_for_drop(lost_rate=8 / 240, gained_rate=0, alpha=0.05, power=0.8)
+    missing = more_pairs(8, 0, 240, margin=0.01, alpha=0.05, witnesses=Flips(2, 0))
+    assert as_pairs < 240
+    assert 3.5 * as_pairs < 240 + missing < 4.5 * as_pairs
+    assert more_pairs(12, 3, 240, margin=0.01, alpha=0.05, witnesses=Flips(1, 3)) == NEVER

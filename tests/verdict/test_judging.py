@@ -60,6 +60,44 @@ def test_the_pairs_still_missing_are_those_that_holm_asks_for(rule: bool) -> Non
     assert missing[1] < missing[2] < missing[3]
 
 
+@pytest.mark.parametrize("rule", [True, False], ids=["anytime", "fixed"])
+def test_the_pairs_still_missing_over_several_depths_are_of_probes_that_flip(rule: bool) -> None:  # noqa: FBT001
+    """Two probes lost at each of four depths are no eight witnesses: asked as many more as is said, harm is shown."""
+    depths = (2048, 4096, 8192, 16384)
+
+    def over(probes: int) -> Verdict:
+        return judge(
+            outcomes_of(dict.fromkeys(depths, probes), probes, {"q4_0/f16": Flips(lost=-(-probes // 30))}),
+            reference=REFERENCE,
+            repeat=None,
+            candidates=[spec("q4_0/f16")],
+            depths=depths,
+            alpha=0.05,
+            margin=0.01,
+            anytime=rule,
+        )
+
+    missing = said(over(60))
+    assert missing > 240
+    assert over(60 + missing // 4).arms[0].state is State.DEGRADED
+
+
+def test_no_pairs_are_promised_where_probes_and_pairs_disagree() -> None:
+    """One probe lost at all of eight depths, two gained at one: a loss beyond the margin that no probes witness."""
+    depths = tuple(2048 * (1 + rung) for rung in range(8))
+    flips = {depth: Flips(lost=1, gained=2 * (depth == 2048)) for depth in depths}
+    (arm,) = judge(
+        outcomes_of(dict.fromkeys(depths, 50), 60, {"q4_0/f16": flips}),
+        reference=REFERENCE,
+        repeat=None,
+        candidates=[spec("q4_0/f16")],
+        depths=depths,
+        alpha=0.05,
+        margin=0.01,
+    ).arms
+    assert arm.sentence.endswith("; at these rates no number of pairs would settle it.")
+
+
 def said(verdict: Verdict) -> int:
     """The pairs that the first arm's sentence says are missing."""
     (found,) = re.findall(r"about (\d+) more pairs", verdict.arms[0].sentence)

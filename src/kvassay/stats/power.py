@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrc, bdtrik
 
-from kvassay.stats.paired import tango_score
+from kvassay.stats.paired import Flips, tango_score
+
+NEVER = 10_000_000
+"""Pairs that nobody asks: what a projection says where no decision is in sight."""
 
 _EXACT_UP_TO = 500  # pairs; beyond it the normal formula is within some 10 % of the exact count, and much quicker
 
@@ -72,16 +75,27 @@ def pairs_for_drop(*, lost_rate: float, gained_rate: float, alpha: float, power:
 
 
 def more_pairs(
-    lost: int, gained: int, pairs: int, *, margin: float, alpha: float, claims: int = 1, power: float = 0.8
+    lost: int,
+    gained: int,
+    pairs: int,
+    *,
+    margin: float,
+    alpha: float,
+    claims: int = 1,
+    witnesses: Flips | None = None,
+    power: float = 0.8,
 ) -> int:
     """About how many pairs are missing until one of the two decisions falls, if flips go on at the observed rates.
 
     A projection, not a promise: it is rounded up to tens, and at least 10. ``claims`` is what Holm's adjustment divides
-    ``alpha`` by for the next claim of harm: this one and the others not yet shown.
+    ``alpha`` by for the next claim of harm: this one and the others not yet shown. ``witnesses``: what the test of harm
+    counts in these pairs, where that is not the pairs themselves. `NEVER` where the rates lead to neither decision.
     """
     rates = {"lost_rate": lost / pairs, "gained_rate": gained / pairs} if pairs else {}
     totals = [pairs_for_margin(margin=margin, alpha=alpha, **rates)]
-    if pairs and lost - gained >= margin * pairs / 2:
+    seen = witnesses or Flips(lost, gained)
+    if pairs and lost - gained >= margin * pairs / 2 and seen.lost > seen.gained:
+        rates = {"lost_rate": seen.lost / pairs, "gained_rate": seen.gained / pairs}
         totals.append(pairs_for_drop(alpha=alpha / claims, power=power, **rates))
-    missing = min(total for total in totals if total is not None) - pairs
-    return max(10, ceil(missing / 10) * 10)
+    nearest = min((total - pairs for total in totals if total is not None), default=NEVER)
+    return max(10, ceil(nearest / 10) * 10)

@@ -27,6 +27,7 @@ from kvassay.verdict.effects import (
 from kvassay.verdict.headline import headline
 from kvassay.verdict.isolation import Isolation, isolate
 from kvassay.verdict.notes import notes
+from kvassay.verdict.probes import flipped_probes
 from kvassay.verdict.sensitivity import Multiplicity, Sensitivity, multiplicity, sensitivity
 from kvassay.verdict.sentences import Finding, sentence
 
@@ -116,7 +117,7 @@ def judge_under(
     trials = by_arm(outcomes)
     judged = _settle_all([_measure(trials, spec.label, controls) for spec in candidates], controls)
     still_open = sum(not arm.overall.state.is_worse for arm in judged)
-    findings = [_finding(spec, arm, still_open, controls) for spec, arm in zip(candidates, judged, strict=True)]
+    findings = [_finding(spec, arm, still_open, trials, controls) for spec, arm in zip(candidates, judged, strict=True)]
     return Verdict(
         headline=headline(findings, controls),
         notes=tuple(notes(findings, controls)),
@@ -133,12 +134,16 @@ def judge_under(
 def _control(trials: Mapping[str, Trials], spec: ArmSpec, controls: Controls) -> ArmVerdict:
     """The positive control, judged by itself: it is no claim of the run."""
     (arm,) = _settle_all([_measure(trials, spec.label, controls)], controls)
-    return _verdict(_finding(spec, arm, 1, controls), arm, trials, controls)
+    return _verdict(_finding(spec, arm, 1, trials, controls), arm, trials, controls)
 
 
-def _finding(spec: ArmSpec, arm: Measured, open_claims: int, controls: Controls) -> Finding:
+def _finding(
+    spec: ArmSpec, arm: Measured, open_claims: int, trials: Mapping[str, Trials], controls: Controls
+) -> Finding:
     counted = (found for found in arm.by_depth if found.pairs and found.depth in controls.depths)
-    return Finding(spec, arm.overall, tuple(counted), open_claims)
+    own, other = trials.get(controls.reference, {}), trials.get(spec.label, {})
+    witnesses = flipped_probes(own, other, depths=controls.depths)
+    return Finding(spec, arm.overall, tuple(counted), open_claims, witnesses)
 
 
 def _verdict(finding: Finding, arm: Measured, trials: Mapping[str, Trials], controls: Controls) -> ArmVerdict:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from kvassay.stats.multiplicity import e_bh, holm, holm_e
 from kvassay.stats.paired import mcnemar_harm_midp, newcombe_interval
 from kvassay.verdict.effects import Effect, Trials, paired
+from kvassay.verdict.probes import flipped_probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,12 @@ def sensitivity(
 def _by_other_methods(
     found: Effect, reference: Trials, candidate: Trials, depths: Collection[int], level: float
 ) -> Sensitivity:
-    net: Counter[str] = Counter()
-    asked_at: set[int] = set()
-    for (depth, probe), before, now in paired(reference, candidate, depths=depths):
-        net[probe] += now - before
-        asked_at.add(depth)
-    lost, gained = (sum(sign * change > 0 for change in net.values()) for sign in (-1, 1))
+    asked_at = {pair.place[0] for pair in paired(reference, candidate, depths=depths)}
     both, neither = found.reference_correct - found.lost, found.pairs - found.reference_correct - found.gained
     interval = None if len(asked_at) > 1 else newcombe_interval(both, found.lost, found.gained, neither, level=level)
     return Sensitivity(
         depth=found.depth,
-        mid_p=mcnemar_harm_midp(lost, gained),
+        mid_p=mcnemar_harm_midp(*flipped_probes(reference, candidate, depths=depths)),
         newcombe_low=interval.low if interval else None,
         newcombe_high=interval.high if interval else None,
     )
