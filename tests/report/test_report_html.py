@@ -23,6 +23,8 @@ from kvassay.errors import KvassayError
 from kvassay.report import build_view, print_report, write_reports
 from kvassay.report.explorer import answer_words, data_blocks, expected_words
 from kvassay.report.html import grids, render_html
+from kvassay.report.words import interval_points
+from kvassay.stats.paired import newcombe_interval
 from kvassay.types import BootRecord, ChatReply, ExpectedCall, Trial, WireCall
 from report.synthetic_run import ARMS, SESSION, SyntheticRun, verdict
 
@@ -65,6 +67,30 @@ def test_the_page_is_self_contained_and_its_policy_allows_only_itself() -> None:
     for body in own:
         assert b64encode(sha256(body.encode()).digest()).decode() in policy
     assert not [a for _, a in page.tags if "style" in a or any(name.startswith("on") for name in a)]
+
+
+def test_sensitivity_figures_stand_in_a_fold_of_their_own_beside_the_runs_figures() -> None:
+    """Of 12 pairs at 2k q4_0/f16 loses 6: p 1/64, mid-p half of it; Newcombe at 90 %; e-BH calls that arm alone."""
+    run = SyntheticRun()
+    fold = re.search(r'<details class="sensitivity">.*?</details>', rendered(run), re.DOTALL)
+    assert fold is not None
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", fold[0])]
+    low, high = newcombe_interval(6, 6, 0, 0, level=0.9)
+    assert ["q4_0/f16", "2k", "0.016", "0.0078"] in [row[:4] for row in cells]
+    assert interval_points(low, high) in [row[5] for row in cells if row[:2] == ["q4_0/f16", "2k"]]
+    assert [row[5] for row in cells if row[:2] == ["q4_0/f16", "all"]] == ["–"]
+    assert [row[-1] for row in cells[-3:]] == ["–", "worse", "–"]
+    assert "decide nothing" in fold[0]
+
+
+def test_every_figure_has_its_source() -> None:
+    """The table of sources names the paper of each method that a table of the page is headed by."""
+    found = re.search(r'<table class="sources">.*?</table>', rendered(SyntheticRun()), re.DOTALL)
+    assert found is not None
+    for method in ("McNemar", "mid-p", "Tango", "Newcombe", "Wilson", "Holm", "Closed testing", "e-BH", "clustered t",
+                   "sign-flip", "e of harm", "e of within", "K × depth", "Pairs still needed"):  # fmt: skip
+        assert method in found[0]
+    assert all(re.search(r"(1[89]|20)\d\d|by definition", row) for row in found[0].split("<tr>")[2:])
 
 
 def test_hostile_text_stays_text_wherever_it_comes_from() -> None:

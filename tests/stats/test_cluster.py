@@ -1,14 +1,18 @@
-"""Clustered paired differences: by hand, and under random scenario effects."""
+"""Clustered paired differences: by hand, by enumeration, and under random scenario effects."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from kvassay.stats.cluster import clustered_difference, sign_flip
 from kvassay.stats.paired import mcnemar_harm
@@ -16,7 +20,7 @@ from kvassay.stats.paired import mcnemar_harm
 sums_lists = st.lists(st.integers(-6, 6), max_size=9)
 
 
-def by_enumeration(sums: list[int], alternative: str) -> float:
+def by_enumeration(sums: Sequence[Fraction | int], alternative: str) -> float:
     totals = [
         sum(sign * number for sign, number in zip(signs, sums, strict=True))
         for signs in product((1, -1), repeat=len(sums))
@@ -31,6 +35,50 @@ def by_enumeration(sums: list[int], alternative: str) -> float:
 def test_sign_flip_equals_enumeration(sums: list[int], alternative: str) -> None:
     """The p-value is the share of all patterns of signs with a total as extreme."""
     assert sign_flip(sums, alternative=alternative) == pytest.approx(by_enumeration(sums, alternative))
+
+
+def by_convolution(sums: list[int], alternative: str) -> float:
+    """The exact p-value for any number of clusters, from the distribution of the total under random signs."""
+    totals = {0: 1.0}
+    for number in sums:
+        moved: dict[int, float] = defaultdict(float)
+        for total, chance in totals.items():
+            moved[total + number] += chance / 2
+            moved[total - number] += chance / 2
+        totals = moved
+    observed = sum(sums)
+    if alternative == "less":
+        return sum(chance for total, chance in totals.items() if total <= observed)
+    return sum(chance for total, chance in totals.items() if abs(total) >= abs(observed))
+
+
+@given(st.lists(st.integers(-6, 6), min_size=10, max_size=14), st.sampled_from(["less", "two-sided"]))
+@settings(deadline=None, max_examples=40)
+def test_sign_flip_equals_the_distribution_of_the_total(sums: list[int], alternative: str) -> None:
+    """Up to 14 clusters it is exact."""
+    assert sign_flip(sums, alternative=alternative) == pytest.approx(by_convolution(sums, alternative))
+
+
+@given(
+    st.lists(st.integers(-6, 6).filter(bool), min_size=15, max_size=40),
+    st.sampled_from(["less", "two-sided"]),
+    st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=40)
+def test_sampled_signs_are_near_the_distribution_of_the_total(sums: list[int], alternative: str, seed: int) -> None:
+    """Beyond 14 clusters it lies within five standard errors of 9,999 draws, and five draws, of the exact p-value."""
+    exact = by_convolution(sums, alternative)
+    sampled = sign_flip(sums, alternative=alternative, seed=seed)
+    assert sampled == pytest.approx(exact, abs=5 * np.sqrt(exact * (1 - exact) / 9_999) + 5 / 10_000)
+
+
+@given(st.lists(st.fractions(-1, 1, max_denominator=7), max_size=8), st.sampled_from(["less", "two-sided"]))
+@settings(deadline=None)
+def test_sums_of_unequal_depths_tie_as_their_fractions_do(sums: list[Fraction], alternative: str) -> None:
+    """Means over depths are thirds and sevenths: totals that are equal as fractions are equal as floats."""
+    assert sign_flip([float(number) for number in sums], alternative=alternative) == pytest.approx(
+        by_enumeration(sums, alternative)
+    )
 
 
 @given(sums_lists)
@@ -68,6 +116,36 @@ def test_pairs_count_the_same_in_clusters_of_unequal_size() -> None:
     assert (found.clusters, found.pairs) == (3, 10)
     assert 0 < found.df < 2  # the large cluster weighs more than a third
     assert -1 <= found.low < found.difference < found.high
+
+
+@given(
+    st.dictionaries(
+        st.integers(), st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=30), min_size=2, max_size=12
+    )
+)
+@settings(deadline=None, max_examples=100)
+def test_clustered_t_by_hand(differences: dict[int, list[int]]) -> None:
+    """For a lone mean of N pairs Bell and McCaffrey's sums are short: with nᵢ pairs and Sᵢ the sum of a cluster's
+    residuals, variance Σ Sᵢ² / (N² − N nᵢ), and Q has the entries (nᵢ [i = j] − nᵢ nⱼ / N) / (N √((N − nᵢ)(N − nⱼ))).
+    """
+    sizes = {cluster: len(pairs) for cluster, pairs in differences.items()}
+    n = sum(sizes.values())
+    mean = Fraction(sum(map(sum, differences.values())), n)
+    residuals = {cluster: sum(pairs) - sizes[cluster] * mean for cluster, pairs in differences.items()}
+    assume(any(residuals.values()))
+    error = np.sqrt(float(sum(residuals[c] ** 2 / (n * (n - sizes[c])) for c in sizes)))
+    squares = sum(
+        (sizes[a] * (a == b) - Fraction(sizes[a] * sizes[b], n)) ** 2 / ((n - sizes[a]) * (n - sizes[b]))
+        for a, b in product(sizes, repeat=2)
+    )
+    df = float(1 / squares)  # the trace of N · Q is 1
+    found = clustered_difference(differences, level=0.9)
+    assert (found.difference, found.df) == pytest.approx((float(mean), df))
+    assert found.p_harm == pytest.approx(student.cdf(float(mean) / error, df))
+    half_width = student.ppf(0.95, df) * error
+    assert (found.low, found.high) == pytest.approx(
+        (max(-1, float(mean) - half_width), min(1, float(mean) + half_width))
+    )
 
 
 @pytest.mark.parametrize("differences", [{}, {"only": [-1, -1, 0]}])

@@ -8,11 +8,13 @@ from itertools import product
 import numpy as np
 import pytest
 import statsmodels.formula.api as smf
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pandas import DataFrame
+from scipy.stats import t as student
 
 from kvassay.stats.factorial import Factorial, Observation, Term, factorial
+from stats.bell_mccaffrey import cr2
 
 DEPTHS = (2048, 8192, 32768)
 Chance = Callable[[bool, bool, float], float]
@@ -87,6 +89,30 @@ def test_equals_statsmodels() -> None:
         assert effect.effect == pytest.approx(fitted.params[named[effect.term]])
         assert (effect.high - effect.low) / 2 == pytest.approx(half_width, rel=1e-5)
         assert effect.df == pytest.approx(11)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=15)
+def test_torn_blocks_have_the_papers_errors(seed: int) -> None:
+    """With trials missing, effects, df and p-values are those of a formula's design and the papers' matrices."""
+    rng = np.random.default_rng(seed)
+    whole = suite(lambda k, v, d: 0.8 - 0.2 * k - 0.1 * v * (d > 4096), seed=seed, scenarios=6)
+    observations = [each for each in whole if rng.random() < 0.7]
+    centre = np.mean(sorted({np.log2(each.depth) for each in observations}))
+    columns = DataFrame(observations).assign(d=[np.log2(each.depth) - centre for each in observations])
+    columns = columns.astype({"k": float, "v": float, "right": float})
+    fitted = smf.ols("right ~ k + v + k:v + d + k:d + v:d + k:v:d", columns).fit()
+    assume(np.linalg.matrix_rank(fitted.model.exog) == 1 + len(Term))
+    errors = cr2(fitted.model.exog, fitted.model.endog, columns["cluster"].tolist())
+    assume(all(error.variance > 1e-12 for error in errors))  # where scenarios agree there is no t
+    named = dict(zip(fitted.model.exog_names, errors, strict=True))
+    found = factorial(observations)
+    assert terms(found) == list(Term)
+    for effect, name in zip(found.effects, ["k", "v", "k:v", "d", "k:d", "v:d", "k:v:d"], strict=True):
+        variance, df = named[name]
+        assert effect.effect == pytest.approx(fitted.params[name], abs=1e-9)
+        assert effect.df == pytest.approx(df, rel=1e-6)
+        assert effect.p_value == pytest.approx(2 * student.sf(abs(effect.effect) / np.sqrt(variance), df), abs=1e-6)
 
 
 ALL = suite(flat(level=0.7), seed=2)

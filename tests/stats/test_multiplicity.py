@@ -22,6 +22,16 @@ def test_equals_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(tuple(multipletests(p_values, method="holm")[1]))
 
 
+@given(st.lists(st.floats(0, 0.2), min_size=1, max_size=7), st.floats(0, 0.1))
+def test_the_next_claim_stands_at_alpha_over_the_open_ones(p_values: list[float], p_value: float) -> None:
+    """Whatever the others show, a claim not yet rejected is rejected once its p ≤ α / (claims not rejected)."""
+    first, *_ = adjusted = holm(p_values)
+    assume(first > 0.05)
+    level = 0.05 / sum(each > 0.05 for each in adjusted)
+    assume(abs(p_value - level) > 1e-12)
+    assert (holm([p_value, *p_values[1:]])[0] <= 0.05) == (p_value < level)
+
+
 def test_of_nothing_is_nothing() -> None:
     """No claims need no adjustment."""
     assert holm([]) == ()

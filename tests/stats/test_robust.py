@@ -1,24 +1,34 @@
-"""Clustered least squares against statsmodels, textbook matrices and simulation."""
+"""Clustered least squares against R's clubSandwich, statsmodels and the papers' own matrices."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.linalg import fractional_matrix_power
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 from kvassay.stats.binomial import Interval
 from kvassay.stats.robust import clustered_ols
+from stats.bell_mccaffrey import cr2
 
+Data: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], list[int]]
+"""Design, response and clusters."""
+
+CLUBSANDWICH = json.loads(Path(__file__).with_name("clubsandwich.json").read_text("utf-8"))
 UNIT = Interval(0.0, 1.0)
 
 
-def unbalanced(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
+def unbalanced(seed: int) -> Data:
     """A design of four columns, responses, and the clusters (of 1 to 8 rows) of 60 rows."""
     rng = np.random.default_rng(seed)
     design = np.column_stack([np.ones(60), rng.integers(0, 2, 60), rng.normal(size=60), rng.normal(size=60)])
@@ -27,38 +37,52 @@ def unbalanced(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64], lis
     return design, response, clusters
 
 
-def by_matrices(
-    design: NDArray[np.float64], response: NDArray[np.float64], clusters: list[int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """CR2 standard errors and Satterthwaite's df as the papers write them, with whole n × n matrices."""
-    bread = np.linalg.inv(design.T @ design)
-    residual_maker = np.eye(len(response)) - design @ bread @ design.T
-    residuals = residual_maker @ response
-    variance, projected = np.zeros_like(bread), []
-    for cluster in sorted(set(clusters)):
-        rows = np.flatnonzero(np.array(clusters) == cluster)
-        adjustment = fractional_matrix_power(residual_maker[np.ix_(rows, rows)], -0.5).real
-        half = bread @ design[rows].T @ adjustment
-        variance += np.outer(half @ residuals[rows], half @ residuals[rows])
-        projected.append(residual_maker[rows].T @ half.T)
-    forms = np.array(projected)  # (clusters, n, columns)
-    grams = np.einsum("ani,bni->iab", forms, forms)
-    df = np.array([np.trace(gram) ** 2 / (gram**2).sum() for gram in grams])
-    return np.sqrt(np.diag(variance)), df
+def torn(seed: int) -> Data:
+    """The 2×2 by depth of 4 to 8 clusters with up to half of the trials missing, and a column of few clusters."""
+    rng = np.random.default_rng(seed)
+    grid = np.array(list(product(range(rng.integers(4, 9)), (0, 1), (0, 1), (-1, 0, 1))))
+    clusters, k, v, d = grid[rng.random(len(grid)) < rng.uniform(0.5, 1)].T
+    few = (clusters < rng.integers(1, 4)) * rng.integers(0, 2, len(clusters))
+    design = np.column_stack([np.ones(len(clusters)), k, v, k * v, d, k * d, v * d, few]).astype(float)
+    return design, (rng.random(len(clusters)) < 0.7 - 0.3 * k).astype(float), clusters.tolist()
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_equals_the_papers_matrices(seed: int) -> None:
-    """Standard errors and degrees of freedom are CR2 and Satterthwaite's, computed the long way."""
-    data = unbalanced(seed)
-    estimates = clustered_ols(*data, response_range=Interval(-9.0, 9.0))
-    errors, df = by_matrices(*data)
-    for estimate, error, freedom in zip(estimates, errors, df, strict=True):
-        assert estimate is not None
-        assert estimate.standard_error == pytest.approx(error, rel=1e-6)
-        assert estimate.df == pytest.approx(freedom, rel=1e-6)
-        assert estimate.low == pytest.approx(estimate.value - student.ppf(0.975, freedom) * error)
-        assert estimate.p_two_sided == pytest.approx(2 * student.sf(abs(estimate.value / error), freedom))
+def tiny(seed: int) -> Data:
+    """A few rows of up to four cells in up to five clusters: often nothing is left to tell of a coefficient."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(4, 16)
+    k, v = rng.integers(0, 2, (2, rows))
+    design = np.column_stack([np.ones(rows), k, v, k * v])[:, : rng.integers(1, 5)]
+    return design, rng.integers(0, 2, rows).astype(float), rng.integers(0, rng.integers(2, 6), rows).tolist()
+
+
+@pytest.mark.parametrize("case", CLUBSANDWICH, ids=lambda case: case["name"])
+def test_equals_clubsandwich(case: dict[str, Any]) -> None:
+    """Value, standard error, degrees of freedom and p are those of the R package by the method's authors."""
+    design, response = np.array(case["design"], dtype=float), np.array(case["response"], dtype=float)
+    estimates = clustered_ols(design, response, case["clusters"], response_range=Interval(-99.0, 99.0))
+    for field in ("value", "standard_error", "df", "p_two_sided"):
+        assert [getattr(estimate, field) for estimate in estimates] == pytest.approx(case[field], rel=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([unbalanced, torn, tiny]))
+@settings(deadline=None, max_examples=120)
+def test_equals_the_papers_matrices(seed: int, drawn: Callable[[int], Data]) -> None:
+    """Errors and degrees of freedom are CR2 and Satterthwaite's, computed the long way, clusters of leverage 1 too."""
+    design, response, clusters = drawn(seed)
+    assume(np.linalg.matrix_rank(design) == design.shape[1])
+    estimates = clustered_ols(design, response, clusters, response_range=Interval(-99.0, 99.0))
+    for estimate, expected in zip(estimates, cr2(design, response, clusters), strict=True):
+        if estimate is None:
+            assert np.isnan(expected.df)
+        elif estimate.standard_error == 0:
+            assert expected.variance == pytest.approx(0, abs=1e-12)
+        else:
+            error = np.sqrt(expected.variance)
+            assert estimate.standard_error == pytest.approx(error, rel=1e-6)
+            assert estimate.df == pytest.approx(expected.df, rel=1e-6)
+            assert estimate.low == pytest.approx(max(-99, estimate.value - student.ppf(0.975, expected.df) * error))
+            assert estimate.p_two_sided == pytest.approx(2 * student.sf(abs(estimate.value / error), expected.df))
 
 
 @pytest.mark.parametrize("seed", range(5))

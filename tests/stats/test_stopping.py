@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvassay.stats.eprocess import harm_e_value, harm_log_e_values, within_margin_e_value, within_margin_log_e_values
-from kvassay.stats.stopping import more_pairs_anytime, pairs_to_harm, pairs_to_margin, stopping
+from kvassay.stats.paired import Flips
+from kvassay.stats.power import NEVER
+from kvassay.stats.stopping import Evidence, more_pairs_anytime, pairs_to_harm, pairs_to_margin, stopping
 
 
 @pytest.mark.parametrize(
@@ -63,9 +65,31 @@ def test_chances_of_having_ended_only_grow(lost_rate: float, gained_rate: float,
 # --------------------------------------------------------------------------- pairs still needed
 
 
+def pairwise(lost: int, gained: int) -> list[Evidence]:
+    """The evidence of pairs that all count alike."""
+    return [Evidence(1.0, Flips(lost, gained))]
+
+
+def test_a_mean_of_e_values_is_projected_as_it_is_judged() -> None:
+    """Two probes lost at each of four depths of 60: the mean of the probes' e-value and the depths' passes 20 there."""
+    parts = [Evidence(0.5, Flips(2, 0)), *[Evidence(0.125, Flips(2, 0))] * 4]
+    more = pairs_to_harm(parts, 240, alpha=0.05)
+    assert more is not None
+    before, after = (harm_log_e_values(2 * (240 + n) / 240, 0) for n in (more - 1, more))
+    assert before < np.log(20) <= after
+    assert more_pairs_anytime(8, 0, 240, margin=0.01, alpha=0.05) < more
+    assert more <= more_pairs_anytime(8, 0, 240, margin=0.01, alpha=0.05, evidence=parts) < more + 10
+
+
+def test_where_neither_decision_is_in_sight_no_pairs_are_promised() -> None:
+    """Twelve pairs lost by one probe and three gained by three others: neither within a margin of 1 point nor harm."""
+    parts = [Evidence(0.5, Flips(1, 3)), *[Evidence(0.5 / 12, Flips(0, 1))] * 12]
+    assert more_pairs_anytime(12, 3, 240, margin=0.01, alpha=0.05, evidence=parts) == NEVER
+
+
 def test_the_projection_ends_where_the_evidence_suffices() -> None:
     """Twice the observed counts suffice exactly when the projection says that as many pairs again are enough."""
-    more = pairs_to_harm(5, 1, 40, alpha=0.05)
+    more = pairs_to_harm(pairwise(5, 1), 40, alpha=0.05)
     assert more is not None
     total = 40 + more
     before, after = (harm_log_e_values(5 / 40 * n, 1 / 40 * n) for n in (total - 1, total))
@@ -75,7 +99,7 @@ def test_the_projection_ends_where_the_evidence_suffices() -> None:
 @pytest.mark.parametrize(("lost", "gained"), [(4, 1), (6, 0), (8, 2)])
 def test_about_half_the_runs_have_found_harm_by_then(lost: int, gained: int) -> None:
     """At the observed rates of 50 pairs the projected total lies near the median stopping time."""
-    more = pairs_to_harm(lost, gained, 50, alpha=0.05)
+    more = pairs_to_harm(pairwise(lost, gained), 50, alpha=0.05)
     assert more is not None
     ended = stopping(lost_rate=lost / 50, gained_rate=gained / 50, pairs=400, alpha=0.05)
     assert 0.4 < ended.harm[50 + more] < 0.7
@@ -92,15 +116,15 @@ def test_about_half_the_runs_are_within_margin_by_then(lost: int, gained: int) -
 
 def test_what_the_rates_cannot_show_is_never_projected() -> None:
     """No number of pairs shows harm where nothing is lost on balance, nor a margin that the rates themselves lose."""
-    assert pairs_to_harm(0, 0, 0, alpha=0.05) is None
-    assert pairs_to_harm(3, 3, 50, alpha=0.05) is None
+    assert pairs_to_harm(pairwise(0, 0), 0, alpha=0.05) is None
+    assert pairs_to_harm(pairwise(3, 3), 50, alpha=0.05) is None
     assert pairs_to_margin(5, 0, 100, margin=0.05, alpha=0.05) is None
 
 
 def test_what_is_decided_needs_no_more() -> None:
     """Evidence that suffices already asks for no more pairs."""
     assert harm_e_value(7, 0) > 20
-    assert pairs_to_harm(7, 0, 30, alpha=0.05) == 0
+    assert pairs_to_harm(pairwise(7, 0), 30, alpha=0.05) == 0
     assert within_margin_e_value(0, 0, 90, margin=0.05) > 20
     assert pairs_to_margin(0, 0, 90, margin=0.05, alpha=0.05) == 0
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+import re
 
-from kvassay.verdict import State, judge
-from verdict.synthetic_outcomes import REFERENCE, REPEAT, SAME, Flips, judged, spec
+import numpy as np
+import pytest
+
+from kvassay.stats.power import more_pairs
+from kvassay.stats.stopping import more_pairs_anytime
+from kvassay.verdict import State, Verdict, judge
+from verdict.synthetic_outcomes import REFERENCE, REPEAT, SAME, Flips, judged, outcomes_of, spec
 
 
 def states(verdict: object) -> dict[str, State]:
@@ -25,6 +30,78 @@ def test_holm_counts_the_candidates_not_yet_run() -> None:
     """The family of claims is what the run planned: an arm without trials still counts."""
     verdict = judged(60, {"q4_0/f16": Flips(lost=5)}, planned=("f16/q4_0", "q4_0/q4_0"))
     assert states(verdict)["q4_0/f16"] is State.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("rule", [True, False], ids=["anytime", "fixed"])
+def test_the_pairs_still_missing_are_those_that_holm_asks_for(rule: bool) -> None:  # noqa: FBT001
+    """An arm that lost 8 and gained 2 of 60: open claims beside it make harm dearer, one already shown does not."""
+    missing = [
+        said(
+            judge(
+                outcomes_of({2048: 58}, 60, {"q4_0/f16": Flips(lost=8, gained=2), **others}),
+                reference=REFERENCE,
+                repeat=None,
+                candidates=[spec(label) for label in ("q4_0/f16", *others)],
+                depths=(2048,),
+                alpha=0.05,
+                margin=0.05,
+                anytime=rule,
+            )
+        )
+        for others in (
+            {},
+            {"f16/q4_0": Flips(lost=40)},
+            {"f16/q4_0": SAME},
+            {"f16/q4_0": SAME, "q8_0/q8_0": SAME, "f16/q8_0": SAME},
+        )
+    ]
+    ask = more_pairs_anytime if rule else more_pairs
+    assert missing == [ask(8, 2, 60, margin=0.05, alpha=0.05, claims=claims) for claims in (1, 1, 2, 4)]
+    assert missing[1] < missing[2] < missing[3]
+
+
+@pytest.mark.parametrize("rule", [True, False], ids=["anytime", "fixed"])
+def test_the_pairs_still_missing_over_several_depths_are_of_probes_that_flip(rule: bool) -> None:  # noqa: FBT001
+    """Two probes lost at each of four depths are no eight witnesses: asked as many more as is said, harm is shown."""
+    depths = (2048, 4096, 8192, 16384)
+
+    def over(probes: int) -> Verdict:
+        return judge(
+            outcomes_of(dict.fromkeys(depths, probes), probes, {"q4_0/f16": Flips(lost=-(-probes // 30))}),
+            reference=REFERENCE,
+            repeat=None,
+            candidates=[spec("q4_0/f16")],
+            depths=depths,
+            alpha=0.05,
+            margin=0.01,
+            anytime=rule,
+        )
+
+    missing = said(over(60))
+    assert missing > 240
+    assert over(60 + missing // 4).arms[0].state is State.DEGRADED
+
+
+def test_no_pairs_are_promised_where_probes_and_pairs_disagree() -> None:
+    """One probe lost at all of eight depths, two gained at one: a loss beyond the margin that no probes witness."""
+    depths = tuple(2048 * (1 + rung) for rung in range(8))
+    flips = {depth: Flips(lost=1, gained=2 * (depth == 2048)) for depth in depths}
+    (arm,) = judge(
+        outcomes_of(dict.fromkeys(depths, 50), 60, {"q4_0/f16": flips}),
+        reference=REFERENCE,
+        repeat=None,
+        candidates=[spec("q4_0/f16")],
+        depths=depths,
+        alpha=0.05,
+        margin=0.01,
+    ).arms
+    assert arm.sentence.endswith("; at these rates no number of pairs would settle it.")
+
+
+def said(verdict: Verdict) -> int:
+    """The pairs that the first arm's sentence says are missing."""
+    (found,) = re.findall(r"about (\d+) more pairs", verdict.arms[0].sentence)
+    return int(found)
 
 
 def test_nothing_is_within_a_margin_below_the_noise() -> None:

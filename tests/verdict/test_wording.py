@@ -111,7 +111,7 @@ CASES = [
     Case(
         "too few pairs",
         judged(11, {"q4_0/f16": Flips(lost=1), "f16/q4_0": SAME}, probes=12),
-        "K at q4_0: undecided, 11 of 12 right → 10 of 12; about 70 more pairs would settle it. "
+        "K at q4_0: undecided, 11 of 12 right → 10 of 12; about 90 more pairs would settle it. "
         f"V at q4_0: undecided, 11 of 12 right → 11 of 12; about 40 more pairs would settle it. {NONE_PROVEN}",
         (QUIET_60.replace("60", "12"),),
     ),

@@ -132,7 +132,10 @@ def _undecided(endpoint: Endpoint, effect: Effect, terms: _Terms) -> str:
         return f"no verdict, {seen}; a second boot of {terms.reference} differs in as many tasks as the margin allows"
     if controls.is_blind:
         return f"no verdict, {seen}; the positive control {controls.control_label} does not show"
-    missing = more_pairs(effect.lost, effect.gained, effect.pairs, margin=controls.margin, alpha=controls.alpha)
+    still_open = sum(not arm.state.is_worse for arm in terms.verdict.arms)
+    missing = more_pairs(
+        effect.lost, effect.gained, effect.pairs, margin=controls.margin, alpha=controls.alpha, claims=still_open
+    )
     return f"undecided, {seen}; about {missing} more tasks would settle it"
 
 

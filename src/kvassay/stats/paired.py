@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from math import copysign, inf, sqrt
 from statistics import NormalDist
+from typing import NamedTuple
 
 from scipy.special import bdtrc
 
 from kvassay.stats.binomial import Interval, wilson_interval
+
+
+class Flips(NamedTuple):
+    """Discordant pairs, or probes, by direction."""
+
+    lost: int
+    gained: int
 
 
 def mcnemar_harm(lost: int, gained: int) -> float:

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrc, bdtrik
 
-from kvassay.stats.paired import tango_score
+from kvassay.stats.paired import Flips, tango_score
+
+NEVER = 10_000_000
+"""Pairs that nobody asks: what a projection says where no decision is in sight."""
 
 _EXACT_UP_TO = 500  # pairs; beyond it the normal formula is within some 10 % of the exact count, and much quicker
 
@@ -34,6 +37,8 @@ def mcnemar_power(pairs: int, *, lost_rate: float, gained_rate: float, alpha: fl
     Exact and unconditional: summed over the binomial number of discordant pairs.
     """
     flip_rate = lost_rate + gained_rate
+    if not flip_rate:
+        return 0.0
     discordant = np.arange(1, pairs + 1)
     critical = _critical_losses(max(pairs, 2 * _EXACT_UP_TO), alpha)[:pairs]
     rejected = np.where(critical > discordant, 0.0, bdtrc(critical - 1, discordant, lost_rate / flip_rate))
@@ -69,14 +74,28 @@ def pairs_for_drop(*, lost_rate: float, gained_rate: float, alpha: float, power:
     )
 
 
-def more_pairs(lost: int, gained: int, pairs: int, *, margin: float, alpha: float, power: float = 0.8) -> int:
+def more_pairs(
+    lost: int,
+    gained: int,
+    pairs: int,
+    *,
+    margin: float,
+    alpha: float,
+    claims: int = 1,
+    witnesses: Flips | None = None,
+    power: float = 0.8,
+) -> int:
     """About how many pairs are missing until one of the two decisions falls, if flips go on at the observed rates.
 
-    A projection, not a promise: it is rounded up to tens, and at least 10.
+    A projection, not a promise: it is rounded up to tens, and at least 10. ``claims`` is what Holm's adjustment divides
+    ``alpha`` by for the next claim of harm: this one and the others not yet shown. ``witnesses``: what the test of harm
+    counts in these pairs, where that is not the pairs themselves. `NEVER` where the rates lead to neither decision.
     """
     rates = {"lost_rate": lost / pairs, "gained_rate": gained / pairs} if pairs else {}
     totals = [pairs_for_margin(margin=margin, alpha=alpha, **rates)]
-    if pairs and lost - gained >= margin * pairs / 2:
-        totals.append(pairs_for_drop(alpha=alpha, power=power, **rates))
-    missing = min(total for total in totals if total is not None) - pairs
-    return max(10, ceil(missing / 10) * 10)
+    seen = witnesses or Flips(lost, gained)
+    if pairs and lost - gained >= margin * pairs / 2 and seen.lost > seen.gained:
+        rates = {"lost_rate": seen.lost / pairs, "gained_rate": seen.gained / pairs}
+        totals.append(pairs_for_drop(alpha=alpha / claims, power=power, **rates))
+    nearest = min((total - pairs for total in totals if total is not None), default=NEVER)
+    return max(10, ceil(nearest / 10) * 10)

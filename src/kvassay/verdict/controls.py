@@ -74,8 +74,7 @@ class Controls:
 
     ``tallies`` and ``depths`` (those judged) hold only depths with trials of the reference. ``repeat`` is the A/A
     effect, ``control`` that of the positive control, None without pairs; ``control_label`` None where none was planned.
-    ``asked`` counts each arm's trials out of ``expected`` (probe, depth) places; ``claims`` is how many candidates the
-    run planned.
+    ``asked`` counts each arm's trials out of ``expected`` (probe, depth) places.
     """
 
     reference: str
@@ -92,7 +91,6 @@ class Controls:
     asked: dict[str, int]
     expected: int
     silent_depths: tuple[int, ...]
-    claims: int
 
     @property
     def reference_types(self) -> tuple[str, str]:
@@ -185,7 +183,6 @@ def read_controls(
         asked={arm: len(of_arm) for arm, of_arm in asked.items()},
         expected=len(places),
         silent_depths=tuple(depth for depth in depths if all(place[0] != depth for place in places)),
-        claims=max(1, len(candidates)),
     )
 
 

@@ -27,6 +27,8 @@ from kvassay.verdict.effects import (
 from kvassay.verdict.headline import headline
 from kvassay.verdict.isolation import Isolation, isolate
 from kvassay.verdict.notes import notes
+from kvassay.verdict.probes import flipped_probes
+from kvassay.verdict.sensitivity import Multiplicity, Sensitivity, multiplicity, sensitivity
 from kvassay.verdict.sentences import Finding, sentence
 
 
@@ -35,7 +37,8 @@ class ArmVerdict:
     """One arm's verdict: its state over all depths, one sentence with its numbers, the effects behind it.
 
     The effects speak of this suite; ``beyond`` is the difference for scenarios like these, clustered by scenario (the
-    same probe at all its depths). No state rests on it.
+    same probe at all its depths), ``sensitivity`` what other methods say of ``overall`` and of each of ``by_depth``. No
+    state rests on either.
     """
 
     arm: str
@@ -44,6 +47,7 @@ class ArmVerdict:
     overall: Effect
     by_depth: tuple[Effect, ...]
     beyond: ClusteredDifference
+    sensitivity: tuple[Sensitivity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Verdict:
     dropped pairs, arms not run); ``arms`` holds the candidates in the run's order, ``control`` is the positive control.
     ``fault`` says why nothing can be relied on (an invalid run, a model that fails by itself), empty where it can.
     ``anytime`` says what the states rest on; ``spared`` how many probes of each arm the stopping rule left out.
-    ``isolation`` tells K, V and the context apart.
+    ``isolation`` tells K, V and the context apart; ``multiplicity`` adjusts each candidate's harm for all of them.
     """
 
     headline: str
@@ -63,6 +67,7 @@ class Verdict:
     anytime: bool = False
     spared: Mapping[str, int] = field(default_factory=dict)
     isolation: tuple[Isolation, ...] = ()
+    multiplicity: tuple[Multiplicity, ...] = ()
 
     def of(self, arm: str) -> ArmVerdict | None:
         """The verdict on one arm; None for references."""
@@ -111,7 +116,8 @@ def judge_under(
     """The same for controls that have been read off these outcomes already."""
     trials = by_arm(outcomes)
     judged = _settle_all([_measure(trials, spec.label, controls) for spec in candidates], controls)
-    findings = [_finding(spec, arm, controls) for spec, arm in zip(candidates, judged, strict=True)]
+    still_open = sum(not arm.overall.state.is_worse for arm in judged)
+    findings = [_finding(spec, arm, still_open, trials, controls) for spec, arm in zip(candidates, judged, strict=True)]
     return Verdict(
         headline=headline(findings, controls),
         notes=tuple(notes(findings, controls)),
@@ -121,18 +127,23 @@ def judge_under(
         anytime=controls.anytime,
         spared=controls.measured.spared,
         isolation=isolate(trials, candidates, controls),
+        multiplicity=multiplicity([arm.overall for arm in judged], alpha=controls.alpha),
     )
 
 
 def _control(trials: Mapping[str, Trials], spec: ArmSpec, controls: Controls) -> ArmVerdict:
     """The positive control, judged by itself: it is no claim of the run."""
     (arm,) = _settle_all([_measure(trials, spec.label, controls)], controls)
-    return _verdict(_finding(spec, arm, controls), arm, trials, controls)
+    return _verdict(_finding(spec, arm, 1, trials, controls), arm, trials, controls)
 
 
-def _finding(spec: ArmSpec, arm: Measured, controls: Controls) -> Finding:
+def _finding(
+    spec: ArmSpec, arm: Measured, open_claims: int, trials: Mapping[str, Trials], controls: Controls
+) -> Finding:
     counted = (found for found in arm.by_depth if found.pairs and found.depth in controls.depths)
-    return Finding(spec, arm.overall, tuple(counted))
+    own, other = trials.get(controls.reference, {}), trials.get(spec.label, {})
+    witnesses = flipped_probes(own, other, depths=controls.depths)
+    return Finding(spec, arm.overall, tuple(counted), open_claims, witnesses)
 
 
 def _verdict(finding: Finding, arm: Measured, trials: Mapping[str, Trials], controls: Controls) -> ArmVerdict:
@@ -141,8 +152,16 @@ def _verdict(finding: Finding, arm: Measured, trials: Mapping[str, Trials], cont
     own, other = trials.get(controls.reference, {}), trials.get(label, {})
     for (_, probe), before, now in paired(own, other, depths=controls.depths):
         differences[scenario_of(probe)].append(now - before)
-    beyond = clustered_difference(differences, level=1 - 2 * controls.alpha)
-    return ArmVerdict(label, arm.overall.state, sentence(finding, controls), arm.overall, arm.by_depth, beyond)
+    level = 1 - 2 * controls.alpha
+    return ArmVerdict(
+        arm=label,
+        state=arm.overall.state,
+        sentence=sentence(finding, controls),
+        overall=arm.overall,
+        by_depth=arm.by_depth,
+        beyond=clustered_difference(differences, level=level),
+        sensitivity=sensitivity((arm.overall, *arm.by_depth), own, other, depths=controls.depths, level=level),
+    )
 
 
 class Measured(NamedTuple):

@@ -8,8 +8,9 @@ from enum import Enum, IntEnum, auto
 from functools import partial
 
 from kvassay.assay.records import ArmSpec
-from kvassay.stats.power import more_pairs
-from kvassay.stats.stopping import more_pairs_anytime
+from kvassay.stats.paired import Flips
+from kvassay.stats.power import NEVER, more_pairs
+from kvassay.stats.stopping import Evidence, more_pairs_anytime
 from kvassay.units import duration
 from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import Effect, State
@@ -19,11 +20,18 @@ BREAKS_BELOW = 0.5  # of the reference's right calls left
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One candidate with its effects: over the judged depths together, and at each of them that has pairs."""
+    """One candidate with its effects: over the judged depths together, and at each of them that has pairs.
+
+    ``open_claims`` is how many candidates, this one included, are not shown to be worse: the next claim of harm stands
+    at alpha divided by it (Holm). ``witnesses``: the probes that flipped over all judged depths, which is what
+    the evidence of harm counts there.
+    """
 
     spec: ArmSpec
     overall: Effect
     by_depth: tuple[Effect, ...]
+    open_claims: int
+    witnesses: Flips
 
     @property
     def harmed(self) -> tuple[Effect, ...]:
@@ -118,20 +126,37 @@ def undecided(finding: Finding, controls: Controls) -> str:
     hidden = [effect for effect in finding.by_depth if effect.harm_p <= min(controls.alpha, overall.harm_p)]
     if len(finding.by_depth) > 1 and hidden:  # worse at one depth, made up for at another: ask there, not everywhere
         worst = min(hidden, key=lambda effect: effect.harm_p)
-        alone = worst.pairs + _missing(worst, controls)
+        alone = worst.pairs + _missing(worst, finding, controls)
         return (
             f"undecided, {counts(overall)}, but it looks worse {at_each([worst])}; "
             f"about {alone} pairs at that depth alone would settle it"
         )
-    missing = _missing(overall, controls)
+    missing = _missing(overall, finding, controls)
+    if missing >= NEVER:
+        return f"undecided, {counts(overall)}; at these rates no number of pairs would settle it"
     pair_s = controls.measured.pair_s.get(overall.arm)
     time = f" (some {duration(missing * pair_s)})" if pair_s else ""
     return f"undecided, {counts(overall)}; about {missing} more pairs would settle it{time}"
 
 
-def _missing(effect: Effect, controls: Controls) -> int:
-    ask = partial(more_pairs_anytime, claims=controls.claims) if controls.anytime else more_pairs
-    return ask(effect.lost, effect.gained, effect.pairs, margin=controls.margin, alpha=controls.alpha)
+def _missing(effect: Effect, finding: Finding, controls: Controls) -> int:
+    """About how many pairs until one of the run's own two rules decides on this effect."""
+    own = Flips(effect.lost, effect.gained)
+    witnesses, depths = (own, (effect,)) if effect.depth is not None else (finding.witnesses, finding.by_depth)
+    at_depths = [Evidence(0.5 / len(depths), Flips(at.lost, at.gained)) for at in depths]
+    ask = (
+        partial(more_pairs_anytime, evidence=[Evidence(0.5, witnesses), *at_depths])
+        if controls.anytime
+        else partial(more_pairs, witnesses=witnesses)
+    )
+    return ask(
+        effect.lost,
+        effect.gained,
+        effect.pairs,
+        margin=controls.margin,
+        alpha=controls.alpha,
+        claims=finding.open_claims,
+    )
 
 
 def _harm_counts(finding: Finding, controls: Controls) -> str:
