@@ -69,17 +69,17 @@ class Watch:
 
     async def run(self) -> None:
         """Have what was taken watched, in batches, until cancelled; then the rest."""
-        watching_them: asyncio.Future[object] = asyncio.ensure_future(self._watched([]))  # starts the process
+        batches: asyncio.Future[object] = asyncio.ensure_future(self._watched([]))  # starts the process
         try:
             while True:
-                await asyncio.shield(watching_them)
+                await asyncio.shield(batches)
                 await self._some.wait()
                 await asyncio.sleep(_BATCH_EVERY_S)
-                watching_them = asyncio.ensure_future(self._watch_all())
+                batches = asyncio.ensure_future(self._watch_all())
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
-                    await watching_them
+                    await batches
                     await self._watch_all()
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
