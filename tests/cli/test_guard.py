@@ -89,6 +89,26 @@ def test_it_starts_without_a_server_says_so_and_ends_with_its_child(tmp_path: Pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_a_turn_told_to_nobody_is_no_failure() -> None:
+    script = (
+        "import sys\nfrom kvassay.cli.guard import _Terminal\nterminal = _Terminal(highlight=False)\n"
+        "sys.stdin.read()\nfor _ in range(2): terminal.print_plain('12:00:00 m: M1 [b]not a tag[/b]')\n"
+        "terminal.print('1 turns seen')\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    told = subprocess.run(command, input=b"", capture_output=True, check=True).stdout
+    assert told.splitlines() == [b"12:00:00 m: M1 [b]not a tag[/b]"] * 2 + [b"1 turns seen"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
 def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
     port = free_port()
     flags = (*UP, "--listen", str(port), "--store", str(tmp_path / "g.sqlite"))

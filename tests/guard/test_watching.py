@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.turns import answer, ask, exchange
-from kvassay.guard.recording import Exchange
+from kvassay.guard.spool import Spool
 from kvassay.guard.store import open_store, read_events, read_turn
 from kvassay.guard.watch import Watch, watches
 from kvassay.guard.watcher import Watcher, begun, unpacked
@@ -154,7 +155,8 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_the_process_is_replaced_when_it_dies_and_traffic_does_not_wait() -> None:
     async def scenario() -> None:
         heard: list[Watched] = []
-        watch = Watch(WatchSettings(), lambda _, watched: heard.append(watched), waiting_bytes=10**6)
+        spool = Spool(10**6)
+        watch = Watch(WatchSettings(), heard.append, spool)
         task = asyncio.create_task(watch.run())
         watch.take(exchange(ask(), GOOD))
         await until(lambda: len(heard) == 1)
@@ -168,17 +170,63 @@ def test_the_process_is_replaced_when_it_dies_and_traffic_does_not_wait() -> Non
         assert watch.restarts == 1
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        spool.close()
 
     asyncio.run(scenario())
 
 
 def test_a_monitor_that_falls_behind_loses_turns_not_memory() -> None:
-    def ignore(_exchange: Exchange, _watched: Watched) -> None: ...
+    def ignore(_watched: Watched) -> None: ...
 
     async def scenario() -> None:
-        watch = Watch(WatchSettings(), ignore, waiting_bytes=3 * len(ask() + GOOD))
-        for _ in range(5):
-            watch.take(exchange(ask(), GOOD))
-        assert watch.dropped == 2
+        with closing(Spool(400_000)) as spool:
+            watch = Watch(WatchSettings(), ignore, spool)
+            for _ in range(5):
+                watch.take(exchange(ask(), b"x" * 100_000))
+            assert watch.dropped == 2
 
     asyncio.run(scenario())
+
+
+def test_the_traffic_goes_on_between_two_turns_that_are_heard_of() -> None:
+    """Whoever hears of a turn may print it: no eight of them in one go."""
+    rounds = 0
+    heard_in: list[int] = []
+
+    def count() -> None:
+        nonlocal rounds
+        rounds += 1
+        asyncio.get_running_loop().call_soon(count)
+
+    async def scenario() -> None:
+        with closing(Spool(10**6)) as spool:
+            watch = Watch(WatchSettings(), lambda _watched: heard_in.append(rounds), spool)
+            task = asyncio.create_task(watch.run())
+            for _ in range(8):
+                watch.take(exchange(ask(), GOOD))
+            count()
+            await until(lambda: len(heard_in) == 8)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert len(set(heard_in)) == 8
+
+
+def test_what_was_taken_before_the_end_is_heard_of() -> None:
+    """A guard that is told to end says how many turns it has seen: all of them."""
+    heard: list[Watched] = []
+
+    async def scenario() -> None:
+        with closing(Spool(10**6)) as spool:
+            watch = Watch(WatchSettings(), heard.append, spool)
+            task = asyncio.create_task(watch.run())
+            for number in range(30):
+                watch.take(exchange(ask(), GOOD))
+                if number == 20:
+                    await until(lambda: bool(heard))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert [watched.event is not None for watched in heard] == [True] * 30

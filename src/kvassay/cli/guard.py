@@ -141,6 +141,16 @@ def guard(
 class _Terminal(Console):
     """Where turns are told of. The guard goes on serving when nobody reads it any more."""
 
+    def print_plain(self, text: str) -> None:
+        """Print a line as it is. Rich takes a hundred times as long, in which no chunk of the traffic passes."""
+        if self.quiet:
+            return
+        try:
+            self.file.write(f"{text}\n")
+            self.file.flush()
+        except BrokenPipeError:
+            self.on_broken_pipe()
+
     def on_broken_pipe(self) -> None:
         self.quiet = True
         nobody = os.open(os.devnull, os.O_WRONLY)
@@ -168,7 +178,7 @@ def _silent(_event: TurnEvent) -> None:
     """Without --otel nothing is sent."""
 
 
-async def _serve(options: Options, console: Console, send: Callable[[TurnEvent], None]) -> None:
+async def _serve(options: Options, console: _Terminal, send: Callable[[TurnEvent], None]) -> None:
     from kvassay.guard.guard import running  # noqa: PLC0415  as above
     from kvassay.guard.options import PREFIX  # noqa: PLC0415
 
@@ -208,17 +218,17 @@ def _knock(upstream: str) -> str:
     return ""
 
 
-def _tell(event: TurnEvent, options: Options, console: Console) -> None:
+def _tell(event: TurnEvent, options: Options, console: _Terminal) -> None:
     what = [f"{event.outcome} {event.detail}"] if event.outcome not in ("", "correct") else []
     for line in (*what, *event.loops, *(f"ALARM {alarm}" for alarm in event.alarms)):
         at = time.strftime("%H:%M:%S", time.localtime(event.at_s))
         depth = "" if event.depth_tokens is None else f" at {event.depth_tokens} tokens"
         printable = "".join(char if char.isprintable() else "�" for char in line)
         printable = printable.encode(console.encoding, "replace").decode(console.encoding)
-        console.print(escape(f"{at} {event.model}{depth}: {printable}"), soft_wrap=True)
+        console.print_plain(f"{at} {event.model}{depth}: {printable}")
     if what and event.has_bodies and options.store is not None:
         where = "" if options.store == _STORE else f" --store {shlex.quote(str(options.store))}"
-        console.print(escape(f"         save it: kvassay guard --save-turn {event.id}{where}"), soft_wrap=True)
+        console.print_plain(f"         save it: kvassay guard --save-turn {event.id}{where}")
 
 
 def _summary(guard: Running) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
@@ -19,6 +19,7 @@ from kvassay.guard.own import OwnPages
 from kvassay.guard.proxy import Proxy, client_session
 from kvassay.guard.recording import Exchange
 from kvassay.guard.server import Doors, Traffic, bind, listening
+from kvassay.guard.spool import Spool
 from kvassay.guard.store import open_store, read_events
 from kvassay.guard.tally import Tally
 from kvassay.guard.turn_event import TurnEvent
@@ -56,7 +57,7 @@ async def running(options: Options, listener: Listener = silent) -> AsyncIterato
         _remember(options, tally, stack)
         pages = _pages(options, metrics, tally)
 
-        def heard(_exchange: Exchange, watched: Watched) -> None:
+        def heard(watched: Watched) -> None:
             metrics.watched(watched)
             if watched.event is not None:
                 tally.add(watched.event)
@@ -64,9 +65,9 @@ async def running(options: Options, listener: Listener = silent) -> AsyncIterato
                 listener(watched.event)
 
         session = await stack.enter_async_context(client_session(options.bounds))
-        watch = Watch(_settings(options), heard, options.bounds.waiting_bytes)
-        if options.counts_tokens:
-            watch.counted = Counter(options.upstream, session).counted
+        spool = stack.enter_context(closing(Spool(options.bounds.waiting_bytes)))
+        counter = Counter(options.upstream, session) if options.counts_tokens else None
+        watch = Watch(_settings(options), heard, spool, counter)
         pages.gauges = lambda: {"watch_dropped": watch.dropped, "watch_restarts": watch.restarts}
         proxy = Proxy(options.upstream, session, _both(metrics.passed, watch), watches, options.bounds)
         await stack.enter_async_context(_task(watch))

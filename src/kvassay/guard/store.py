@@ -43,7 +43,7 @@ class Bodies(NamedTuple):
 
 @dataclass(slots=True)
 class EventStore:
-    """The one writer. `open_store` makes it. Every event is a transaction of its own."""
+    """The one writer, in any thread, one at a time. `open_store` makes it. Every event is a transaction of its own."""
 
     connection: sqlite3.Connection
     keep_days: float
@@ -98,7 +98,7 @@ def open_store(path: Path, *, keep_days: float, keep_mb: float) -> EventStore:
     """Open or make a store for writing. Raises StoreError, StoreFormat."""
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=10)
+        connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
         connection.execute("pragma auto_vacuum = incremental")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = normal")
