@@ -101,11 +101,11 @@ def test_one_turns_page_opens_with_how_often_each_arm_was_right() -> None:
     run, out = ReplayedRun(seeds=3), StringIO()
     view = build_view(run, verdict(run))
     page = "".join(render_html(run, view))
-    assert "<h1>Turn 3: 4 of 4 answers right under f16/f16, 4 of 4 under q8_0/q8_0.</h1>" in page
+    assert "<h1>Turn 3: 4 of 4 answers right under f16/f16, 4 of 4 under q8_0/q8_0, 0 of 4 under q4_0/f16.</h1>" in page
     assert "Same prompt, same seeds, same build: only the KV types differ." in page
     assert page.index("h-turns") < page.index("h-answers")
     print_report(view, Console(file=out, width=200))
-    assert out.getvalue().startswith("Turn 3: 4 of 4 answers right under f16/f16, 4 of 4 under q8_0/q8_0. Same prompt")
+    assert out.getvalue().startswith("Turn 3: 4 of 4 answers right under f16/f16, 4 of 4 under q8_0/q8_0, 0 of 4")
 
 
 def test_one_turns_answers_stand_beside_each_other() -> None:

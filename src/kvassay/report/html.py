@@ -47,7 +47,7 @@ def render_html(run: RunSource, view: View) -> Iterator[str]:
             evidence=view.evidence,
             replay=view.replay,
             sentences=list(timeline.row_sentences(view.replay)) if view.replay else [],
-            legend=timeline.LEGEND,
+            legend="  ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in timeline.LEGEND.split("  ")),
             beside=counterfactual(run, view.replay, view.primary) if view.replay and view.replay.is_one_turn else None,
             headline=title,
             lead=lead,

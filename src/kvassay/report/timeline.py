@@ -50,14 +50,17 @@ def counted(row: ReplayRow) -> Right:
 
 
 def turn_sentence(view: ReplayView, arms: Sequence[ArmSpec]) -> str:
-    """Of one turn asked many times: how often the reference was right, and how often each pair that changes K and V;
-    where none does, each candidate.
+    """Of one turn asked many times: how often the reference was right, and how often each pair that changes both K and
+    V, and the worst candidate where it is worse than these.
     """
     rows = {row.arm: row for row in view.rows}
     reference = next(arm for arm in arms if arm.role == Role.REFERENCE)
     others = [arm for arm in arms if arm.role == Role.CANDIDATE]
     pairs = [arm for arm in others if arm.k != reference.k and arm.v != reference.v]
-    told = ", ".join(f"{counted(rows[arm.label])} under {arm.label}" for arm in pairs or others)
+    worst = min(others, key=lambda arm: counted(rows[arm.label]).correct, default=reference)
+    if all(counted(rows[arm.label]).correct > counted(rows[worst.label]).correct for arm in pairs) and others:
+        pairs.append(worst)
+    told = ", ".join(f"{counted(rows[arm.label])} under {arm.label}" for arm in pairs)
     of_reference = f"{counted(rows[reference.label])} answers right under {reference.label}"
     return f"Turn {view.turns[0].number}: {', '.join(filter(None, (of_reference, told)))}."
 
