@@ -172,7 +172,7 @@ def design_of(known: dict[str, object], *, build: str | None, native: str | None
 
 
 def manifest_of(design: Design, settings: RunSettings, replay: ReplayRecord | None = None) -> Manifest:
-    """The manifest of a new run. One of a masked session names nobody, but for the model's path."""
+    """The manifest of a new run. Of a masked session it names nobody but in paths that a resumed run needs."""
     command, machine = (Path(sys.argv[0]).name, *sys.argv[1:]), host.host()
     if replay and replay.redacted and settings.replay:
         mask = Redactor.of_this_machine().text
