@@ -142,6 +142,14 @@ def test_the_notes_say_what_was_chosen_cut_and_reconstructed() -> None:
     assert "Depths are groups of turns" in notes
 
 
+def test_where_invented_paths_count_as_right_it_is_said() -> None:
+    """At turns whose recorded calls are not grounded themselves."""
+    run = ReplayedRun(asks_ground=False)
+    assert "At 3 of 3 turns the recorded calls name paths or ids that had never occurred" in replayed(run).notes[-1]
+    assert replayed(replace(run, seeds=2)).notes[-1].startswith("At this turn the recorded calls")
+    assert not any("never occurred" in note for note in replayed(ReplayedRun()).notes)
+
+
 def test_the_strip_fits_the_width() -> None:
     """Blocks of signs, each under the turns it shows."""
     lines = list(strip_lines(replayed(ReplayedRun(seeds=40)), 30))

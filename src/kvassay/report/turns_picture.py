@@ -46,7 +46,7 @@ def _heads(turns: Sequence[ReplayTurn], *, one: bool) -> Iterator[Markup]:
         yield element("text", "tokens", x=0, y=32)
     for at, turn in enumerate(turns):
         middle = _middle(at)
-        name = "–" if one and turn.seed is None else str(turn.seed if one else turn.number)
+        name = "greedy" if one and turn.seed is None else str(turn.seed if one else turn.number)
         yield element("text", name, x=middle, y=14, text_anchor="middle")
         if not one:
             yield element("text", thousands(turn.prompt_tokens), x=middle, y=32, text_anchor="middle", font_size=10.5)
