@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from kvassay.report.charts import element, styles
+from kvassay.report.charts import Style, element, styles
 from kvassay.report.replay_view import ReplayCell, ReplayRow, ReplayTurn
 from kvassay.report.timeline import LEGEND, cell_class, cell_sign, counted
 from kvassay.report.view import View
 from kvassay.units import thousands
 
 _PITCH, _SIZE = 30, 26
-_LEFT, _TOP, _RIGHT, _FOOT, _PAD = 128, 44, 76, 40, 14
+_LEFT, _RIGHT, _FOOT, _PAD = 128, 76, 40, 14
+_TOP, _TOP_OF_ONE = 44, 26  # one turn has no row of tokens
 _CHAR, _GAP = 6.3, 20
 _PARTS = LEGEND.split("  ")
 _LEGEND_WIDTH = sum(_CHAR * len(part) + _GAP for part in _PARTS)
@@ -24,13 +25,14 @@ def timeline(view: View, arms: Sequence[str]) -> Markup:
     replay = view.replay
     assert replay is not None  # noqa: S101  asked for by the caller
     rows = [row for row in replay.rows if row.arm in arms]
-    bottom = _TOP + _PITCH * len(rows)
+    top = _TOP_OF_ONE if replay.is_one_turn else _TOP
+    bottom = top + _PITCH * len(rows)
     width = max(_LEFT + _PITCH * len(replay.turns) + _RIGHT, round(_LEGEND_WIDTH))
     looks = styles(view)
     return element(
         "svg",
         *_heads(replay.turns, one=replay.is_one_turn),
-        *(part for at, row in enumerate(rows) for part in _row(row, looks[row.arm].colour, looks[row.arm].marker, at)),
+        *(part for at, row in enumerate(rows) for part in _row(row, looks[row.arm], top + _PITCH * at)),
         *_legend(bottom + 26),
         class_="chart",
         viewBox=f"{-_PAD} {-_PAD} {width + 2 * _PAD} {bottom + _FOOT + _PAD}",
@@ -56,10 +58,11 @@ def _middle(column: int) -> float:
     return _LEFT + _PITCH * column + _SIZE / 2
 
 
-def _row(row: ReplayRow, colour: str, marker: str, at: int) -> Iterator[Markup]:
-    top = _TOP + _PITCH * at
+def _row(row: ReplayRow, look: Style, top: float) -> Iterator[Markup]:
     middle = top + _SIZE / 2 + 4.5
-    mark = element("path", d=marker, fill="currentColor", transform=f"translate(8 {top + _SIZE / 2})", class_=colour)
+    mark = element(
+        "path", d=look.marker, fill="currentColor", transform=f"translate(8 {top + _SIZE / 2})", class_=look.colour
+    )
     yield element("g", mark, element("text", row.arm, x=22, y=middle))
     for column, cell in enumerate(row.cells):
         yield _cell(cell, _LEFT + _PITCH * column, top, first=column == row.first_other)
