@@ -25,6 +25,11 @@ def depth_words(tokens: int) -> str:
     return f"{tokens:,}"
 
 
+def thousands(tokens: int) -> str:
+    """Short for a narrow column: ``0.3k``, ``8.2k``, ``32k``."""
+    return f"{tokens / 1000:.0f}k" if tokens >= 10_000 else f"{tokens / 1000:.1f}k"  # noqa: PLR2004
+
+
 def tokens(value: object) -> int:
     """A number of tokens as people write it: ``8192``, ``"8k"`` (8 × 1024). Raises ValueError."""
     match = re.fullmatch(r"(\d+)([kKmM]?)", str(value).strip())

@@ -10,8 +10,9 @@ from kvassay.grade import Context, grade
 from kvassay.grade.context import CLEARED
 from kvassay.probe.replay import EDIT_NAME, NAME, Replay, askable, check, outcomes_of, quotes_of, replay, spread
 from kvassay.session.history import Moment, moments
+from kvassay.session.masked import masked, redactor_for
 from kvassay.session.toolbox import Toolbox, toolbox
-from kvassay.session.transcript import Compaction, Entry
+from kvassay.session.transcript import Compaction, Entry, Transcript
 from kvassay.types import Call, JsonObject, Message, OutcomeClass, ToolCall, Turn
 from session.transcripts import EVERYTHING, answer, calls, transcript, user
 
@@ -60,6 +61,30 @@ def test_a_path_may_be_put_together_from_what_was_said(path: str) -> None:
     assert graded(asked, ("read", {"path": path})) is OutcomeClass.CORRECT
     for other in ("/src/a.py", "/home/bob/p/src/a.py", "lib/a.py2"):
         assert graded(asked, ("read", {"path": other})) is OutcomeClass.UNGROUNDED_ID
+
+
+def test_a_masked_session_is_graded_like_its_original() -> None:
+    """A masked path is one that occurred, and a quote that holds a secret stands in the file as it is masked."""
+    path, secret = "/home/astrid/p/.env", "hunter2hunter2"
+    edit: JsonObject = {"path": path, "oldText": f"{secret}'", "newText": "'"}
+    told = masked_transcript(
+        user(f"Look at {path}."), calls(("read", {"path": path})), answer(f"DB_PASS='{secret}'\n"),
+        calls(("edit", edit)), answer("ok"),
+    )  # fmt: skip
+    box = toolbox(told)
+    asked = replay(list(askable(moments(told, EVERYTHING)))[-1], box), box
+    (recorded,) = asked[0].moment.said.message.tool_calls
+    assert secret not in str(recorded.arguments)
+    assert "astrid" not in str(recorded.arguments)
+    assert graded(asked, ("edit", recorded.arguments)) is OutcomeClass.CORRECT
+    assert graded(asked, ("read", {"path": recorded.arguments["path"]})) is OutcomeClass.CORRECT
+    assert graded(asked, ("read", {"path": path})) is OutcomeClass.UNGROUNDED_ID
+    assert graded(asked, ("edit", {**recorded.arguments, "oldText": f"{secret}'"})) is OutcomeClass.VERBATIM_MISS
+
+
+def masked_transcript(*entries: Entry) -> Transcript:
+    told = transcript(*entries)
+    return masked(told, redactor_for(told))
 
 
 def test_an_edit_that_does_not_say_where_is_wrong() -> None:

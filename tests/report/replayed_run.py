@@ -44,6 +44,7 @@ class ReplayedRun(SyntheticRun):
 
     seeds: int = 0
     redacted: bool = False
+    asks_ground: bool = True
 
     @property
     def record(self) -> RunRecord:
@@ -77,7 +78,7 @@ class ReplayedRun(SyntheticRun):
         for number, call, end, succeeded in TURNS:
             known: JsonObject = {"name": call.name, "arguments": call.arguments, "succeeded": succeeded}
             stretch: list[JsonValue] = [0, end]
-            key: JsonObject = {"turn": number, "recorded": [known], "history": stretch}
+            key: JsonObject = {"turn": number, "recorded": [known], "history": stretch, "asks_ground": self.asks_ground}
             probe = Probe(f"replay/{number}", "replay", number, (), (), key=key)
             asked = range(self.seeds + 1) if number == 3 else range(0 if self.seeds else 1)
             for seed in asked:

@@ -12,6 +12,7 @@ from kvassay.cli.report import report
 from kvassay.errors import ConfigError
 from kvassay.report import build_view
 from kvassay.report.picture import picture
+from report.replayed_run import ReplayedRun
 from report.synthetic_run import ARMS, SyntheticRun, verdict
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -40,6 +41,19 @@ def test_it_shows_the_arms_that_are_named_and_refuses_others() -> None:
     with pytest.raises(ConfigError, match="no arm 'f17/f17'") as caught:
         drawn("f17/f17")
     assert first in caught.value.hint
+
+
+def test_of_a_replay_it_is_the_timeline_without_a_word_of_the_session() -> None:
+    """A row of signs for each arm and its count; no call and no prompt."""
+    run = ReplayedRun()
+    text = picture(build_view(run, verdict(run)), ["f16/f16", "q4_0/f16"])
+    tree = ET.fromstring(text)
+    said = [node.text for node in tree.iter(f"{SVG}text")]
+    assert [sign for sign in said if sign in {"✓", "!"}] == [*"✓✓✓✓✓!"]
+    assert {"f16/f16", "q4_0/f16", "3 of 3", "2 of 3", "0.3k"} <= {*said}
+    assert sum("first-other" in node.get("class", "") for node in tree.iter(f"{SVG}g")) == 1
+    assert {*re.findall(r"var\((--[\w-]+)\)", text)} <= {*re.findall(r"(--[\w-]+):", text)}
+    assert not re.search(r"pytest|a\.py|rm -rf", text)
 
 
 def test_arms_without_a_picture_are_refused() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 from rich.console import Console
 
 from kvassay.report import build_view, print_report
+from kvassay.report.counterfactual import counterfactual
 from kvassay.report.explorer import right_words
 from kvassay.report.html import render_html
-from kvassay.report.replay_view import ReplayRow, ReplayView, done_before
-from kvassay.report.timeline import cell_sign, row_sentences, strip_lines
-from kvassay.types import Call, Message, OutcomeClass, ToolCall
+from kvassay.report.replay_view import ReplayCell, ReplayRow, ReplayView, done_before
+from kvassay.report.timeline import cell_sign, row_sentences, strip_lines, told_apart
+from kvassay.types import Call, Channel, Message, OutcomeClass, ToolCall
 from report.replayed_run import HISTORY, REMOVE, TEST, WRITE, ReplayedRun
 from report.synthetic_run import SyntheticRun, verdict
 
@@ -94,6 +96,43 @@ def test_one_turn_asked_many_times_shows_the_commonest_answers() -> None:
     assert "once greedily, and 3 times sampled at temperature 0.8" in view.notes[0]
 
 
+def test_one_turns_page_opens_with_how_often_each_arm_was_right() -> None:
+    """In the title and in the terminal: reference and candidates, counted, before any verdict."""
+    run, out = ReplayedRun(seeds=3), StringIO()
+    view = build_view(run, verdict(run))
+    page = "".join(render_html(run, view))
+    assert "<h1>Turn 3: 4 of 4 answers right under f16/f16, 4 of 4 under q8_0/q8_0, 0 of 4 under q4_0/f16.</h1>" in page
+    assert "Same prompt, same seeds, same build: only the KV types differ." in page
+    assert page.index("h-turns") < page.index("h-answers")
+    print_report(view, Console(file=out, width=200))
+    assert out.getvalue().startswith("Turn 3: 4 of 4 answers right under f16/f16, 4 of 4 under q8_0/q8_0, 0 of 4")
+
+
+def test_one_turns_answers_stand_beside_each_other() -> None:
+    """Those of the seed that tells the arms apart, whole, each with its outcome; the second boot is left out."""
+    run = ReplayedRun(seeds=3)
+    view = replayed(run)
+    beside = counterfactual(run, view, Channel.RAW)
+    assert beside.seed is None
+    assert [answer.arm for answer in beside.answers] == ["f16/f16", "q8_0/q8_0", BAD, "f16/q4_0"]
+    assert [answer.kind.value for answer in beside.answers] == ["correct", "correct", "M12", "correct"]
+    assert "rm -rf ." in beside.answers[2].text
+
+
+def test_the_answers_shown_are_those_where_the_reference_is_right_and_the_most_arms_are_wrong() -> None:
+    """Where the reference never is, the greedy ones: no seed is picked to flatter it."""
+    view = replayed(ReplayedRun(seeds=3))
+    right, wrong = ReplayCell(OutcomeClass.CORRECT), ReplayCell(OutcomeClass.WRONG_TOOL)
+    cells = {"f16/f16": (wrong, right, right, right), BAD: (wrong, right, wrong, wrong)}
+
+    def shown(cells: dict[str, tuple[ReplayCell, ...]]) -> int:
+        rows = tuple(replace(row, cells=cells.get(row.arm, row.cells)) for row in view.rows)
+        return told_apart(replace(view, rows=rows))
+
+    assert shown(cells) == 2
+    assert shown({**cells, "f16/f16": (wrong,) * 4}) == 0
+
+
 def test_the_notes_say_what_was_chosen_cut_and_reconstructed() -> None:
     """Nothing of it is silent."""
     notes = "\n".join(replayed(ReplayedRun()).notes)
@@ -101,6 +140,14 @@ def test_the_notes_say_what_was_chosen_cut_and_reconstructed() -> None:
     assert "in front of 1 of 3 turns old tool results were cleared" in notes
     assert "Schemas reconstructed from the calls seen: bash, read" in notes
     assert "Depths are groups of turns" in notes
+
+
+def test_where_invented_paths_count_as_right_it_is_said() -> None:
+    """At turns whose recorded calls are not grounded themselves."""
+    run = ReplayedRun(asks_ground=False)
+    assert "At 3 of 3 turns the recorded calls name paths or ids that had never occurred" in replayed(run).notes[-1]
+    assert replayed(replace(run, seeds=2)).notes[-1].startswith("At this turn the recorded calls")
+    assert not any("never occurred" in note for note in replayed(ReplayedRun()).notes)
 
 
 def test_the_strip_fits_the_width() -> None:

@@ -174,6 +174,22 @@ def test_a_cell_of_the_timeline_shows_the_answers_side_by_side(chrome: Chrome, t
     assert chrome.get_log("browser") == []
 
 
+def test_one_turns_page_fits_a_phone_and_its_cells_open(chrome: Chrome, tmp_path: Path) -> None:
+    """The arms' answers stand below each other; many seeds scroll in their own box."""
+    opened(chrome, ReplayedRun(seeds=40), tmp_path)
+    size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert chrome.execute_script("return document.documentElement.scrollWidth") <= 400
+        places = {article.rect["x"] for article in chrome.find_elements(By.CSS_SELECTOR, ".beside article")}
+        assert len(places) == 1
+        at(chrome, ".timeline tbody tr:nth-child(4) td:nth-child(3) .cell").click()
+        assert at(chrome, "#detail h3").text == "replay/3@1"
+    finally:
+        chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert chrome.get_log("browser") == []
+
+
 def test_20000_trials_stay_usable(chrome: Chrome, tmp_path: Path) -> None:
     """A report of 20,040 trials loads, pages, filters and searches."""
     text = (

@@ -20,6 +20,7 @@ from kvassay.assay.records import ArmSpec, Design, Manifest, ReplayRecord
 from kvassay.backend.catalog import CATALOG
 from kvassay.errors import ConfigError, StoreMismatch
 from kvassay.plan.memory import PAD, pad
+from kvassay.session.redact import Redactor
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Probe, Role
 from kvassay.wire import message_to_json, tool_to_json
@@ -180,15 +181,22 @@ def design_of(known: dict[str, object], *, build: str | None, native: str | None
 
 
 def manifest_of(design: Design, settings: RunSettings, replay: ReplayRecord | None = None) -> Manifest:
-    """The manifest of a new run."""
+    """The manifest of a new run. Of a masked session it names nobody but in paths that a resumed run needs."""
+    command, machine = (Path(sys.argv[0]).name, *sys.argv[1:]), host.host()
+    if replay and replay.redacted and settings.replay:
+        mask = Redactor.of_this_machine().text
+        command = tuple(map(mask, command))
+        machine = {name: mask(value) for name, value in machine.items()}
+        session = settings.replay.model_copy(update={"session": mask(settings.replay.session)})
+        settings = settings.model_copy(update={"replay": session})
     return Manifest(
         design=design,
         design_sha256=_sha256(design.model_dump_json()),
         created_at=time.time(),
         kvassay_version=importlib.metadata.version("kvassay"),
         packages=host.packages(),
-        host=host.host(),
-        command=(Path(sys.argv[0]).name, *sys.argv[1:]),
+        host=machine,
+        command=command,
         settings=settings.model_dump(mode="json"),
         replay=replay,
     )

@@ -30,8 +30,7 @@ from kvassay.probe.sampled import sampled
 from kvassay.session.find import find
 from kvassay.session.history import Moment, Room, moments
 from kvassay.session.importers import load
-from kvassay.session.masked import masked, masked_tools
-from kvassay.session.redact import Redactor
+from kvassay.session.masked import masked, masked_tools, redactor_for
 from kvassay.session.toolbox import Toolbox, toolbox
 from kvassay.session.transcript import Compaction, Said, Transcript
 from kvassay.settings import ReplaySettings, RunSettings
@@ -65,8 +64,8 @@ def recorded_of(settings: ReplaySettings, given: Sequence[Tool] | None) -> Recor
     """
     transcript = load(find(settings.session))
     sha256 = _sha256(transcript)
-    redactor = Redactor.of_this_machine() if settings.redact else None
-    if redactor:
+    if settings.redact:
+        redactor = redactor_for(transcript)
         transcript, given = masked(transcript, redactor), given and masked_tools(given, redactor)
     numbers = tuple(moment.number for moment in askable(moments(transcript, _BOUNDLESS)))
     if not numbers:

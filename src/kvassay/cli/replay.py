@@ -118,12 +118,24 @@ def checked(values: Mapping[str, object], own: Mapping[str, object]) -> RunSetti
     strange = [name for name in _NOT_OURS if name in values]
     if strange:
         raise ConfigError(f"{strange[0]!r} says what a synthetic session holds; a replay's is recorded")
+    _check_together(own)
     defaults: dict[str, object] = {"parsed_share": 1.0, "max_tokens": _MAX_TOKENS}
     if own.get("turn") is not None:
         defaults["evidence_probes"] = 1  # the greedy answer
     turns = ReplaySettings.model_fields["turns"].default if own.get("turn") is None else 1
     fixed = {"stopping": "fixed", "levels": (1,), "probes_per_family": own.get("turns", turns), "replay": {**own}}
     return check({**defaults, **values, **fixed})
+
+
+def _check_together(own: Mapping[str, object]) -> None:
+    """Raise ConfigError for options that would do nothing beside the others."""
+    if "turn" in own and "turns" in own:
+        raise ConfigError("--turn asks one turn many times, --turns many turns once: give one of them")
+    for name in ("seeds", "temperature"):
+        if name in own and "turn" not in own:
+            raise ConfigError(
+                f"--{name} is for --turn N, which samples one turn's answers", hint="Without it answers are greedy."
+            )
 
 
 def _resumed(store_path: Path, given: Mapping[str, object], own: Mapping[str, object]) -> RunSettings:

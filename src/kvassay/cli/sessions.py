@@ -70,6 +70,7 @@ def _nothing(paths: Sequence[Path], agents: Sequence[str]) -> str:
 
 def _masked(seen: Overview, redactor: Redactor) -> Overview:
     """The session with what it says masked, before anything is cut: half a key would not be known for one."""
+    redactor = redactor.knowing((), places=filter(None, (str(seen.path), seen.cwd)))
     return replace(
         seen,
         path=Path(redactor.text(str(seen.path))),

@@ -58,8 +58,8 @@ def _by_verdict(arm: ArmView) -> Style:
 
 def key(style: Style) -> Markup:
     """An arm's marker, small, for tables."""
-    mark = _el("path", d=style.marker, fill="currentColor")
-    return _el(
+    mark = element("path", d=style.marker, fill="currentColor")
+    return element(
         "svg", mark, class_=f"key {style.colour}", viewBox="-8 -8 16 16", width=14, height=14, aria_hidden="true"
     )
 
@@ -83,7 +83,7 @@ def _lines(view: View, depths: Sequence[int]) -> Markup:
     for i, arm in enumerate(arms):
         shift = 6 * (i - (len(arms) - 1) / 2)
         points = [(at[d] + shift, r) for d in depths if (r := arm.rate_at(d, view.primary)) and r.n]
-        parts.append(_el("g", *_series(points, look[arm.label]), _tip(arm), class_=look[arm.label].colour))
+        parts.append(element("g", *_series(points, look[arm.label]), _tip(arm), class_=look[arm.label].colour))
         ends += [(_y(points[-1][1].share), arm)] if points else []
     parts += _end_labels(ends, look)
     return _svg(view, parts, _WIDTH, _HEIGHT)
@@ -111,7 +111,7 @@ def _grid(at: dict[int, float]) -> Markup:
 
 def _series(points: Sequence[tuple[float, Rate]], style: Style) -> Iterator[Markup]:
     path = " ".join(f"{x:.1f},{_y(rate.share):.1f}" for x, rate in points)
-    yield _el("polyline", points=path, class_="series")
+    yield element("polyline", points=path, class_="series")
     for x, rate in points:
         yield _line(x, _y(rate.low), x, _y(rate.high), "interval")
         yield _mark(x, _y(rate.share), style)
@@ -125,7 +125,7 @@ def _end_labels(ends: Iterable[tuple[float, ArmView]], look: dict[str, Style]) -
     for i, (y, arm) in enumerate(ordered):
         place = max(free, min(y, lowest + 16 * i))
         style, x = look[arm.label], _WIDTH - _RIGHT + 14
-        yield _el("g", _mark(x, place, style), _text(x + 11, place + 4, arm.label, "start"), class_=style.colour)
+        yield element("g", _mark(x, place, style), _text(x + 11, place + 4, arm.label, "start"), class_=style.colour)
         free = place + 16
 
 
@@ -141,7 +141,7 @@ def _dots(view: View, depths: Sequence[int]) -> Markup:
         marks = [_dot(arm.rate_at(d, view.primary), _PANEL_LEFT + i * wide, y, wide, look[arm.label]) for i, d in
                  enumerate(depths)]  # fmt: skip
         name = _text(_PANEL_LEFT - 26, y + 4, arm.label, "end")
-        parts.append(_el("g", name, *marks, _tip(arm), class_=look[arm.label].colour))
+        parts.append(element("g", name, *marks, _tip(arm), class_=look[arm.label].colour))
     return _svg(view, parts, _PANEL_LEFT + wide * len(depths) + 20, height)
 
 
@@ -175,30 +175,30 @@ def _tip(arm: ArmView) -> Markup:
     rates = ", ".join(
         f"{depth_words(c.depth)}: {c.rate.correct}/{c.rate.n} ({interval(c.rate.low, c.rate.high)})" for c in arm.cells
     )
-    return _el("title", f"{arm.label}: {rates}")
+    return element("title", f"{arm.label}: {rates}")
 
 
 def _svg(view: View, parts: Sequence[Markup], width: float, height: float) -> Markup:
     about = f"Right answers against depth for {len(view.arms)} arms."
-    return _el(
+    return element(
         "svg", *parts, class_="chart", viewBox=f"0 0 {width:.0f} {height:.0f}", width=f"{width:.0f}", role="img",
         aria_label=about,
     )  # fmt: skip
 
 
 def _mark(x: float, y: float, style: Style) -> Markup:
-    return _el("path", d=style.marker, transform=f"translate({x:.1f},{y:.1f})", fill="currentColor")
+    return element("path", d=style.marker, transform=f"translate({x:.1f},{y:.1f})", fill="currentColor")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
-    return _el("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=class_)
+    return element("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=class_)
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> Markup:
-    return _el("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
+    return element("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
 
 
-def _el(tag: str, *children: str, **attributes: str | float) -> Markup:
+def element(tag: str, *children: str, **attributes: str | float) -> Markup:
     """One element; plain strings among children and attributes are escaped. ``viewBox`` keeps its case, ``class_``
     and ``text_anchor`` become ``class`` and ``text-anchor``.
     """

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from kvassay import units
 from kvassay.assay.host import host_entry
 from kvassay.report import charts, timeline, words
+from kvassay.report.counterfactual import counterfactual
 from kvassay.report.explorer import data_blocks
 from kvassay.report.source import RunSource
 from kvassay.report.tally import Rate
@@ -36,7 +37,7 @@ def render_html(run: RunSource, view: View) -> Iterator[str]:
     """The report's text in pieces. Everything that comes from the run is escaped, and the page's content policy
     allows nothing but the one script and the one style sheet that it holds.
     """
-    first, *rest = view.verdict.headline.split(". ", maxsplit=1)
+    title, lead = _headline(view)
     style, script = asset("report.css"), asset("explorer.js")
     yield from (
         _environment()
@@ -46,9 +47,10 @@ def render_html(run: RunSource, view: View) -> Iterator[str]:
             evidence=view.evidence,
             replay=view.replay,
             sentences=list(timeline.row_sentences(view.replay)) if view.replay else [],
-            legend=timeline.LEGEND,
-            headline=first + "." * bool(rest),
-            lead=" ".join(rest),
+            legend="  ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in timeline.LEGEND.split("  ")),
+            beside=counterfactual(run, view.replay, view.primary) if view.replay and view.replay.is_one_turn else None,
+            headline=title,
+            lead=lead,
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             style_hash=csp_hash(style),
@@ -61,6 +63,14 @@ def render_html(run: RunSource, view: View) -> Iterator[str]:
             manifest_rows=manifest_rows(view),
         )
     )
+
+
+def _headline(view: View) -> tuple[str, str]:
+    """The page's title and what stands below it. One turn's title says what was counted, before any verdict."""
+    if view.replay and view.replay.is_one_turn:
+        return timeline.turn_sentence(view.replay, view.design.arms), f"{timeline.ONE_TURN} {view.verdict.headline}"
+    first, *rest = view.verdict.headline.split(". ", maxsplit=1)
+    return first + "." * bool(rest), " ".join(rest)
 
 
 def _environment() -> Environment:
@@ -84,8 +94,10 @@ def _environment() -> Environment:
         "host_entry": host_entry,
         "key": charts.key,
         "heat": _heat,
-        "thousands": lambda n: f"{n / 1000:.0f}k" if n >= 10_000 else f"{n / 1000:.1f}k",  # noqa: PLR2004
+        "thousands": units.thousands,
         "cell_sign": timeline.cell_sign,
+        "cell_class": timeline.cell_class,
+        "counted": timeline.counted,
         "cell_words": timeline.cell_words,
         "interval": lambda rate: words.interval(rate.low, rate.high),
         "count": lambda n: f"{n:,.0f}",

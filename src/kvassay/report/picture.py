@@ -1,4 +1,6 @@
-"""The picture of success against depth as a file of its own: for a README, an issue, a forum."""
+"""The picture of a run as a file of its own, for a README, an issue, a forum: success against depth, or the timeline of
+a replay.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from dataclasses import replace
 from kvassay.errors import ConfigError
 from kvassay.report.charts import success
 from kvassay.report.html import asset
+from kvassay.report.turns_picture import timeline
 from kvassay.report.view import View
 
 _FRAME = """\
@@ -24,7 +27,10 @@ def picture(view: View, arms: Sequence[str] = ()) -> str:
     if strange := [label for label in arms if label not in known]:
         raise ConfigError(f"the run has no arm {strange[0]!r}", hint=f"Its arms: {', '.join(known)}.")
     shown = tuple(arm for arm in view.arms if not arms or arm.label in arms)
-    drawn = str(success(replace(view, arms=shown)))
+    if view.replay:
+        drawn = str(timeline(view, [arm.label for arm in shown]))
+    else:
+        drawn = str(success(replace(view, arms=shown)))
     head, rest = drawn.removeprefix("<svg").split(">", 1)
     return f'<svg xmlns="http://www.w3.org/2000/svg"{head}><style>{_style()}</style>{rest}\n'
 

@@ -114,7 +114,7 @@ def build_replay(
         record=record,
         turns=tuple(_turn(probe) for probe in probes),
         rows=tuple(_row(arm, probes, answers, done, reference, many=record.seeds > 0) for arm in arms),
-        notes=tuple(_notes(record)),
+        notes=(*_notes(record), *_ungrounded(probes)),
     )
 
 
@@ -267,6 +267,17 @@ def _notes(record: ReplayRecord) -> Iterator[str]:
     yield from _schemas(record)
     if record.redacted:
         yield "Secrets and names were masked before anything was asked: the original's tokens may fare otherwise."
+
+
+def _ungrounded(probes: Sequence[ProbeRecord]) -> Iterator[str]:
+    turns = {record.probe.seed for record in probes}
+    free = {record.probe.seed for record in probes if not record.probe.key.get("asks_ground", True)}
+    if free:
+        where = "this turn" if turns == free and len(turns) == 1 else f"{len(free)} of {len(turns)} turns"
+        yield (
+            f"At {where} the recorded calls name paths or ids that had never occurred, so none is checked there: an "
+            "answer that names an invented one counts as right."
+        )
 
 
 def _depths(turns: Sequence[TurnRecord]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from kvassay.report.evidence_view import evidence_lines
 from kvassay.report.tally import Rate
-from kvassay.report.timeline import answer_lines, row_sentences, strip_lines
+from kvassay.report.timeline import ONE_TURN, answer_lines, row_sentences, strip_lines, turn_sentence
 from kvassay.report.view import ArmView, View
 from kvassay.report.words import CHANNELS, OUTCOMES, Sign, interval, percent, sign, signed_percent
 from kvassay.types import Role
@@ -46,6 +46,8 @@ class Column:
 def print_report(view: View, console: Console, *, html: Path | None = None) -> None:
     """Print the report within the console's width; ``html`` is named as the place to read on."""
     write = Writer(console)
+    if view.replay and view.replay.is_one_turn:
+        write.text(f"{turn_sentence(view.replay, view.design.arms)} {ONE_TURN}", "bold")
     write.text(view.verdict.headline, "bold")
     write.line()
     write.text(_caption(view), "dim")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from kvassay.assay.records import ArmSpec
 from kvassay.report.replay_view import ReplayCell, ReplayRow, ReplayView
 from kvassay.report.words import OUTCOMES
 from kvassay.types import OutcomeClass, Role
+from kvassay.verdict.sentences import listed
 
 LEGEND = "✓ right  ✗ wrong  ! wrong, other irreversible call  ○ excluded  · not asked"
+ONE_TURN = "Same prompt, same seeds, same build: only the KV types differ."
 _GAP = 2
 _LEAST_CELLS = 10
 
@@ -22,6 +26,58 @@ def cell_sign(cell: ReplayCell) -> str:
     if cell.kind is OutcomeClass.CORRECT:
         return "✓"
     return "!" if cell.other else "✗"
+
+
+def cell_class(cell: ReplayCell) -> str:
+    """One cell's class in the reports' style sheet."""
+    return {"✓": "right", "○": "excluded", "·": "none"}.get(cell_sign(cell), "wrong")
+
+
+class Right(NamedTuple):
+    """How many of an arm's graded answers were right."""
+
+    correct: int
+    graded: int
+
+    def __str__(self) -> str:
+        return f"{self.correct} of {self.graded}"
+
+
+def counted(row: ReplayRow) -> Right:
+    """The row's answers; excluded ones are not graded."""
+    kinds = [cell.kind for cell in row.cells if cell.kind and not cell.kind.is_infrastructure]
+    return Right(kinds.count(OutcomeClass.CORRECT), len(kinds))
+
+
+def turn_sentence(view: ReplayView, arms: Sequence[ArmSpec]) -> str:
+    """Of one turn asked many times: how often the reference was right, and how often each pair that changes both K and
+    V, and the worst candidate where it is worse than these.
+    """
+    rows = {row.arm: row for row in view.rows}
+    reference = next(arm for arm in arms if arm.role == Role.REFERENCE)
+    others = [arm for arm in arms if arm.role == Role.CANDIDATE]
+    pairs = [arm for arm in others if arm.k != reference.k and arm.v != reference.v]
+    worst = min(others, key=lambda arm: counted(rows[arm.label]).correct, default=reference)
+    if all(counted(rows[arm.label]).correct > counted(rows[worst.label]).correct for arm in pairs) and others:
+        pairs.append(worst)
+    told = ", ".join(f"{counted(rows[arm.label])} under {arm.label}" for arm in pairs)
+    of_reference = f"{counted(rows[reference.label])} answers right under {reference.label}"
+    return f"Turn {view.turns[0].number}: {', '.join(filter(None, (of_reference, told)))}."
+
+
+def told_apart(view: ReplayView) -> int:
+    """Of one turn asked many times: the column that shows best what the K/V types do, where the reference is right and
+    the most others are wrong; the greedy one where the reference is right in none.
+    """
+    rows = [row for row in view.rows if row.role != Role.REPEAT]
+    reference = next(row for row in rows if row.role == Role.REFERENCE)
+
+    def lost(column: int) -> int:
+        if reference.cells[column].kind is not OutcomeClass.CORRECT:
+            return -1
+        return sum(cell_class(row.cells[column]) == "wrong" for row in rows)
+
+    return max(range(len(view.turns)), key=lost)
 
 
 def cell_words(view: ReplayView, at: int, cell: ReplayCell) -> str:
@@ -61,13 +117,13 @@ def row_sentences(view: ReplayView) -> Iterator[str]:
         parts = [*_others(view, row, reference), *_repeats(row)]
         if parts:
             yield f"{row.arm}: {'; '.join(parts)}."
+    asked = [row for row in view.rows if row.role != Role.REFERENCE and any(cell.kind for cell in row.cells)]
+    if clean := [row.arm for row in asked if row.first_other is None]:
+        yield f"No irreversible call that neither {reference} nor the recording made: {listed(clean)}."
 
 
 def _others(view: ReplayView, row: ReplayRow, reference: str) -> Iterator[str]:
-    if row.role == Role.REFERENCE or not any(cell.kind for cell in row.cells):
-        return
-    if row.first_other is None:
-        yield f"no irreversible call that neither {reference} nor the recording made"
+    if row.role == Role.REFERENCE or row.first_other is None:
         return
     cell, turn = row.cells[row.first_other], view.turns[row.first_other]
     graded = "graded right" if cell.kind is OutcomeClass.CORRECT else "graded wrong"

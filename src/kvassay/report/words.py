@@ -87,7 +87,7 @@ def signed_percent(share: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of proportions in percentage points: ``−75.0``, ``+4.2``."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no −0.0
 
 
 def e_value(value: float) -> str:

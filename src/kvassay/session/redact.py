@@ -1,7 +1,8 @@
 """Masks for text that leaves the machine: secrets, home paths, user names and e-mail addresses.
 
 Pure, and idempotent: a mask is masked no more. Equal secrets get equal masks, so that copies still match: the mask
-holds the beginning of a keyed hash, and the key is drawn anew for each `Redactor` unless given.
+holds the beginning of a keyed hash, and the key is drawn anew for each `Redactor` unless given. What one place shows to
+be a secret, or a name, is masked at all others too (`Redactor.knowing`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kvassay.types import JsonValue, Message, ToolCall
@@ -21,11 +22,15 @@ from kvassay.types import JsonValue, Message, ToolCall
 _MASK = r"⟨[a-z]+:[0-9a-f]{8}⟩"
 _KEY_CHARS = r"[A-Za-z0-9_\-]"
 _NAMES = (
-    r"(?:api[_-]?key|apikey|access[_-]?key|secret|token|passwd|password|passphrase|pwd|credential|private[_-]?key|auth)"
+    r"(?:(?:api|access|private|signing|encryption|master|account|deploy)[_-]?key|secret|token|passwd|password|passphrase"
+    r"|pwd|credential|auth)"
 )
 _WORDS = r"(?:api[_-]?key|secret|passw(?:or)?d|passphrase|access[_-]?token|auth[_-]?token|private[_-]?key)"
 
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"  # of a word, in text that holds JSON's escapes too
+_QUOTE = r"\\{0,7}[\"'`]"  # as JSON in JSON in JSON writes it
+_MIXED = r"(?=[^\s'\"`]{0,99}\d)(?=[^\s'\"`]{0,99}[A-Za-z])"  # what follows has a digit and a letter
+_PLAIN = r"[^\s'\"`()\[\]{}.,;<>\\]"
 
 # What providers say their keys look like.
 _KEYS = (
@@ -59,10 +64,19 @@ _SECRETS = tuple(
         r"(?i)\b(?:authorization|proxy-authorization)\W{1,4}(?:bearer|basic|token)\s+(?P<s>[\w\-.~+/=]{8,})",
         r"(?i)\b(?:bearer|basic)\s+(?=\S{0,99}\d)(?P<s>[A-Za-z0-9._~+/\-]{12,}=*)",
         r"(?i)\b(?:x-api-key|api-key)\W{1,4}(?P<s>[\w\-.~+/=]{8,})",
-        r"(?i)\bcookie['\"]?:[ \t]{0,9}['\"]?(?P<s>[\w.\-]{1,99}=[^\r\n'\"\\]{8,})",
-        r"(?i)--(?:password|token|api-key|secret)[= ](?P<s>[^\s'\"\-][^\s'\"]{5,})",
-        r"\bcurl\b[^\n]{0,300}?\s(?:-u|--user)[= ]?['\"]?[^\s:'\"]{1,99}:(?P<s>[^\s'\"]+)",
+        rf"(?i){_START}(?:set-)?cookie['\"]?:[ \t]{{0,9}}['\"]?(?P<s>[\w.\-]{{1,99}}=[^\r\n'\"\\]{{8,}})",
+        rf"(?i)--(?:password|token|api-key|secret)[= ](?:{_QUOTE})?(?P<s>[^\s'\"`\\\-][^\s'\"`\\]{{5,}})",
+        (
+            rf"{_START}(?:sshpass|(?:docker|podman|helm registry|az) login)\b[^\n]{{0,200}}?\s-p[ =]?(?:{_QUOTE})?"
+            r"(?P<s>[^\s'\"`\\]{4,})"
+        ),
+        rf"{_START}(?:mysql\w*|mariadb[\w\-]*)\b[^\n]{{0,200}}?\s-p(?:{_QUOTE})?(?P<s>[^\s'\"`\\]{{4,}})",
+        rf"{_START}curl\b[^\n]{{0,300}}?\s(?:-u|--user)[= ]?['\"]?[^\s:'\"]{{1,99}}:(?P<s>[^\s'\"]+)",
         # … in stores of passwords and in databases
+        (  # .pgpass
+            rf"{_START}[\w.\-*]{{1,99}}:(?:\d{{4,5}}|\*):(?!\d)[\w\-*]{{1,99}}:(?!\d)[\w.\-]{{1,99}}:"
+            r"(?P<s>[^\s:'\"`\\⟨⟩]{6,})"
+        ),
         r"\blogin\s{1,9}\S{1,99}\s{1,9}password\s{1,9}(?P<s>\S+)",
         r"(?i)\b(?:identified by|password)\s{1,9}'(?P<s>[^'\s]{6,})'",
         r"\b(?:AccountKey|SharedAccessKey)=(?P<s>[\w+/=]{20,})",
@@ -72,18 +86,27 @@ _SECRETS = tuple(
             r"(?P<s>[^\s'\"$()\[\]{}]{6,})"
         ),
         (
-            rf"{_START}[A-Z][A-Z0-9_]{{0,64}}_(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PWD|PAT)=(?=\S{{0,99}}\d)(?!\d+\b)"
-            r"(?P<s>[^\s'\"$()\[\]{}\\;&|]{6,})"
+            rf"{_START}[A-Z][A-Z0-9_]{{0,64}}_(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|PWD|PAT)[ \t]{{0,9}}="
+            rf"(?:[ \t]{{0,9}}{_QUOTE})?(?=[^\s'\"`]{{0,99}}\d)(?!\d+\b)(?P<s>[^\s'\"`$()\[\]{{}}\\;&|]{{6,}})"
         ),
         (
-            rf"(?m)^[ \t]*(?:ENV|set(?:[ \t]+-\w+)+)[ \t]+[A-Z0-9_]{{0,64}}{_NAMES.upper()}[A-Z0-9_]{{0,64}}[ \t]+"
-            r"(?P<s>[^\s'\"$(){}]{6,})"
+            rf"{_START}(?:ENV|set(?:[ \t]+-\w+)+)[ \t]+[A-Z0-9_]{{0,64}}{_NAMES.upper()}[A-Z0-9_]{{0,64}}[ \t]+"
+            r"(?P<s>[^\s'\"`$(){}\\]{6,})"
         ),
         (
             rf"(?im)^[ \t]*[\w\-]{{0,64}}{_NAMES}[ \t]{{0,9}}[:=][ \t]*(?=\S{{0,99}}\d)(?!\d+$)"
             r"(?P<s>[^\s'\"()\[\]{}.,;]{6,})[ \t]*$"
         ),
-        rf"(?i){_NAMES}[\w\-]{{0,64}}\\?[\"']?[ \t]{{0,9}}[:=][ \t]{{0,9}}\\?[\"'](?P<s>[^\s\"'\\]{{6,}})\\?[\"']",
+        # … and within a line, behind a line's number, a file's name, a sign of a diff
+        (
+            rf"(?i){_START}[\w\-]{{0,64}}{_NAMES}[ \t]{{0,9}}[:=][ \t]{{0,9}}{_MIXED}(?P<s>{_PLAIN}{{16,}}+)"
+            r"(?=[\s'\"`]|\\|$)"
+        ),
+        # … as a string, whatever type is declared between
+        (
+            rf"(?i){_NAMES}[\w\-]{{0,64}}(?:{_QUOTE})?\]?(?:[ \t]?:[ \t]?[a-z]{{1,20}})?[ \t]{{0,9}}[:=][ \t]{{0,9}}"
+            rf"{_QUOTE}(?P<s>[^\s\"'`\\]{{6,}}){_QUOTE}"
+        ),
         # … within a sentence or a line of code; what is called or subscripted is code, and no mask is a secret
         rf"(?i)(?<!⟨){_WORDS}(?:=|:[ \t]?(?=\S{{0,99}}\d))(?P<s>[^\s'\"\\,;}}{{()\[\]]{{6,}}+)(?![(\[])",
     )
@@ -103,15 +126,23 @@ _HOMES = tuple(
         r"(?<=[/\\])(?:[A-Za-z]-)?-{1,2}(?:home|Users)-(?P<s>[^\s/\\\-⟨⟩]+)",
     )
 )
-_SHARED = frozenset({"shared", "public", "default", "runner", "user", "root", "linuxbrew"})
+_SHARED = frozenset({
+    "admin", "app", "coder", "codespace", "debian", "default", "dev", "docker", "ec2-user", "git", "jovyan",
+    "linuxbrew", "node", "public", "root", "runner", "shared", "test", "ubuntu", "user", "vagrant", "vscode",
+    "work", "workspace",
+})  # fmt: skip
+"""Names of home folders that are nobody's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Masks text under one key. ``users`` are names that are masked wherever they stand as a word."""
+    """Masks text under one key. ``users`` are names that are masked wherever they stand as a word, ``known`` secrets
+    that are masked wherever they stand, the longest first.
+    """
 
     key: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     users: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
     @classmethod
     def of_this_machine(cls) -> Redactor:
@@ -119,10 +150,24 @@ class Redactor:
         names = {Path.home().name, os.environ.get("USER", ""), _login()}
         return cls(users=tuple(sorted(name for name in names if _is_personal(name))))
 
+    def knowing(self, texts: Iterable[str], *, places: Iterable[str] = ()) -> Redactor:
+        """One that also masks the secrets which these texts show, where nothing else tells that they are secret, and
+        the names of those whose home folders hold these places.
+        """
+        found = {match["s"] for text in texts for pattern in _SECRETS for match in pattern.finditer(text)}
+        owners = {match["s"] for place in places for pattern in _HOMES for match in pattern.finditer(place)}
+        return replace(
+            self,
+            users=tuple(sorted({*self.users, *filter(_is_personal, owners)}, key=len, reverse=True)),
+            known=tuple(sorted({*self.known, *filter(_is_telling, found)}, key=len, reverse=True)),
+        )
+
     def without_secrets(self, text: str) -> str:
         """Mask keys, tokens and passwords only."""
         for pattern in _SECRETS:
             text = pattern.sub(self._masking("secret"), text)
+        for secret in self.known:
+            text = text.replace(secret, self._mask("secret", secret))
         return text
 
     def text(self, text: str) -> str:
@@ -132,18 +177,18 @@ class Redactor:
         for pattern in _HOMES:
             text = pattern.sub(self._masking("user"), text)
         for name in self.users:
-            text = re.sub(rf"(?<![\w⟨:])(?P<s>{re.escape(name)})(?![\w⟩])", self._masking("user"), text)
+            text = re.sub(rf"{_WORD_START}(?P<s>{re.escape(name)})(?![\w⟩])", self._masking("user"), text)
         return text
 
     def json(self, value: JsonValue) -> JsonValue:
-        """Mask every string of a JSON value; names of members stay."""
+        """Mask every string of a JSON value; names of members stay where they are identifiers."""
         match value:
             case str():
                 return self.text(value)
             case list():
                 return [self.json(item) for item in value]
             case dict():
-                return {key: self._member(key, inner) for key, inner in value.items()}
+                return {self._key(key): self._member(key, inner) for key, inner in value.items()}
             case _:
                 return value
 
@@ -155,7 +200,11 @@ class Redactor:
         )
 
     def _call(self, call: ToolCall) -> ToolCall:
-        return ToolCall(call.id, call.name, {name: self._member(name, value) for name, value in call.arguments.items()})
+        arguments = {self._key(name): self._member(name, value) for name, value in call.arguments.items()}
+        return ToolCall(call.id, call.name, arguments)
+
+    def _key(self, name: str) -> str:
+        return name if name.isidentifier() else self.text(name)
 
     def _member(self, name: str, value: JsonValue) -> JsonValue:
         """A member's value; one whose name says that it is a secret is masked whole, whatever it looks like."""
@@ -176,9 +225,11 @@ class Redactor:
         return f"⟨{kind}:{hmac.new(self.key, found.encode(), hashlib.sha256).hexdigest()[:8]}⟩"
 
 
+_WORD_START = r"(?:(?<![\w⟨])(?<!⟨user:)(?<!⟨mail:)(?<!⟨secret:)|(?<=\\[nrt]))"
 _MASKED = re.compile(_MASK)
 _SECRET_NAME = re.compile(rf"(?i)[\w\-]*{_NAMES}")
 _SHORTEST_NAME = 3
+_SHORTEST_SECRET = 8
 
 
 def _login() -> str:
@@ -186,6 +237,12 @@ def _login() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return ""
+
+
+def _is_telling(secret: str) -> bool:
+    """Whether it is nothing else wherever it stands: no word, no number, no mask."""
+    long_enough = len(secret) >= _SHORTEST_SECRET and not _MASKED.search(secret)
+    return long_enough and any(map(str.isdigit, secret)) and any(map(str.isalpha, secret))
 
 
 def _is_personal(name: str) -> bool:

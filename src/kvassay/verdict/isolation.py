@@ -131,5 +131,7 @@ def _half(term: Term, square: _Square) -> str:
 
 
 def _points(effect: FactorialEffect) -> str:
-    low, value, high = (f"{100 * number:+.1f}".replace("-", "−") for number in (effect.low, effect.effect, effect.high))
+    low, value, high = (
+        f"{round(100 * number, 1) + 0.0:+.1f}".replace("-", "−") for number in (effect.low, effect.effect, effect.high)
+    )
     return f"{value} ({low} … {high})"
