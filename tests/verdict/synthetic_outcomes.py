@@ -37,8 +37,8 @@ def spec(label: str) -> ArmSpec:
 def outcomes_of(
     right: Mapping[int, int], probes: int, arms: Arms, reference: Flips = SAME, *, alike: bool = False
 ) -> Outcomes:
-    """Outcomes of the reference, right on the first ``right`` probes of each depth, and of ``arms`` beside it. Each depth
-    has probes of its own, or all have the same (``alike``).
+    """Outcomes of the reference, right on the first ``right`` probes of each depth, and of ``arms`` beside it. Each
+    depth has probes of its own, or all have the same (``alike``).
 
     Lost pairs come from the front of the right ones, gained from the front of the wrong ones, faults from the back.
     """
@@ -50,7 +50,8 @@ def outcomes_of(
             gained = set(range(hits, hits + here.gained))
             for i in range(probes if here.asked is None else here.asked):
                 outcome = (i < hits and i not in lost) or i in gained
-                found[label, depth, f"probe-{i}" if alike else f"probe-{i}@{depth}"] = None if i >= probes - here.faults else outcome
+                probe = f"probe-{i}" if alike else f"probe-{i}@{depth}"
+                found[label, depth, probe] = None if i >= probes - here.faults else outcome
     return found
 
 

@@ -39,9 +39,9 @@ def draw(
     form: str = "",
 ) -> tuple[Probe, ...]:
     """Distinct probes about a scene, ``per_family`` of each family, the ``levels`` in turn. Each ``rung`` of a ladder,
-    counted from 0, has a draw of its own: no answer at one depth says anything of one at another. An id fixes the level,
-    so that runs with other levels or numbers share probes. ``form`` shows how a call is written, for questions that want
-    one: what is asked is which call, not whether its form is remembered from thousands of tokens ago.
+    counted from 0, has a draw of its own: no answer at one depth says anything of one at another. An id fixes the
+    level, so that runs with other levels or numbers share probes. ``form`` shows how a call is written, for questions
+    that want one: what is asked is which call, not whether its form is remembered from thousands of tokens ago.
 
     Fewer come back where the scene or its tools don't hold enough to ask. Raises ConfigError for an unknown family or
     level.

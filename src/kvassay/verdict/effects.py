@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import NamedTuple, TypeAlias
 
 from kvassay.stats.eprocess import anytime_interval, harm_e_value, within_margin_e_value
-from kvassay.stats.paired import mcnemar_harm, tango_interval
+from kvassay.stats.paired import Flips, mcnemar_harm, tango_interval
 
 Outcomes: TypeAlias = Mapping[tuple[str, int, str], bool | None]
 """(arm label, depth, probe id) → was the call right; None where infrastructure failed. Absent: not asked."""
@@ -104,6 +104,20 @@ def pair_up(reference: Trials, candidate: Trials, *, depths: Collection[int]) ->
     return Pairing(pairs, dropped=both - len(pairs))
 
 
+def flipped_probes(reference: Trials, candidate: Trials, *, depths: Collection[int]) -> Flips:
+    """How many probes flipped: lost lose at more of these depths than they gain at, gained the reverse."""
+    means = _means(reference, candidate, depths=depths)
+    return Flips(lost=sum(mean < 0 for mean in means), gained=sum(mean > 0 for mean in means))
+
+
+def _means(reference: Trials, candidate: Trials, *, depths: Collection[int]) -> list[float]:
+    """Each probe's change, −1 … 1: its mean over those of the depths at which both arms answered it."""
+    of_probes: defaultdict[str, list[int]] = defaultdict(list)
+    for (_, probe), before, now in paired(reference, candidate, depths=depths):
+        of_probes[probe].append(now - before)
+    return [fmean(changes) for changes in of_probes.values()]
+
+
 def state_of(*, worse: bool, within: bool) -> State:
     """The state that two one-sided decisions make: harm shown, and a loss of the margin or more excluded."""
     if worse:
@@ -180,14 +194,12 @@ def over_depths(
     pairs, dropped = pair_up(reference, candidate, depths=depths)
     found = effect(pairs, arm=arm, alpha=alpha, margin=margin, dropped=dropped, anytime=anytime)
     own: defaultdict[int, Counter[int]] = defaultdict(Counter)
-    of_probes: defaultdict[str, list[int]] = defaultdict(list)
-    for (depth, probe), before, now in paired(reference, candidate, depths=depths):
+    for (depth, _), before, now in paired(reference, candidate, depths=depths):
         own[depth][now - before] += 1
-        of_probes[probe].append(now - before)
     if len(own) < 2:  # noqa: PLR2004  one depth is all depths
         return found
-    means = [fmean(changes) for changes in of_probes.values()]
-    lost, gained = (sum(sign * mean > 0 for mean in means) for sign in (-1, 1))
+    means = _means(reference, candidate, depths=depths)
+    lost, gained = flipped_probes(reference, candidate, depths=depths)
     p_value, harm_e = mcnemar_harm(lost, gained), harm_e_value(lost, gained)
     harm_e = (harm_e + sum(harm_e_value(cells[-1], cells[1]) for cells in own.values()) / len(own)) / 2
     harm_p = min(1.0, 1 / harm_e) if anytime else p_value

@@ -19,6 +19,7 @@ from kvassay.verdict.effects import (
     Trials,
     by_arm,
     effect,
+    flipped_probes,
     over_depths,
     pair_up,
     paired,
@@ -27,7 +28,6 @@ from kvassay.verdict.effects import (
 from kvassay.verdict.headline import headline
 from kvassay.verdict.isolation import Isolation, isolate
 from kvassay.verdict.notes import notes
-from kvassay.verdict.probes import flipped_probes
 from kvassay.verdict.sensitivity import Multiplicity, Sensitivity, multiplicity, sensitivity
 from kvassay.verdict.sentences import Finding, sentence
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from kvassay.stats.multiplicity import e_bh, holm, holm_e
 from kvassay.stats.paired import mcnemar_harm_midp, newcombe_interval
-from kvassay.verdict.effects import Effect, Trials, paired
-from kvassay.verdict.probes import flipped_probes
+from kvassay.verdict.effects import Effect, Trials, flipped_probes, paired
 
 
 @dataclass(frozen=True, slots=True)
