@@ -156,7 +156,8 @@ class Timings:
 @dataclass(frozen=True, slots=True)
 class Position:
     """One generated token with its top-N alternatives as (token id, natural-log probability). ``asked`` are those of
-    tokens that were asked for by id and are not among them; they are not stored.
+    tokens that were asked for by id and are not among them, ``least`` that of the rarest token of all, where the back
+    end knows it; neither is stored.
     """
 
     token_id: int
@@ -164,6 +165,7 @@ class Position:
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
     asked: tuple[tuple[int, float], ...] = ()
+    least: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

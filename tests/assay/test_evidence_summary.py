@@ -132,6 +132,13 @@ SENTENCES = {
             "punctuation: 120 of 240 positions (50.0 %), interval 43.7–56.3 %)."
         ),
     ),
+    "one flip is no pattern": (
+        [trial(call(2)), *(trial(call()) for _ in range(29))],
+        (
+            "q4_0/f16 flips 1 of 240 positions (0.4 %), interval 0.1–2.3 %, and no role stands out (most often "
+            "tool name: 1 of 30 positions (3.3 %), interval 0.6–16.7 %)."
+        ),
+    ),
     "no flip": (
         [trial(call()) for _ in range(3)],
         "q4_0/f16 would have said every one of the reference's 24 tokens (mean KL 0.5 to 1 nats).",

@@ -1,13 +1,14 @@
-"""The Wilson interval."""
+"""The Wilson interval and Fisher's exact test."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import fisher_exact
 from statsmodels.stats.proportion import proportion_confint
 
-from kvassay.stats.binomial import wilson_interval
+from kvassay.stats.binomial import fisher_greater, wilson_interval
 
 
 @given(trials=st.integers(1, 5000), share=st.floats(0, 1), level=st.sampled_from([0.8, 0.9, 0.95, 0.99]))
@@ -36,3 +37,18 @@ def test_ends_are_exact_at_none_and_all(trials: int) -> None:
     assert every.high == 1.0
     assert none.high == pytest.approx(1 - every.low)
     assert none.high > 0
+
+
+@given(st.tuples(*[st.integers(0, 200)] * 4))
+def test_fisher_equals_scipys(table: tuple[int, int, int, int]) -> None:
+    """The one-sided p of the table, by the hypergeometric tail."""
+    hits, misses, other_hits, other_misses = table
+    expected = fisher_exact([[hits, misses], [other_hits, other_misses]], alternative="greater").pvalue
+    assert fisher_greater(hits, hits + misses, other_hits, other_hits + other_misses) == pytest.approx(
+        expected, abs=1e-12
+    )
+
+
+def test_the_lady_tasting_tea() -> None:
+    """Four of four cups told apart from four others: 1 in 70 (Fisher, The Design of Experiments, 1935)."""
+    assert fisher_greater(4, 4, 0, 4) == pytest.approx(1 / 70)

@@ -67,7 +67,7 @@ def test_the_pairs_still_missing_over_several_depths_are_of_probes_that_flip(rul
 
     def over(probes: int) -> Verdict:
         return judge(
-            outcomes_of(dict.fromkeys(depths, probes), probes, {"q4_0/f16": Flips(lost=-(-probes // 30))}),
+            outcomes_of(dict.fromkeys(depths, probes), probes, {"q4_0/f16": Flips(lost=-(-probes // 30))}, alike=True),
             reference=REFERENCE,
             repeat=None,
             candidates=[spec("q4_0/f16")],
@@ -87,7 +87,7 @@ def test_no_pairs_are_promised_where_probes_and_pairs_disagree() -> None:
     depths = tuple(2048 * (1 + rung) for rung in range(8))
     flips = {depth: Flips(lost=1, gained=2 * (depth == 2048)) for depth in depths}
     (arm,) = judge(
-        outcomes_of(dict.fromkeys(depths, 50), 60, {"q4_0/f16": flips}),
+        outcomes_of(dict.fromkeys(depths, 50), 60, {"q4_0/f16": flips}, alike=True),
         reference=REFERENCE,
         repeat=None,
         candidates=[spec("q4_0/f16")],

@@ -10,10 +10,12 @@ from kvassay.verdict import State, Verdict, judge
 from verdict.synthetic_outcomes import REFERENCE, SAME, Arms, Flips, outcomes_of, spec
 
 
-def judged(right: dict[int, int], arms: Arms, *, anytime: bool = True, planned: tuple[str, ...] = ()) -> Verdict:
+def judged(
+    right: dict[int, int], arms: Arms, *, anytime: bool = True, planned: tuple[str, ...] = (), alike: bool = False
+) -> Verdict:
     """The verdict over runs of 100 probes a depth at α .05 and a margin of 5 points."""
     return judge(
-        outcomes_of(right, 100, arms),
+        outcomes_of(right, 100, arms, alike=alike),
         reference=REFERENCE,
         repeat=None,
         candidates=[spec(label) for label in (*arms, *planned)],
@@ -36,9 +38,15 @@ def test_at_one_depth_they_count_its_pairs(rule: bool) -> None:  # noqa: FBT001
 
 
 def test_over_several_depths_mid_p_counts_probes_and_newcombe_says_nothing() -> None:
-    """Three probes lost at each of two depths are three flips; an interval that takes them for six is not given."""
-    (arm,) = judged({2048: 92, 8192: 92}, {"q4_0/f16": Flips(lost=3)}).arms
-    whole, *by_depth = arm.sensitivity
+    """Three probes lost at each of two depths are three flips; an interval that takes them for six is not given. Where
+    each depth has probes of its own, six are six.
+    """
+    apart, alike = (
+        judged({2048: 92, 8192: 92}, {"q4_0/f16": Flips(lost=3)}, alike=alike).arms[0] for alike in (False, True)
+    )
+    assert apart.sensitivity[0].mid_p == mcnemar_harm_midp(6, 0)
+    assert apart.sensitivity[0].newcombe_low == newcombe_interval(178, 6, 0, 16, level=0.9).low
+    whole, *by_depth = alike.sensitivity
     assert whole.mid_p == mcnemar_harm_midp(3, 0)
     assert (whole.newcombe_low, whole.newcombe_high) == (None, None)
     assert [found.newcombe_low for found in by_depth] == [newcombe_interval(89, 3, 0, 8, level=0.9).low] * 2

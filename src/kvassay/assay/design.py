@@ -126,8 +126,8 @@ class Sample:
 
 
 TAIL = 1e-6
-"""Probability that the reference's lists may leave out where whole vocabularies are at hand: at 60 nats between a
-token's two probabilities it adds 0.00006 nats to a divergence.
+"""Probability that the reference's lists may leave out where whole vocabularies are at hand: it adds that times the
+logarithm of the greatest ratio, some ten nats, to a divergence.
 """
 
 

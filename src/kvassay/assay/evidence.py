@@ -62,7 +62,8 @@ def compare(
 ) -> TrialEvidence:
     """Set what a candidate would have said beside what the reference said.
 
-    ``roles`` has one role for each of the reference's tokens (``roles_in``); ``floor_logprob`` is the candidate's.
+    ``roles`` has one role for each of the reference's tokens (``roles_in``); ``floor_logprob`` is the candidate's, for
+    positions that don't tell their rarest token's.
     """
     rows = tuple(
         _row(index, role, mine, its, floor_logprob)
@@ -79,7 +80,8 @@ def roles_in(reference: Said, tools: Declared) -> tuple[TokenRole, ...]:
 
 
 def _row(index: int, role: TokenRole, mine: Position, its: Position, floor_logprob: float) -> Row:
-    kl = kl_bounds(mine.top, its.top, floor_logprob=floor_logprob, asked=its.asked)
+    rarest = floor_logprob if its.least is None else its.least
+    kl = kl_bounds(mine.top, its.top, floor_logprob=rarest, asked=its.asked)
     told = dict((*its.top, *its.asked))
     return Row(
         index=index,
@@ -87,7 +89,7 @@ def _row(index: int, role: TokenRole, mine: Position, its: Position, floor_logpr
         token_id=mine.token_id,
         text=mine.text,
         reference_logprob=mine.logprob,
-        logprob=logprob_bounds(mine.token_id, its.top, floor_logprob=floor_logprob, asked=its.asked).high,
+        logprob=logprob_bounds(mine.token_id, its.top, floor_logprob=rarest, asked=its.asked).high,
         rank=rank_of(mine.token_id, its.top),
         flip=argmax(mine.top) != argmax(its.top),
         same=all(told.get(token) == logprob for token, logprob in mine.top),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kvassay.assay.evidence import Row, TrialEvidence
 from kvassay.assay.passage import PerplexityRatio
 from kvassay.dialect.canvas import TokenRole
-from kvassay.stats.binomial import wilson_interval
+from kvassay.stats.binomial import fisher_greater, wilson_interval
 
 ROLE_WORDS: dict[TokenRole, str] = {
     TokenRole.TOOL: "tool name",
@@ -23,6 +23,11 @@ ROLE_WORDS: dict[TokenRole, str] = {
     TokenRole.PUNCTUATION: "punctuation",
     TokenRole.PROSE: "prose",
 }
+
+STANDS_OUT = 0.05
+"""A role is said to break first where chance makes so much of a difference with this probability at most (Fisher's
+exact test, times the number of roles that could have been the one); as if positions were independent.
+"""
 
 ENOUGH = 20
 """Positions of a role below which nothing is said about how often it flips."""
@@ -216,7 +221,8 @@ def _what_breaks_first(arm: str, cells: Sequence[RoleCell], firsts: Sequence[Fir
         )
     worst = max(told, key=lambda cell: (cell.flip_share, cell.positions))
     flips, positions = whole.flips - worst.flips, whole.positions - worst.positions
-    if not positions or worst.flip_low <= flips / positions:
+    by_chance = fisher_greater(worst.flips, worst.positions, flips, positions)
+    if not positions or by_chance * len(told) > STANDS_OUT:
         return f"{arm} flips {_share(whole)}, and no role stands out (most often {_words(worst)}: {_share(worst)})."
     return (
         f"With {arm} the {_words(worst)} breaks first: it flips at {_share(worst)}, everything else at "

@@ -1,4 +1,4 @@
-"""One proportion: the Wilson score interval."""
+"""One proportion: the Wilson score interval. Two of them: Fisher's exact test."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def fisher_greater(successes: int, trials: int, others: int, other_trials: int) -> float:
+    """One-sided p that these trials succeed no more often than the others, given how many succeeded in all.
+
+    Source: Fisher, JRSS 98 (1935) 39-82; the tail of the hypergeometric distribution.
+    """
+    from scipy.stats import hypergeom  # noqa: PLC0415  half a second, at every start of the program
+
+    return float(hypergeom.sf(successes - 1, trials + other_trials, successes + others, trials))
 
 
 def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> Interval:

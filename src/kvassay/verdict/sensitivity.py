@@ -16,7 +16,7 @@ class Sensitivity:
 
     ``mid_p`` is the one-sided mid-p McNemar test for harm; over several depths it counts probes, as the exact one does.
     ``newcombe_low``/``newcombe_high`` bound the difference at the level of the effect's own interval. They take pairs
-    for independent: None over several depths, where those of one probe are not.
+    for independent: None over several depths where probes are asked at more than one.
     """
 
     depth: int | None
@@ -54,9 +54,10 @@ def sensitivity(
 def _by_other_methods(
     found: Effect, reference: Trials, candidate: Trials, depths: Collection[int], level: float
 ) -> Sensitivity:
-    asked_at = {pair.place[0] for pair in paired(reference, candidate, depths=depths)}
+    probes = {pair.place[1] for pair in paired(reference, candidate, depths=depths)}
     both, neither = found.reference_correct - found.lost, found.pairs - found.reference_correct - found.gained
-    interval = None if len(asked_at) > 1 else newcombe_interval(both, found.lost, found.gained, neither, level=level)
+    independent = len(probes) == found.pairs
+    interval = newcombe_interval(both, found.lost, found.gained, neither, level=level) if independent else None
     return Sensitivity(
         depth=found.depth,
         mid_p=mcnemar_harm_midp(*flipped_probes(reference, candidate, depths=depths)),

@@ -45,7 +45,7 @@ class Answer:
         ids = self._sampling.ids[place] if place < len(self._sampling.ids) else frozenset()
         asked = sorted(ids - {one for one, _ in listed})
         values = zip(asked, stored[asked].tolist(), strict=True)
-        return Position(token, piece, float(stored[token]), listed, tuple(values))
+        return Position(token, piece, float(stored[token]), listed, tuple(values), float(stored.min()))
 
     def _listed(self, logprobs: torch.Tensor) -> int:
         """How many tokens are listed: top N, or so many that no more than the tail is left."""
