@@ -15,12 +15,15 @@ class Interval(NamedTuple):
 
 
 def fisher_greater(successes: int, trials: int, others: int, other_trials: int) -> float:
-    """One-sided p that these trials succeed no more often than the others, given how many succeeded in all.
+    """One-sided p that these trials succeed no more often than the others, given how many succeeded in all; no trials
+    say nothing: 1.
 
     Source: Fisher, JRSS 98 (1935) 39-82; the tail of the hypergeometric distribution.
     """
     from scipy.stats import hypergeom  # noqa: PLC0415  half a second, at every start of the program
 
+    if not trials:
+        return 1.0
     return float(hypergeom.sf(successes - 1, trials + other_trials, successes + others, trials))
 
 
