@@ -61,6 +61,14 @@ def test_a_loss_of_everything_is_said_to_shrink_only_as_the_reference_falls() ->
     assert grown.endswith("points: the loss shrinks, as there is less left to lose.")
 
 
+def test_gains_that_grow_are_no_loss_that_shrinks() -> None:
+    """A half that gains at depth and loses nowhere has no damage to speak of."""
+    gains = {2048: Flips(), 8192: Flips(gained=8), 32768: Flips(gained=16)}
+    (found,) = of({"f16/q6": gains}, right={2048: 58, 8192: 40, 32768: 30}).isolation
+    (line,) = [line for line in found.sentences if line.startswith("Per doubling of the context V at q6 changes by +")]
+    assert line.endswith("points: there is no damage that grows.")
+
+
 def test_a_loss_that_shrinks_more_than_the_reference_falls_is_no_want_of_something_to_lose() -> None:
     """16 of 56 lost at 2k, none of 42 at 8k: the reference had enough left to lose."""
     right = {2048: 56, 8192: 42}

@@ -99,10 +99,9 @@ def _sentences(square: _Square, found: Factorial) -> Iterator[str]:
         together = found.of(Term.K_V)
         extra = f"; both together {_points(together)} beyond the sum" if together else ""
         yield f"{listed(costs)} points of right calls against {square.base}{extra}."
-    grown = [(_half(term, square), effect) for term, effect in _with_depth(found)]
-    for half, effect in grown:
-        growth = _growth(effect, found.of(Term.DEPTH))
-        yield f"Per doubling of the context {half} changes by {_points(effect)} points: {growth}."
+    for term, effect in _with_depth(found):
+        growth = _growth(effect, found.of(term), found.of(Term.DEPTH))
+        yield f"Per doubling of the context {_half(term, square)} changes by {_points(effect)} points: {growth}."
     if alone := found.of(Term.DEPTH):
         yield f"Length alone changes {square.base} by {_points(alone)} points per doubling."
 
@@ -113,14 +112,17 @@ def _with_depth(found: Factorial) -> Iterator[tuple[Term, FactorialEffect]]:
             yield half, effect
 
 
-def _growth(effect: FactorialEffect, alone: FactorialEffect | None) -> str:
+def _growth(effect: FactorialEffect, main: FactorialEffect | None, alone: FactorialEffect | None) -> str:
     """What the interval says of "the damage grows with the context". A loss can't exceed what the reference has left:
-    where length alone takes as much as the loss shrinks by, that is no recovery.
+    where length alone takes as much as the loss shrinks by, that is no recovery. A half that loses nothing over all
+    depths has no damage.
     """
     if effect.high < 0:
         return "the damage grows with the context"
     if effect.low <= 0:
         return "that it grows with the context is not shown"
+    if main is not None and main.effect >= 0:
+        return "there is no damage that grows"
     taken = alone is not None and alone.high < 0 and effect.effect <= -alone.effect + _ROUNDING
     return "the loss shrinks, as there is less left to lose" if taken else "it shrinks with the context"
 
