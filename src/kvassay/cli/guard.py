@@ -104,6 +104,8 @@ def guard(
         return
     if upstream is None:
         raise ConfigError("no server is named", hint="Add --upstream, e.g. --upstream http://127.0.0.1:8080")
+    if not hasattr(os, "pread"):
+        raise ConfigError("the guard runs on Linux and macOS only", hint="On Windows start it in WSL.")
     if importlib.util.find_spec("aiohttp") is None:
         raise ConfigError("the guard needs aiohttp", hint="Install it: pip install 'kvassay[guard]'")
     from kvassay.guard import options as opts  # noqa: PLC0415  the extra's imports only where they are needed
