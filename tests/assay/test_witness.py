@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from assay.test_runner import job, obliging, settings, suite
+from kvassay.assay.codec import pack_positions, unpack_positions
 from kvassay.assay.evidence import unpack
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import run
@@ -81,6 +84,25 @@ def test_an_arm_that_computes_the_same_is_caught(tmp_path: Path) -> None:
     finished = run(job(Store(tmp_path / "s.sqlite", write=True), wanted, obliging))
     (arm,) = verdict_of(finished).arms
     assert "it did not engage" in arm.sentence
+
+
+def test_longer_lists_of_the_reference_hide_no_arm_that_computes_the_same(tmp_path: Path) -> None:
+    """Back ends with whole vocabularies list more for the reference: what the other arm lists is compared."""
+    wanted = settings(suite=suite(tmp_path, depth=None), channels="raw", pairs="f16/bf16", stopping="fixed")
+    path = tmp_path / "s.sqlite"
+    finished = run(job(Store(path, write=True), wanted, obliging))
+    with sqlite3.connect(path) as db:
+        own = db.execute("select probe, channel, positions from trials where arm = 'f16/f16'").fetchall()
+        for probe, channel, blob in own:
+            longer = [replace(one, top=(*one.top, (-1, -20.0))) for one in unpack_positions(blob)]
+            place = (pack_positions(longer), probe, channel)
+            db.execute("update trials set positions = ? where arm = 'f16/f16' and probe = ? and channel = ?", place)
+    (arm,) = verdict_of(finished).arms
+    assert "it did not engage" in arm.sentence
+    with sqlite3.connect(path) as db:
+        db.execute("update trials set positions = ? where arm = 'f16/bf16'", (pack_positions(()),))
+    (arm,) = verdict_of(finished).arms
+    assert "it did not engage" not in arm.sentence
 
 
 def test_a_reading_survives_the_store(tmp_path: Path) -> None:

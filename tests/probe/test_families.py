@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -275,6 +276,17 @@ def test_drawing_is_deterministic_and_ids_are_stable(seed: int) -> None:
     few = draw(scene(), families=("recall", "edit"), per_family=3, seed=seed)
     many = draw(scene(), families=("edit", "recall"), per_family=6, seed=seed)
     assert {probe.id: probe for probe in many}.items() >= {probe.id: probe for probe in few}.items()
+
+
+@pytest.mark.parametrize("per_family", [1, 2, 8])
+def test_each_rung_asks_questions_of_its_own_and_as_hard(per_family: int) -> None:
+    """No id twice in a ladder; the same mix of levels at every depth, so that depth is not difficulty."""
+    rungs = [draw(scene(), families=("recall", "edit"), per_family=per_family, seed=3, rung=rung) for rung in range(5)]
+    assert len({probe.id for drawn in rungs for probe in drawn}) == 5 * 2 * per_family
+    assert len({tuple(sorted(Counter(probe.level for probe in drawn).items())) for drawn in rungs}) == 1
+    assert draw(scene(), families=("recall",), per_family=1, seed=4)[0].id not in {
+        p.id for drawn in rungs for p in drawn
+    }
 
 
 def test_levels_can_be_chosen() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from kvassay.stats.cluster import clustered_difference, sign_flip
+from kvassay.stats.cluster import clustered_difference, permutation, sign_flip
 from kvassay.stats.paired import mcnemar_harm
 
 sums_lists = st.lists(st.integers(-6, 6), max_size=9)
@@ -200,3 +200,20 @@ def test_the_clustered_interval_covers_where_scenarios_differ() -> None:
     intervals = [clustered_difference(dict(enumerate(run.tolist()))) for run in runs]
     assert np.mean([found.low <= truth <= found.high for found in intervals]) >= 0.93
     assert np.mean([found.p_harm <= 0.05 for found in intervals]) > 0.15
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.sampled_from((-1, 0, 1)), st.sampled_from((11, 13, 15))), min_size=4, max_size=7))
+def test_permutation_comes_near_all_orders(scenarios: list[tuple[int, int]]) -> None:
+    """The share among all orders, within what 9,999 drawn ones can miss it by."""
+    values, places = map(np.array, zip(*scenarios, strict=True))
+    centred = places - places.mean()
+    total = abs(values @ centred)
+    exact = np.mean([abs(np.array(order) @ centred) >= total - 1e-9 for order in permutations(values)])
+    assert permutation(list(values), list(places)) == pytest.approx(exact, abs=0.025)
+
+
+def test_equal_values_or_one_place_show_nothing() -> None:
+    """Whatever is dealt out, nothing changes: p 1."""
+    assert permutation([1.0, 1.0, 1.0], [11.0, 13.0, 15.0]) == 1.0
+    assert permutation([0.0, -1.0, 1.0], [11.0, 11.0, 11.0]) == 1.0

@@ -198,3 +198,10 @@ def test_a_tokens_log_probability_lies_between_its_bounds(
 
 def test_a_list_without_entries_leaves_everything_open() -> None:
     assert logprob_bounds(1, [], floor_logprob=-9.0) == (-9.0, 0.0)
+
+
+@given(st.permutations([(7, -1.0), (3, -1.0), (5, -2.0), (4, -2.0)]))
+def test_of_equals_the_lowest_id_comes_first_in_whatever_order_they_are_listed(listed: list[tuple[int, float]]) -> None:
+    """As a greedy choice does it: engines list ties in an order that depends on how many they list."""
+    assert argmax(listed) == 3
+    assert [rank_of(token, listed) for token in (3, 7, 4, 5)] == [1, 2, 3, 4]

@@ -6,7 +6,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from kvassay.types import (
@@ -97,9 +97,14 @@ def pack_positions(positions: Sequence[Position]) -> bytes:
 
 def unpack_positions(blob: bytes) -> tuple[Position, ...]:
     """The inverse of pack_positions; log-probabilities come back as 32-bit floats."""
+    return tuple(positions_in(blob))
+
+
+def positions_in(blob: bytes) -> Iterator[Position]:
+    """The positions of a blob, one by one."""
     data = zlib.decompress(blob)
     (count,) = struct.unpack_from("<I", data)
-    at, positions = 4, []
+    at = 4
     for _ in range(count):
         token_id, logprob, n_text, n_top = struct.unpack_from("<ifHH", data, at)
         at += struct.calcsize("<ifHH")
@@ -107,8 +112,7 @@ def unpack_positions(blob: bytes) -> tuple[Position, ...]:
         at += n_text
         top = tuple(struct.iter_unpack("<if", data[at : at + 8 * n_top]))
         at += 8 * n_top
-        positions.append(Position(token_id, text, logprob, top))
-    return tuple(positions)
+        yield Position(token_id, text, logprob, top)
 
 
 def pack_tokens(tokens: Sequence[int]) -> bytes:

@@ -126,8 +126,8 @@ class Sample:
 
 
 TAIL = 1e-6
-"""Probability that the reference's lists may leave out where whole vocabularies are at hand: it adds that times the
-logarithm of the greatest ratio, some ten nats, to a divergence.
+"""Probability that the reference's lists may leave out where whole vocabularies are at hand, unless 16,384 tokens are
+listed before: it adds that times the logarithm of the greatest ratio, some ten nats, to a divergence.
 """
 
 

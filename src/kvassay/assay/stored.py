@@ -112,13 +112,17 @@ class StoredRun:
             )
 
     def likeness(self, reference: str, arm: str) -> Likeness:
-        """How many raw answers of two arms have log-probabilities that are equal to the last digit."""
+        """How many raw answers of two arms have log-probabilities that are equal to the last digit, as far as the
+        other arm's lists go: the reference's may be longer (``Design.evidence_tail``).
+        """
         query = (
-            "select count(*), coalesce(sum(a.positions = b.positions), 0) from trials a join trials b "
+            "select a.positions, iif(a.positions = b.positions, null, b.positions) from trials a join trials b "
             "on b.run = a.run and b.depth = a.depth and b.probe = a.probe and b.channel = a.channel "
             "where a.run = ? and a.arm = ? and b.arm = ? and a.positions not null and b.positions not null"
         )
-        return Likeness(*next(self._rows(query, reference, arm)))
+        pairs = self._rows(query, reference, arm)
+        equal = [other is None or _as_far_as_it_goes(own, other) for own, other in pairs]
+        return Likeness(len(equal), sum(equal))
 
     def answer_times(self, channel: Channel) -> list[tuple[str, int, float]]:
         """Each arm's number of trials on a channel and the seconds they took."""
@@ -144,6 +148,15 @@ class StoredRun:
             key.arm, key.depth, key.probe, key.channel,
         )  # fmt: skip
         return next((_trial(row) for row in rows), None)
+
+
+def _as_far_as_it_goes(own: bytes, other: bytes) -> bool:
+    """Whether each list of ``other`` is in the list of ``own`` at its place, number for number."""
+    try:
+        pairs = zip(codec.positions_in(own), codec.positions_in(other), strict=True)
+        return all(mine.token_id == its.token_id and {*its.top} <= {*mine.top} for mine, its in pairs)
+    except ValueError:  # one answer is longer
+        return False
 
 
 def _trial(row: Sequence) -> Trial:  # type: ignore[type-arg]  # an sqlite row of TRIAL_COLUMNS

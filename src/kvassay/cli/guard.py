@@ -225,9 +225,9 @@ def _tell(event: TurnEvent, options: Options, console: _Terminal) -> None:
     for line in (*what, *event.loops, *(f"ALARM {alarm}" for alarm in event.alarms)):
         at = time.strftime("%H:%M:%S", time.localtime(event.at_s))
         depth = "" if event.depth_tokens is None else f" at {event.depth_tokens} tokens"
-        printable = "".join(char if char.isprintable() else "�" for char in line)
-        printable = printable.encode(console.encoding, "replace").decode(console.encoding)
-        console.print_plain(f"{at} {event.model}{depth}: {printable}")
+        told = f"{at} {event.model}{depth}: {line}"
+        printable = "".join(char if char.isprintable() else "�" for char in told)
+        console.print_plain(printable.encode(console.encoding, "replace").decode(console.encoding))
     if what and event.has_bodies and options.store is not None:
         where = "" if options.store == _STORE else f" --store {shlex.quote(str(options.store))}"
         console.print_plain(f"         save it: kvassay guard --save-turn {event.id}{where}")

@@ -53,10 +53,10 @@ class Spool:
                 self._touched_bytes = 0
             self._write(written, _WORD.pack(len(record)))
             self._write(written + _WORD.size, record)
+            self._set(_WRITTEN_AT, end)  # from here on it is the reader's
         except OSError:  # no memory, no disk
             return None
         self._touched_bytes += end - written
-        self._set(_WRITTEN_AT, end)  # from here on it is the reader's
         return end
 
     def take(self) -> bytes | None:

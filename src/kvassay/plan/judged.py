@@ -71,4 +71,4 @@ def _asked(question: Question) -> tuple[object, ...]:
 
 def _same_probes(design: Design, question: Question) -> bool:
     enough = design.probes_per_family >= question.probes_per_family
-    return enough and design.seed == question.seed and set(design.depths) >= set(question.depths)
+    return enough and design.seed == question.seed and {*design.depths} == {*question.depths}

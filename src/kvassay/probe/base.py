@@ -34,12 +34,12 @@ class Family:
     check: Check = no_check
 
 
-_NUMBERS_PER_RUNG = 10_000
+_NUMBERS_PER_RUNG = 9_999  # a multiple of the levels: every rung begins with the first
 _RUNGS_PER_RUN = 100
 
 
 def numbers_of(seed: int, rung: int) -> range:
-    """What a rung's questions are drawn by: no other rung (from 0) of the run and no other run's seed has these."""
+    """What a rung's questions are drawn by: no other of the first 100 rungs of a run, whatever its seed, has these."""
     first = (seed * _RUNGS_PER_RUN + rung) * _NUMBERS_PER_RUNG
     return range(first, first + _NUMBERS_PER_RUNG)
 

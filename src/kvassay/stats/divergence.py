@@ -76,8 +76,8 @@ def exact_kl(reference_logits: npt.ArrayLike, candidate_logits: npt.ArrayLike) -
 
 
 def rank_of(token: int, top: Top) -> int | None:
-    """How likely a token is among a list, 1 for the likeliest; None where it is not listed."""
-    ordered = sorted(top, key=lambda entry: -entry[1])
+    """How likely a token is among a list, 1 for the likeliest, of equals the lowest id first; None if not listed."""
+    ordered = sorted(top, key=lambda entry: (-entry[1], entry[0]))
     return next((place for place, (listed, _) in enumerate(ordered, 1) if listed == token), None)
 
 
@@ -93,8 +93,8 @@ def logprob_bounds(token: int, top: Top, *, floor_logprob: float, asked: Top = (
 
 
 def argmax(top: Top) -> int | None:
-    """The likeliest token of a list; None of an empty one."""
-    return max(top, key=lambda entry: entry[1])[0] if top else None
+    """The likeliest token of a list, of equals the lowest id, whatever the list's order; None of an empty one."""
+    return max(top, key=lambda entry: (entry[1], -entry[0]))[0] if top else None
 
 
 def _unlisted(top: Top) -> float:

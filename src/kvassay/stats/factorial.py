@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from kvassay.stats.binomial import Interval
-from kvassay.stats.cluster import sign_flip
+from kvassay.stats.cluster import permutation, sign_flip
 from kvassay.stats.robust import clustered_ols
 
 
@@ -53,7 +53,8 @@ class FactorialEffect:
     """One term's effect, as a proportion (per doubling of the context where the term has depth).
 
     ``low``/``high`` and the two-sided ``p_value`` are cluster-robust (CR2, t with ``df``), from ``clusters`` clusters.
-    ``sign_flip_p`` is two-sided, from the ``blocks`` clusters that hold all cells of the contrast; None without any.
+    ``random_p`` is two-sided, from the ``blocks`` clusters that hold all cells of the contrast; None without any. It is
+    a sign-flip test's, or, of a term with depth where no cluster has two depths, a permutation test's.
     """
 
     term: Term
@@ -63,7 +64,7 @@ class FactorialEffect:
     p_value: float
     df: float
     clusters: int
-    sign_flip_p: float | None
+    random_p: float | None
     blocks: int
 
 
@@ -90,6 +91,8 @@ def factorial(observations: Sequence[Observation], *, level: float = 0.95) -> Fa
 
     The sign-flip test takes each cluster's own contrast of cells (mean over its depths; slope over them where the term
     has depth) and needs that the contrast is symmetric about 0 under the null, as it is if the arms are exchangeable.
+    Where each depth has clusters of its own, a term with depth is tested by dealing the contrasts out to the clusters
+    anew: under the null they don't depend on the depth.
     """
     depths = sorted({_doublings(each.depth) for each in observations})
     centre = fmean(depths) if depths else 0.0
@@ -101,7 +104,7 @@ def factorial(observations: Sequence[Observation], *, level: float = 0.95) -> Fa
     effects = []
     for term, estimate in zip(Term, fitted, strict=True):
         if estimate is not None:
-            contrasts = _contrasts(scenarios, term)
+            random_p, blocks = _randomised(scenarios, term)
             effects.append(
                 FactorialEffect(
                     term=term,
@@ -111,8 +114,8 @@ def factorial(observations: Sequence[Observation], *, level: float = 0.95) -> Fa
                     p_value=estimate.p_two_sided,
                     df=estimate.df,
                     clusters=estimate.clusters,
-                    sign_flip_p=sign_flip(contrasts) if contrasts else None,
-                    blocks=len(contrasts),
+                    random_p=random_p,
+                    blocks=blocks,
                 )
             )
     return Factorial(tuple(effects), 2**centre if depths else 0.0, len(observations), len(scenarios))
@@ -156,21 +159,27 @@ def _cells_by_cluster(observations: Sequence[Observation]) -> list[Cells]:
     ]
 
 
-def _contrasts(scenarios: Sequence[Cells], term: Term) -> list[float]:
-    """The contrast of each cluster that holds all its cells, at two depths or more where the term has depth."""
+def _randomised(scenarios: Sequence[Cells], term: Term) -> tuple[float | None, int]:
+    """The randomisation test's p-value, and from how many clusters."""
+    contrasts = [found for by_depth in scenarios if (found := _at_depths(by_depth, term))]
+    if term not in _WITH_DEPTH:
+        return (sign_flip([fmean(found.values()) for found in contrasts]) if contrasts else None), len(contrasts)
+    if slopes := [_slope(found) for found in contrasts if len(found) > 1]:
+        return sign_flip(slopes), len(slopes)
+    places = [depth for found in contrasts for depth in found]
+    if len(set(places)) < 2:  # noqa: PLR2004  one depth has no slope
+        return None, 0
+    return permutation([value for found in contrasts for value in found.values()], places), len(places)
+
+
+def _at_depths(by_depth: Cells, term: Term) -> dict[float, float]:
+    """One cluster's contrast at each depth where it holds all cells."""
     signs = _SIGNS[term]
-    contrasts = []
-    for by_depth in scenarios:
-        at_depths = {
-            depth: sum(sign * cells[cell] for cell, sign in signs.items())
-            for depth, cells in by_depth.items()
-            if signs.keys() <= cells.keys()
-        }
-        if term in _WITH_DEPTH and len(at_depths) > 1:
-            contrasts.append(_slope(at_depths))
-        elif term not in _WITH_DEPTH and at_depths:
-            contrasts.append(fmean(at_depths.values()))
-    return contrasts
+    return {
+        depth: sum(sign * cells[cell] for cell, sign in signs.items())
+        for depth, cells in by_depth.items()
+        if signs.keys() <= cells.keys()
+    }
 
 
 def _slope(values: Mapping[float, float]) -> float:

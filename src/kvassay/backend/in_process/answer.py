@@ -27,7 +27,7 @@ class Answer:
 
     def add(self, logits: torch.Tensor, ends: frozenset[int]) -> bool:
         """Choose the next token; whether it was the last. The token that ends the turn belongs to the answer."""
-        logprobs = torch.log_softmax(logits.cpu().double(), dim=-1)
+        logprobs = torch.log_softmax(logits.double(), dim=-1)
         token, place = self._choose(logprobs), len(self.tokens)
         self.tokens.append(token)
         before, self.text = self.text, self._words.text(self.tokens)
