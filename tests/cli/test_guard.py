@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -12,6 +13,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+
+from guard.turns import event
+from kvassay.cli.guard import _tell, _Terminal
+from kvassay.guard.options import Options
 
 COMMAND = (sys.executable, "-m", "kvassay", "guard")
 
@@ -86,6 +91,15 @@ def test_it_starts_without_a_server_says_so_and_ends_with_its_child(tmp_path: Pa
     assert children
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
+
+
+def test_no_models_name_rearranges_the_terminal() -> None:
+    """A client chooses the name; what can't be printed, or written in the terminal's encoding, is replaced."""
+    written = io.BytesIO()
+    console = _Terminal(file=io.TextIOWrapper(written, "latin-1"), highlight=False)
+    told = event(model="qwen–coder\rGOOD\x1b[2J", depth_tokens=None, outcome="M1", detail="no JSON")
+    _tell(told, Options(upstream=UP[1]), console)
+    assert written.getvalue().endswith(b" qwen?coder?GOOD?[2J: M1 no JSON\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")

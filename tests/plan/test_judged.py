@@ -80,6 +80,7 @@ def test_another_machine_or_other_probes_answer_nothing(state: State, other: dic
         (State.INCONCLUSIVE, {"probes_per_family": 4}, False),
         (State.INCONCLUSIVE, {"probes_per_family": 16}, True),
         (State.INCONCLUSIVE, {"depths": (8192,)}, False),
+        (State.INCONCLUSIVE, {"depths": (2048, 8192, 16_384)}, False),
     ],
 )
 def test_a_claim_is_carried_over_only_where_it_is_as_strong(

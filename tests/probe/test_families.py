@@ -282,11 +282,10 @@ def test_drawing_is_deterministic_and_ids_are_stable(seed: int) -> None:
 def test_each_rung_asks_questions_of_its_own_and_as_hard(per_family: int) -> None:
     """No id twice in a ladder; the same mix of levels at every depth, so that depth is not difficulty."""
     rungs = [draw(scene(), families=("recall", "edit"), per_family=per_family, seed=3, rung=rung) for rung in range(5)]
-    assert len({probe.id for drawn in rungs for probe in drawn}) == 5 * 2 * per_family
+    ids = {probe.id for drawn in rungs for probe in drawn}
+    assert len(ids) == 5 * 2 * per_family
     assert len({tuple(sorted(Counter(probe.level for probe in drawn).items())) for drawn in rungs}) == 1
-    assert draw(scene(), families=("recall",), per_family=1, seed=4)[0].id not in {
-        p.id for drawn in rungs for p in drawn
-    }
+    assert draw(scene(), families=("recall",), per_family=1, seed=4)[0].id not in ids
 
 
 def test_levels_can_be_chosen() -> None:
