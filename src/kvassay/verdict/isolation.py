@@ -45,7 +45,7 @@ class _Square(NamedTuple):
 
 def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], controls: Controls) -> tuple[Isolation, ...]:
     """The isolations that a run's candidates allow: one for each pair that changes both halves, and one for what was
-    only run alone. Clusters are scenarios: the same probe at all its depths, all answers to one turn.
+    only run alone. Clusters are scenarios: a probe at all depths where it was asked, all answers to one turn.
     """
     squares = _squares(candidates, controls)
     found = ((square, factorial(list(_observations(trials, square, controls)))) for square in squares)
