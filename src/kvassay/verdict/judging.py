@@ -37,8 +37,8 @@ class ArmVerdict:
     """One arm's verdict: its state over all depths, one sentence with its numbers, the effects behind it.
 
     The effects speak of this suite; ``beyond`` is the difference for scenarios like these, clustered by scenario (a
-    probe at all depths where it was asked), ``sensitivity`` what other methods say of ``overall`` and of each of ``by_depth``. No
-    state rests on either.
+    probe at all depths where it was asked), ``sensitivity`` what other methods say of ``overall`` and of each of
+    ``by_depth``. No state rests on either.
     """
 
     arm: str
