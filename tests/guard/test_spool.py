@@ -5,11 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 from contextlib import closing
-from multiprocessing.connection import Connection
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guard.dying import write_and_die
 from kvassay.guard.spool import Spool
 
 
@@ -47,24 +47,10 @@ def test_memory_is_given_back_when_it_is_empty() -> None:
         assert spool.take() == b"y"
 
 
-def _take_all(spool: Spool, told: Connection) -> None:
-    told.send(spool.take())
-    multiprocessing.parent_process().join()  # type: ignore[union-attr]
-    told.send(spool.take())
-
-
-def _write_and_die(told: Connection) -> None:
-    spool = Spool(1000)
-    spool.put(b"first")
-    multiprocessing.get_context("spawn").Process(target=_take_all, args=(spool, told)).start()
-    spool.put(b"last")
-    os._exit(9)
-
-
 def test_a_record_outlives_its_writer() -> None:
     """The writer dies while its reader is still starting."""
     mine, its = multiprocessing.Pipe(duplex=False)
-    writer = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(its,))
+    writer = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(its,))
     writer.start()
     assert [mine.recv() for _ in range(2) if mine.poll(60)] == [b"first", b"last"]
     writer.join()
