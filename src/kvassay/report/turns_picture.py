@@ -16,6 +16,7 @@ _PITCH, _SIZE = 30, 26
 _LEFT, _RIGHT, _FOOT, _PAD = 128, 76, 40, 14
 _TOP, _TOP_OF_ONE = 44, 26  # one turn has no row of tokens
 _CHAR, _GAP = 6.3, 20
+_WIDE = 4  # characters in the usual size over a column
 _PARTS = LEGEND.split("  ")
 _LEGEND_WIDTH = sum(_CHAR * len(part) + _GAP for part in _PARTS)
 
@@ -49,7 +50,8 @@ def _heads(turns: Sequence[ReplayTurn], *, one: bool) -> Iterator[Markup]:
     for at, turn in enumerate(turns):
         middle = _middle(at)
         name = "greedy" if one and turn.seed is None else str(turn.seed if one else turn.number)
-        yield element("text", name, x=middle, y=14, text_anchor="middle")
+        size = {"font_size": 9} if len(name) > _WIDE else {}
+        yield element("text", name, x=middle, y=14, text_anchor="middle", **size)
         if not one:
             yield element("text", thousands(turn.prompt_tokens), x=middle, y=32, text_anchor="middle", font_size=10.5)
 
