@@ -25,6 +25,11 @@ def depth_words(tokens: int) -> str:
     return f"{tokens:,}"
 
 
+def signed_points(difference: float) -> str:
+    """A difference of proportions in percentage points: ``−75.0``, ``+4.2``."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no −0.0
+
+
 def thousands(tokens: int) -> str:
     """Short for a narrow column: ``0.3k``, ``8.2k``, ``32k``."""
     return f"{tokens / 1000:.0f}k" if tokens >= 10_000 else f"{tokens / 1000:.1f}k"  # noqa: PLR2004

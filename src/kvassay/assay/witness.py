@@ -12,7 +12,7 @@ from math import inf
 from kvassay.assay.agenda import Agenda
 from kvassay.assay.evidence import TrialEvidence, compare, roles_in
 from kvassay.assay.floor import Floor, measure_floor, surest
-from kvassay.assay.follow import NO_WORK, Followed, Said, follow, placed
+from kvassay.assay.follow import NO_WORK, Said, follow, placed
 from kvassay.assay.passage import PassageScore, score_passage
 from kvassay.assay.prompts import Prompt
 from kvassay.assay.stored import StoredRun
@@ -74,17 +74,16 @@ class Witness:
     def _compared(self, trial: Trial, prompt: Prompt, tokens: tuple[int, ...]) -> TrialEvidence | None:
         own = Said(trial.tokens, trial.positions)
         theirs = self._reference_said(trial.key)
-        followed = self._followed(tokens, theirs, own) if theirs else None
+        followed = None
+        if theirs:
+            ids = _listed(theirs) if self.tail is not None else ()
+            followed = follow(self.boot, tokens, theirs.tokens, top_n=self.top_n, known=own, ids=ids)
         self.floor = self.floor or measure_floor(self.boot, [surest(tokens, own)])
         if theirs is None or followed is None:
             return None
         roles = roles_in(theirs, {tool.name: tool.parameters for tool in prompt.tools})
         floor_logprob = self.floor.logprob if self.floor else -inf
         return compare(theirs, followed, key=trial.key, roles=roles, floor_logprob=floor_logprob)
-
-    def _followed(self, tokens: tuple[int, ...], theirs: Said, own: Said) -> Followed:
-        ids = _listed(theirs) if self.tail is not None else ()
-        return follow(self.boot, tokens, theirs.tokens, top_n=self.top_n, known=own, ids=ids)
 
     def _reference_said(self, key: TrialKey) -> Said | None:
         if self.reference is None:

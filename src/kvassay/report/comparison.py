@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pydantic import TypeAdapter
 
 from kvassay.assay.comparing import ArmChange, Change, Comparison
-from kvassay.report.words import interval_points, points
+from kvassay.report.words import interval_points
+from kvassay.units import signed_points
 
 _COMPARISON = TypeAdapter(Comparison)
 _SIGNS = {Change.WORSE: "✗", Change.BETTER: "▲", Change.SAME: "✓", Change.UNDECIDED: "?", Change.INVALID: "!"}
@@ -57,6 +58,6 @@ def _row(arm: ArmChange) -> list[str]:
         str(found.candidate_correct),
         str(found.lost),
         str(found.gained),
-        points(found.difference),
+        signed_points(found.difference),
         interval_points(found.low, found.high),
     ]

@@ -85,7 +85,7 @@ def _environment() -> Environment:
         "depth": units.depth_words,
         "percent": words.percent,
         "signed": words.signed_percent,
-        "points": words.points,
+        "points": units.signed_points,
         "mib": units.mib,
         "per_second": words.per_second,
         "sign": _sign,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.plan.cache_types import cache_types, pair_flags
 from kvassay.types import Channel, OutcomeClass, Role
+from kvassay.units import signed_points
 from kvassay.verdict import State
 
 _EXL3_BITS = frozenset(one.name for one in cache_types("exl3"))
@@ -85,11 +86,6 @@ def signed_percent(share: float) -> str:
     return "same" if value == 0 else f"{'−' if value < 0 else '+'}{abs(value)} %"
 
 
-def points(difference: float) -> str:
-    """A difference of proportions in percentage points: ``−75.0``, ``+4.2``."""
-    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no −0.0
-
-
 def e_value(value: float) -> str:
     """Evidence with two digits; beyond a million nobody needs them."""
     return f"{value:.2g}" if value < 100 else f"{value:,.0f}" if value < 1e6 else "> 10⁶"  # noqa: PLR2004
@@ -97,7 +93,7 @@ def e_value(value: float) -> str:
 
 def interval_points(low: float, high: float) -> str:
     """Two differences in percentage points as ``−4.1 … +2.0``."""
-    return f"{points(low)} … {points(high)}"
+    return f"{signed_points(low)} … {signed_points(high)}"
 
 
 def per_second(rate: float | None) -> str:

@@ -106,7 +106,10 @@ def pair_up(reference: Trials, candidate: Trials, *, depths: Collection[int]) ->
 
 def flipped_probes(reference: Trials, candidate: Trials, *, depths: Collection[int]) -> Flips:
     """How many probes flipped: lost lose at more of these depths than they gain at, gained the reverse."""
-    means = _means(reference, candidate, depths=depths)
+    return _flips(_means(reference, candidate, depths=depths))
+
+
+def _flips(means: Sequence[float]) -> Flips:
     return Flips(lost=sum(mean < 0 for mean in means), gained=sum(mean > 0 for mean in means))
 
 
@@ -199,7 +202,7 @@ def over_depths(
     if len(own) < 2:  # noqa: PLR2004  one depth is all depths
         return found
     means = _means(reference, candidate, depths=depths)
-    lost, gained = flipped_probes(reference, candidate, depths=depths)
+    lost, gained = _flips(means)
     p_value, harm_e = mcnemar_harm(lost, gained), harm_e_value(lost, gained)
     harm_e = (harm_e + sum(harm_e_value(cells[-1], cells[1]) for cells in own.values()) / len(own)) / 2
     harm_p = min(1.0, 1 / harm_e) if anytime else p_value

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from kvassay.assay.records import ArmSpec
 from kvassay.probe.sampled import scenario_of
 from kvassay.stats.factorial import Factorial, FactorialEffect, Observation, Term, factorial
+from kvassay.units import signed_points
 from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import Trials
 from kvassay.verdict.sentences import listed
@@ -133,7 +134,5 @@ def _half(term: Term, square: _Square) -> str:
 
 
 def _points(effect: FactorialEffect) -> str:
-    low, value, high = (
-        f"{round(100 * number, 1) + 0.0:+.1f}".replace("-", "−") for number in (effect.low, effect.effect, effect.high)
-    )
+    low, value, high = map(signed_points, (effect.low, effect.effect, effect.high))
     return f"{value} ({low} … {high})"

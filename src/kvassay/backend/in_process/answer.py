@@ -49,12 +49,12 @@ class Answer:
 
     def _listed(self, logprobs: torch.Tensor) -> int:
         """How many tokens are listed: top N, or so many that no more than the tail is left."""
-        least, most = min(self._sampling.top_n, len(logprobs)), min(MOST_LISTED, len(logprobs))
+        least = min(self._sampling.top_n, len(logprobs))
         if self._sampling.tail is None:
             return least
         told = logprobs.exp().sort(descending=True).values.cumsum(0)
         enough = int(torch.searchsorted(told, 1 - self._sampling.tail)) + 1
-        return min(max(least, enough), max(least, most))
+        return max(least, min(enough, MOST_LISTED, len(logprobs)))
 
     def _choose(self, logprobs: torch.Tensor) -> int:
         if not self._sampling.temperature:
