@@ -52,9 +52,10 @@ class Answer:
         least = min(self._sampling.top_n, len(logprobs))
         if self._sampling.tail is None:
             return least
-        told = logprobs.exp().sort(descending=True).values.cumsum(0)
+        most = min(MOST_LISTED, len(logprobs))
+        told = logprobs.exp().topk(most).values.cumsum(0)
         enough = int(torch.searchsorted(told, 1 - self._sampling.tail)) + 1
-        return max(least, min(enough, MOST_LISTED, len(logprobs)))
+        return max(least, min(enough, most))
 
     def _choose(self, logprobs: torch.Tensor) -> int:
         if not self._sampling.temperature:
