@@ -75,6 +75,17 @@ def test_outcomes_are_those_of_one_channel(tmp_path: Path) -> None:
         assert list(store.run().outcomes(Channel.PLAIN)) == [(values.trial().key, OutcomeClass.VERBATIM_MISS)]
 
 
+def test_an_arms_right_and_asked_trials_are_counted(tmp_path: Path) -> None:
+    """Of probes the right answers, of closed loops those done; an arm that was asked nothing is not there."""
+    right = replace(values.trial(), key=replace(values.trial().key, probe="recall/1"))
+    with filled(tmp_path / "s.sqlite") as store:
+        run = store.run()
+        store.add_trial(run, replace(right, outcome=Outcome(OutcomeClass.CORRECT)), Usage())
+        for task, done in (("a", True), ("b", False), ("c", None)):
+            store.add_episode(run, EpisodeRow("q8_0/f16", 2048, task, 1, done, "finished", "{}"), Usage())
+        assert run.counts() == {"f16/f16": (1, 2), "q8_0/f16": (1, 3)}
+
+
 def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path: Path) -> None:
     """Two processes never write one store; readers are welcome."""
     path = tmp_path / "s.sqlite"

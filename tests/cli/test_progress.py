@@ -21,7 +21,7 @@ STORY = (
     events.BootProgress("f16/f16", 1, 2, Progress("loading")),
     events.BootReady("f16/f16", FACTS),
     events.BootProgress("f16/f16", 1, 2, Progress("ready", note="writing the prompts")),
-    events.Prepared(8, 3, 2, resumed=True),
+    events.Prepared(8, 3, 2, resumed=True, counts={"f16/f16": (2, 3)}),
     events.BootProgress("f16/f16", 1, 2, Progress("prompt", 0, 2000)),
     events.BootProgress("f16/f16", 1, 2, Progress("prompt", 500, 2000)),
     events.TrialEnded(RIGHT, 4, 8, 200.0),
@@ -57,8 +57,8 @@ def test_in_a_pipe_progress_is_plain_lines() -> None:
     assert lines[3] == "8 trials over 2 boots, 3 of them already stored"
     assert lines[4] == "f16/f16: prompt 0/2000 tokens"
     assert lines[5].startswith("f16/f16: prompt 500/2000 tokens, ")
-    assert lines[6] == "4/8 trials; f16/f16: 1/1 right, 3 min left"
-    assert lines[7] == "5/8 trials; f16/f16: 1/2 right, 30 s left"
+    assert lines[6] == "4/8 trials; f16/f16: 3/4 right, 3 min left"
+    assert lines[7] == "5/8 trials; f16/f16: 3/5 right, 30 s left"
     assert lines[8:] == ["q8_0/q8_0: left out. the server died", "  | out of [memory]"]
 
 

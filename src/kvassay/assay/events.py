@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kvassay.backend.base import Progress
@@ -12,12 +12,15 @@ from kvassay.types import BootFacts, Trial
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All prompts are written. ``done`` of ``total`` trials were finished by an earlier start of this run."""
+    """All prompts are written. ``done`` of ``total`` trials were finished by an earlier start of this run, and
+    ``counts`` says of each arm how many were right and how many asked.
+    """
 
     total: int
     done: int
     arms: int
     resumed: bool
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

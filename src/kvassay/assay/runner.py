@@ -173,7 +173,8 @@ class _Walk:
             made = _begin(self.job, boot) if self.stored is None else _go_on(self.job, boot, self.stored)
             if self.work is None:
                 self.work, self.stored = made, made.run
-                self.job.observe(events.Prepared(made.meter.total, made.meter.done, len(self.job.arms), made.resumed))
+                meter, counts = made.meter, made.run.counts()
+                self.job.observe(events.Prepared(meter.total, meter.done, len(self.job.arms), made.resumed, counts))
         return self.work
 
 

@@ -85,6 +85,16 @@ class StoredRun:
         """Arm, depth and task of each stored closed loop."""
         return frozenset(self._rows("select arm, depth, task from episodes where run = ?"))
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Of each arm that was asked anything, how many trials were right and how many there are; of a run of closed
+        loops, how many were done.
+        """
+        rows = self._rows(
+            "select arm, sum(good), count(*) from (select run, arm, outcome = 'correct' as good from trials "
+            "union all select run, arm, coalesce(done, 0) from episodes) where run = ? group by arm"
+        )
+        return {arm: (good, asked) for arm, good, asked in rows}
+
     def evidence(self) -> Iterator[tuple[TrialKey, bytes]]:
         """The packed token-level evidence of each trial that has any."""
         for arm, depth, probe, rows in self._rows("select arm, depth, probe, rows from evidence where run = ?"):

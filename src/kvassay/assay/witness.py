@@ -46,6 +46,7 @@ class Witness:
     tail: float | None = None
     floor: Floor | None = None
     evidence_s: float = 0.0
+    _read: tuple[TrialKey, Said | None] | None = None
 
     def listing(self, sampling: Sampling, prompt: Prompt) -> Sampling:
         """How to ask for an answer that is compared, where any token's log-probability can be had: the reference's with
@@ -86,10 +87,19 @@ class Witness:
         return compare(theirs, followed, key=trial.key, roles=roles, floor_logprob=floor_logprob)
 
     def _reference_said(self, key: TrialKey) -> Said | None:
+        """The reference's answer to a probe where it is right. Read once for what is asked of it and what is compared
+        with it: whole vocabularies' lists are long.
+        """
         if self.reference is None:
             return None
-        theirs = self.run.trial(replace(key, arm=self.reference))
-        return Said(theirs.tokens, theirs.positions) if theirs and theirs.outcome.correct and theirs.positions else None
+        key = replace(key, arm=self.reference)
+        if self._read and self._read[0] == key:
+            return self._read[1]
+        theirs = self.run.trial(key)
+        right = theirs is not None and theirs.outcome.correct and bool(theirs.positions)
+        said = Said(theirs.tokens, theirs.positions) if theirs and right else None
+        self._read = key, said
+        return said
 
     def read(self) -> Reading:
         """Score the short text, and sum up. Takes the prompt's place in the server's cache: for the end of a climb."""

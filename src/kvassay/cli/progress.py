@@ -62,6 +62,7 @@ class RunProgress:
         kept = f", {event.done} of them already stored" if event.resumed else ""
         self._say(f"{event.total} {self._unit} over {event.arms} boots{kept}")
         self._bar.update(self._task, total=event.total, completed=event.done)
+        self._right |= {arm: [*counts] for arm, counts in event.counts.items()}
 
     def _doing(self, event: events.BootProgress) -> None:
         doing = self._words(event.arm, event.progress)
