@@ -10,6 +10,7 @@ from pathlib import Path
 from kvassay.assay.codec import dump, storable
 from kvassay.assay.stored import StoredRun
 from kvassay.errors import ConfigError, StoreError
+from kvassay.extras import install_line
 from kvassay.types import JsonObject, Timings, Trial
 
 ROWS_PER_GROUP = 1000
@@ -77,7 +78,7 @@ def to_parquet(run: StoredRun, path: Path) -> int:
         import pyarrow as pa  # noqa: PLC0415  an extra
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
-        raise ConfigError("Parquet needs pyarrow", hint="pip install 'kvassay[parquet]'") from None
+        raise ConfigError("Parquet needs pyarrow", hint=install_line("parquet")) from None
     schema = pa.schema([(name, pa.type_for_alias(alias)) for name, alias in COLUMNS.items()])
     count = 0
     try:

@@ -16,6 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from kvassay.backend.llama_wire import message_with_objects, tool_json
 from kvassay.errors import BackendError, ConfigError
+from kvassay.extras import install_line
 from kvassay.types import JsonObject, JsonValue, Message, Tool
 
 
@@ -94,7 +95,7 @@ def _tokenizer(path: Path) -> Tokenizer:
     except ImportError:
         raise ConfigError(
             "reading a tokenizer.json needs the package 'tokenizers', which is not installed",
-            hint="pip install 'kvassay[tokenizers]', or give the model's GGUF file instead.",
+            hint=f"{install_line('tokenizers')}, or give the model's GGUF file instead.",
         ) from None
     if not path.is_file():
         raise ConfigError(f"there is no {str(path)!r}", hint="Give the directory that holds tokenizer.json.")

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from kvassay.errors import ConfigError
+from kvassay.extras import install_line
 
 if TYPE_CHECKING:
     from kvassay.guard.guard import Running
@@ -107,7 +108,7 @@ def guard(
     if not hasattr(os, "pread"):
         raise ConfigError("the guard runs on Linux and macOS only", hint="On Windows start it in WSL.")
     if importlib.util.find_spec("aiohttp") is None:
-        raise ConfigError("the guard needs aiohttp", hint="Install it: pip install 'kvassay[guard]'")
+        raise ConfigError("the guard needs aiohttp", hint=f"Install it: {install_line('guard')}")
     from kvassay.guard import options as opts  # noqa: PLC0415  the extra's imports only where they are needed
     from kvassay.guard.contract import Action  # noqa: PLC0415
 
@@ -170,7 +171,7 @@ def _save(store: Path, number: int) -> None:
 
 def _telemetry(upstream: str) -> AbstractContextManager[Callable[[TurnEvent], None]]:
     if importlib.util.find_spec("opentelemetry") is None:
-        raise ConfigError("--otel needs OpenTelemetry", hint="Install it: pip install 'kvassay[guard,otel]'")
+        raise ConfigError("--otel needs OpenTelemetry", hint=f"Install it: {install_line('guard', 'otel')}")
     from kvassay.guard.telemetry import telemetry  # noqa: PLC0415  as above
 
     return telemetry(upstream)

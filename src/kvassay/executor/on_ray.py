@@ -20,6 +20,7 @@ from kvassay.executor.base import Visit
 from kvassay.executor.baton import Baton
 from kvassay.executor.nodes import Node, Share, Wish, fitting, one_kind, share_of
 from kvassay.executor.ray_worker import Travelling, introduce
+from kvassay.extras import install_line
 from kvassay.settings import RunSettings
 
 RETRIES = 3
@@ -109,7 +110,7 @@ def cluster_at(address: str, wish: Wish) -> Iterator[Cluster]:
     try:
         import ray  # noqa: PLC0415  an extra
     except ImportError:
-        raise ConfigError("--executor ray needs Ray", hint="pip install 'kvassay[ray]'") from None
+        raise ConfigError("--executor ray needs Ray", hint=install_line("ray")) from None
     try:
         _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

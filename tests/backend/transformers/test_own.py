@@ -24,6 +24,7 @@ from kvassay.backend.transformers import TYPES
 from kvassay.backend.transformers.boot import TransformersMind
 from kvassay.backend.transformers.own import OWN_TYPES, RESIDUAL, own_type
 from kvassay.errors import ConfigError, PairRefused
+from kvassay.extras import install_line
 from kvassay.settings import check
 from kvassay.types import Arm, KVConfig
 
@@ -115,7 +116,7 @@ def test_a_missing_library_is_named_before_anything_starts(
     monkeypatch.setattr("kvassay.backend.in_process.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=f"{name} .* needs {package}, not installed here") as missing:
         arms_of(check({"backend": "transformers", "pairs": (name,), "model": "m"}), TYPES)
-    assert missing.value.hint == "Install it: pip install 'kvassay[quantized-cache]'"
+    assert missing.value.hint == f"Install it: {install_line('quantized-cache')}"
 
 
 def test_its_state_can_be_gone_back_to(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 
 from kvassay.errors import ConfigError
+from kvassay.extras import install_line
 
 
 def require_installed(who: str, packages: Iterable[str], extra: str) -> None:
@@ -14,7 +15,7 @@ def require_installed(who: str, packages: Iterable[str], extra: str) -> None:
     if missing := [name for name in packages if not _is_there(name)]:
         raise ConfigError(
             f"{who} needs {' and '.join(missing)}, not installed here",
-            hint=f"Install it: pip install 'kvassay[{extra}]'",
+            hint=f"Install it: {install_line(extra)}",
         )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvassay.errors import UsageError
+from kvassay.extras import install_line
 from kvassay.session.importers.fields import text_at
 from kvassay.session.importers.pi import looks_like_pi, read_entries
 from kvassay.session.importers.source import Importer, Sample, Source, read_only
@@ -103,7 +104,7 @@ def _zstd(path: Path) -> _Zstd:
         except ImportError:
             raise UsageError(
                 f"{path}: some events are compressed with Zstandard, which this Python can't read.",
-                hint="Install it: pip install 'kvassay[zstd]' (not needed from Python 3.14 on).",
+                hint=f"Install it: {install_line('zstd')} (not needed from Python 3.14 on).",
             ) from None
         return _Zstd(_unpacking(package.ZstdDecompressor), package.ZstdError)
     return _Zstd(lambda packed, most: standard.ZstdDecompressor().decompress(packed, most), standard.ZstdError)
