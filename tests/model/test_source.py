@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kvassay.errors import FetchError, ModelFileError
 from kvassay.model import remote
-from kvassay.model.hf_shape import shape_of_folder
+from kvassay.model.hf_shape import FAMILIES, shape_of_folder
 from kvassay.model.source import load_shape
 from kvassay.plan.memory import CacheSettings, layer_memory
 from kvassay.types import KVConfig
@@ -204,6 +204,32 @@ def test_gemma_3_leaves_out_what_is_usual(tmp_path: Path) -> None:
     assert (shape.layers[5].k_elements, sum(layer.window for layer in shape.layers)) == (4 * 256, 29)
 
 
+@pytest.mark.parametrize("kind", sorted(FAMILIES.keys() - {"kimi_k2", "mistral3"}))
+def test_what_a_configuration_leaves_out_is_what_transformers_takes(tmp_path: Path, kind: str) -> None:
+    """Heads, dimensions, windows, states and the context of every model type; layers and width are stated."""
+    pytest.importorskip("torch", reason="needs the extra: pip install 'kvassay[transformers]'")
+    auto = pytest.importorskip("transformers.models.auto.configuration_auto")
+    usual = auto.CONFIG_MAPPING[kind]().get_text_config()
+    stated = {"model_type": kind, "num_hidden_layers": usual.num_hidden_layers, "hidden_size": usual.hidden_size}
+    shapes = []
+    for config in (stated, {**usual.to_dict(), "model_type": kind}):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        shapes.append(shape_of_folder(tmp_path))
+    short, full = shapes
+    assert (short.layers, short.window, short.heads) == (full.layers, full.window, full.heads)
+    assert short.context_length == full.context_length
+
+
+def test_heads_of_vision_models_are_those_that_their_configurations_leave_out(tmp_path: Path) -> None:
+    """As the configurations of pixtral-12b and paligemma2-3b do: 32 heads, and heads of 256."""
+    text = {"model_type": "mistral", "hidden_size": 5120, "num_hidden_layers": 40, "num_key_value_heads": 8}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava", "text_config": text | {"head_dim": 128}}))
+    assert kv_bytes(tmp_path) == 40 * 2 * 8 * 128 * 34 * 8192 // 32
+    text = {"model_type": "gemma2", "hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "paligemma", "text_config": text}))
+    assert {layer.k_elements for layer in shape_of_folder(tmp_path).layers} == {4 * 256}
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -212,7 +238,9 @@ def test_gemma_3_leaves_out_what_is_usual(tmp_path: Path) -> None:
         ({"num_hidden_layers": "gone"}, "block_count"),
         ({"num_hidden_layers": 10**9}, "block_count"),
         ({"num_attention_heads": -1}, "-1"),
-        ({"num_attention_heads": "gone", "num_key_value_heads": "gone"}, "attention.head_count"),
+        ({"num_attention_heads": 0}, "attention.head_count"),
+        ({"model_type": "kimi_k2"}, "kv_lora_rank"),
+        ({"model_type": "deepseek_v3", "v_head_dim": None}, "v_head_dim"),
         ({"hidden_size": {"a": 1}}, "embedding_length"),
         ({"hidden_size": None}, "embedding_length"),
     ],

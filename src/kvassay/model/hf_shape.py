@@ -54,52 +54,71 @@ class _Family(NamedTuple):
     defaults: Mapping[str, int] = {}
 
 
-_GEMMA3 = _Family(  # conversion/gemma.py:145-158, and transformers' Gemma3TextConfig for the vocabulary
-    "gemma3",
-    windowed=True,
-    defaults={
-        "max_position_embeddings": 131_072,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "vocab_size": 262_208,
-    },
-)
+def _usual(heads: int, kv_heads: int | None, head_dim: int | None, context: int, **more: int) -> dict[str, int]:
+    """What transformers (5.24, configuration_*.py) takes for keys that a configuration leaves out; None: derived.
 
-_PLAIN = {
-    "llama": "llama",
-    "mistral": "llama",
-    "mixtral": "llama",
-    "mistral3": "llama",
-    "ministral3": "mistral3",
-    "qwen2": "qwen2",
-    "qwen2_moe": "qwen2moe",
-    "qwen3": "qwen3",
-    "qwen3_moe": "qwen3moe",
-    "phi3": "phi3",
-    "gemma": "gemma",
-    "glm4_moe": "glm4moe",
-    "seed_oss": "seed_oss",
-    "smollm3": "smollm3",
-    "granite": "granite",
-    "granitemoe": "granitemoe",
+    llama.cpp's converter reads configurations through transformers, and writes these. Layers and width must be stated.
+    """
+    found = {
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "max_position_embeddings": context,
+        **more,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+_MISTRAL = _usual(32, 8, None, 131_072)
+_LATENT = {"kv_lora_rank": 512, "qk_rope_head_dim": 64}
+_LINEAR = {
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "linear_value_head_dim": 128,
 }
+_GEMMA3 = _Family("gemma3", windowed=True, defaults=_usual(8, 4, 256, 131_072, sliding_window=4096, vocab_size=262_208))
+_QWEN35 = _Family("qwen35", _DELTA, defaults=_usual(16, 4, 256, 32_768, **_LINEAR))
+_QWEN35_MOE = _Family("qwen35moe", _DELTA, defaults=_usual(16, 2, 256, 32_768, **_LINEAR))
+
 FAMILIES: Mapping[str, _Family] = {
-    **{name: _Family(architecture) for name, architecture in _PLAIN.items()},
-    "gemma2": _Family("gemma2", windowed=True),
+    "llama": _Family("llama", defaults=_usual(32, None, None, 2048)),
+    "mistral": _Family("llama", defaults=_MISTRAL),
+    "mixtral": _Family("llama", defaults=_MISTRAL),
+    "mistral3": _Family("llama", defaults=_MISTRAL),
+    "ministral3": _Family("mistral3", defaults=_usual(32, 8, 128, 262_144)),
+    "qwen2": _Family("qwen2", defaults=_usual(32, 32, None, 32_768)),
+    "qwen2_moe": _Family("qwen2moe", defaults=_usual(16, 16, None, 32_768)),
+    "qwen3": _Family("qwen3", defaults=_usual(32, 32, 128, 32_768)),
+    "qwen3_moe": _Family("qwen3moe", defaults=_usual(32, 4, None, 32_768)),
+    "phi3": _Family("phi3", defaults=_usual(32, None, None, 4096)),
+    "gemma": _Family("gemma", defaults=_usual(16, 16, 256, 8192)),
+    "glm4_moe": _Family("glm4moe", defaults=_usual(96, 8, None, 131_072)),
+    "seed_oss": _Family("seed_oss", defaults=_usual(80, 8, 128, 524_288)),
+    "smollm3": _Family("smollm3", defaults=_usual(16, 4, None, 32_768)),
+    "granite": _Family("granite", defaults=_usual(32, None, None, 2048)),
+    "granitemoe": _Family("granitemoe", defaults=_usual(32, None, None, 2048)),
+    "gemma2": _Family("gemma2", windowed=True, defaults=_usual(8, 4, 256, 8192, sliding_window=4096)),
     "gemma3": _GEMMA3,
     "gemma3_text": _GEMMA3,
-    "gpt_oss": _Family("gpt-oss", windowed=True),
-    "cohere2": _Family("cohere2", windowed=True),
-    "olmo3": _Family("olmo2", windowed=True),
-    "qwen3_next": _Family("qwen3next", _DELTA),
-    "qwen3_5": _Family("qwen35", _DELTA),
-    "qwen3_5_text": _Family("qwen35", _DELTA),
-    "qwen3_5_moe": _Family("qwen35moe", _DELTA),
-    "qwen3_5_moe_text": _Family("qwen35moe", _DELTA),
-    "deepseek_v2": _Family("deepseek2"),
-    "deepseek_v3": _Family("deepseek2"),
-    "glm4_moe_lite": _Family("deepseek2"),
+    "gpt_oss": _Family("gpt-oss", windowed=True, defaults=_usual(64, 8, 64, 131_072, sliding_window=128)),
+    "cohere2": _Family("cohere2", windowed=True, defaults=_usual(64, None, None, 8192, sliding_window=4096)),
+    "olmo3": _Family("olmo2", windowed=True, defaults=_usual(32, None, None, 2048, sliding_window=4096)),
+    "qwen3_next": _Family("qwen3next", _DELTA, defaults=_usual(16, 2, 256, 32_768, **_LINEAR)),
+    "qwen3_5": _QWEN35,
+    "qwen3_5_text": _QWEN35,
+    "qwen3_5_moe": _QWEN35_MOE,
+    "qwen3_5_moe_text": _QWEN35_MOE,
+    "deepseek_v2": _Family(
+        "deepseek2", defaults=_usual(32, None, None, 2048, qk_nope_head_dim=128, v_head_dim=128, **_LATENT)
+    ),
+    "deepseek_v3": _Family(
+        "deepseek2", defaults=_usual(128, 128, None, 4096, qk_nope_head_dim=128, v_head_dim=128, **_LATENT)
+    ),
+    "glm4_moe_lite": _Family(
+        "deepseek2", defaults=_usual(20, 20, None, 202_752, qk_nope_head_dim=192, v_head_dim=256, **_LATENT)
+    ),
     "kimi_k2": _Family("deepseek2"),
 }
 
@@ -145,7 +164,9 @@ def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
     config = {**family.defaults, **config}
     names = {**_COMMON, **family.keys}
     found = {key: config[name] for name, key in names.items() if config.get(name) is not None}
-    found |= _heads(config) | _latent(config, family) | _windows(config, family) | _delta(config, family)
+    found |= _heads(config) | _windows(config, family) | _delta(config, family)
+    if family.architecture == "deepseek2":
+        found |= _latent(config, folder)
     full: dict[str, JsonValue] = {f"{family.architecture}.{key}": value for key, value in found.items()}
     return full | {"general.architecture": family.architecture}
 
@@ -155,13 +176,11 @@ def _heads(config: JsonObject) -> dict[str, JsonValue]:
     return {} if dim is None else {"attention.key_length": dim, "attention.value_length": dim}
 
 
-def _latent(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
+def _latent(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
     """MLA as the converter writes it: one K head of rank + rotary dimensions."""
-    rank, rope = config.get("kv_lora_rank"), config.get("qk_rope_head_dim")
-    nope, value = config.get("qk_nope_head_dim"), config.get("v_head_dim")
-    if family.architecture != "deepseek2" or not all(isinstance(each, int) for each in (rank, rope, nope, value)):
-        return {}
-    assert isinstance(rank, int) and isinstance(rope, int) and isinstance(nope, int)  # noqa: S101, PT018  for mypy
+    rank, rope, nope, value = (
+        _whole(config, key, folder) for key in ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
+    )
     return {
         "attention.head_count_kv": 1,
         "attention.key_length": rank + rope,
@@ -169,6 +188,17 @@ def _latent(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
         "attention.key_length_mla": nope + rope,
         "attention.value_length_mla": value,
     }
+
+
+def _whole(config: JsonObject, key: str, folder: Path) -> int:
+    match config.get(key):
+        case int(value):
+            return value
+        case value:
+            raise ModelFileError(
+                f"{str(folder / 'config.json')!r} has latent attention, but {key!r} is {str(value)[:80]!r}.",
+                hint="Without it the cache can't be sized: download the configuration again, or name a GGUF file.",
+            )
 
 
 def _windows(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
