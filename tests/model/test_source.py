@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from kvassay.errors import FetchError, ModelFileError
 from kvassay.model import remote
 from kvassay.model.hf_shape import FAMILIES, shape_of_folder
 from kvassay.model.source import load_shape
-from kvassay.plan.memory import CacheSettings, layer_memory
+from kvassay.plan.memory import CacheSettings, draft_kv_bytes, layer_memory
 from kvassay.types import KVConfig
 from model.model_fixtures import Hub, gguf_bytes, running_hub
 from plan.architectures import ARRAY, STRING, plain
@@ -47,7 +48,7 @@ def folder(path: Path, **config: object) -> Path:
         "max_position_embeddings": 32_768,
         "vocab_size": 1000,
     }
-    path.mkdir(exist_ok=True)
+    path.mkdir(exist_ok=True, parents=True)
     (path / "config.json").write_text(json.dumps({key: v for key, v in {**base, **config}.items() if v != "gone"}))
     return path
 
@@ -166,6 +167,31 @@ def test_safetensors_are_sized_from_their_headers(tmp_path: Path) -> None:
     (path / "model.safetensors").write_bytes(struct.pack("<Q", 1 << 60))
     with pytest.raises(ModelFileError, match="safetensors"):
         shape_of_folder(path)
+
+
+def safetensors(path: Path, sizes: dict[str, int]) -> None:
+    """A file's header: tensors of so many bytes."""
+    ends = list(accumulate(sizes.values()))
+    table = {name: {"data_offsets": [end - sizes[name], end]} for name, end in zip(sizes, ends, strict=True)}
+    raw = json.dumps(table).encode()
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw)
+
+
+def test_layers_that_only_draft_stand_behind_the_others(tmp_path: Path) -> None:
+    """As the converter appends them: a cache of their own while drafting, weights that are else left unread."""
+    kinds = ["linear_attention"] * 3 + ["full_attention"]
+    qwen = folder(tmp_path / "a", model_type="qwen3_5_text", layer_types=kinds, mtp_num_hidden_layers=1, head_dim=256)
+    safetensors(qwen / "m.safetensors", {"model.layers.0.w": 10, "mtp.layers.0.w": 20, "mtp.fc.weight": 3})
+    glm = folder(tmp_path / "b", model_type="glm4_moe", num_nextn_predict_layers=1, head_dim=128)
+    safetensors(glm / "m.safetensors", {"model.layers.0.w": 10, "model.layers.4.w": 23})
+    for path in (qwen, glm):
+        found = shape_of_folder(path)
+        assert [layer.draft for layer in found.layers] == [False] * 4 + [True]
+        assert found.weights is not None
+        assert found.weights.layers == (10, 0, 0, 0, 23)
+        row = found.layers[4].k_elements * 34 // 32
+        assert draft_kv_bytes(found, Q8, CacheSettings(8192, draft_tokens=2)) == 2 * row * 8192
+    assert kv_bytes(glm) == 4 * 2 * 2 * 128 * 34 * 8192 // 32
 
 
 def test_the_index_counts_files_that_are_not_here(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from kvassay.errors import ModelFileError
 from kvassay.model.gguf import GGUFHeader, Value
 from kvassay.model.gguf_shape import shape_of
+from kvassay.model.keys import MAX_LAYERS
 from kvassay.model.shape import ModelShape, Weights
 from kvassay.types import JsonObject, JsonValue
 
@@ -46,12 +47,15 @@ _DELTA = {
 
 
 class _Family(NamedTuple):
-    """llama.cpp's architecture of a model type, further keys, and what a configuration may leave out."""
+    """llama.cpp's architecture of a model type, further keys, what a configuration may leave out, and how it counts the
+    NextN/MTP layers that the converter appends.
+    """
 
     architecture: str
     keys: Mapping[str, str] = {}
     windowed: bool = False
     defaults: Mapping[str, int] = {}
+    drafts: str | None = None
 
 
 def _usual(heads: int, kv_heads: int | None, head_dim: int | None, context: int, **more: int) -> dict[str, int]:
@@ -78,9 +82,10 @@ _LINEAR = {
     "linear_num_value_heads": 32,
     "linear_value_head_dim": 128,
 }
+_MTP, _NEXTN = "mtp_num_hidden_layers", "num_nextn_predict_layers"
 _GEMMA3 = _Family("gemma3", windowed=True, defaults=_usual(8, 4, 256, 131_072, sliding_window=4096, vocab_size=262_208))
-_QWEN35 = _Family("qwen35", _DELTA, defaults=_usual(16, 4, 256, 32_768, **_LINEAR))
-_QWEN35_MOE = _Family("qwen35moe", _DELTA, defaults=_usual(16, 2, 256, 32_768, **_LINEAR))
+_QWEN35 = _Family("qwen35", _DELTA, defaults=_usual(16, 4, 256, 32_768, **_LINEAR), drafts=_MTP)
+_QWEN35_MOE = _Family("qwen35moe", _DELTA, defaults=_usual(16, 2, 256, 32_768, **_LINEAR), drafts=_MTP)
 
 FAMILIES: Mapping[str, _Family] = {
     "llama": _Family("llama", defaults=_usual(32, None, None, 2048)),
@@ -94,7 +99,7 @@ FAMILIES: Mapping[str, _Family] = {
     "qwen3_moe": _Family("qwen3moe", defaults=_usual(32, 4, None, 32_768)),
     "phi3": _Family("phi3", defaults=_usual(32, None, None, 4096)),
     "gemma": _Family("gemma", defaults=_usual(16, 16, 256, 8192)),
-    "glm4_moe": _Family("glm4moe", defaults=_usual(96, 8, None, 131_072)),
+    "glm4_moe": _Family("glm4moe", defaults=_usual(96, 8, None, 131_072), drafts=_NEXTN),
     "seed_oss": _Family("seed_oss", defaults=_usual(80, 8, 128, 524_288)),
     "smollm3": _Family("smollm3", defaults=_usual(16, 4, None, 32_768)),
     "granite": _Family("granite", defaults=_usual(32, None, None, 2048)),
@@ -117,7 +122,9 @@ FAMILIES: Mapping[str, _Family] = {
         "deepseek2", defaults=_usual(128, 128, None, 4096, qk_nope_head_dim=128, v_head_dim=128, **_LATENT)
     ),
     "glm4_moe_lite": _Family(
-        "deepseek2", defaults=_usual(20, 20, None, 202_752, qk_nope_head_dim=192, v_head_dim=256, **_LATENT)
+        "deepseek2",
+        defaults=_usual(20, 20, None, 202_752, qk_nope_head_dim=192, v_head_dim=256, **_LATENT),
+        drafts=_NEXTN,
     ),
     "kimi_k2": _Family("deepseek2"),
 }
@@ -131,7 +138,9 @@ def shape_of_folder(folder: Path) -> ModelShape:
     config = _config(folder)
     header = GGUFHeader(3, {key: _value(value) for key, value in _keys(config, folder).items()}, {}, (), 0)
     shape = shape_of(header, source=str(folder))
-    return replace(shape, name=folder.name or str(folder), weights=_weights(folder, len(shape.layers)))
+    return replace(
+        shape, name=folder.name or str(folder), weights=_weights(folder, len(shape.layers), len(shape.trunk))
+    )
 
 
 def _config(folder: Path) -> JsonObject:
@@ -164,7 +173,7 @@ def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
     config = {**family.defaults, **config}
     names = {**_COMMON, **family.keys}
     found = {key: config[name] for name, key in names.items() if config.get(name) is not None}
-    found |= _heads(config) | _windows(config, family) | _delta(config, family)
+    found |= _heads(config) | _windows(config, family) | _delta(config, family) | _drafting(config, family)
     if family.architecture == "deepseek2":
         found |= _latent(config, folder)
     full: dict[str, JsonValue] = {f"{family.architecture}.{key}": value for key, value in found.items()}
@@ -213,7 +222,7 @@ def _windows(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
 
 
 def _delta(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
-    """Gated delta nets: the inner size, the layers by kind, and the MTP layers that the converter appends."""
+    """Gated delta nets: the inner size, and the layers by kind; the MTP layers behind them attend."""
     if "linear_conv_kernel_dim" not in family.keys:
         return {}
     heads, dim = config.get("linear_num_value_heads"), config.get("linear_value_head_dim")
@@ -222,8 +231,22 @@ def _delta(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
         found["ssm.inner_size"] = heads * dim
     kinds = config.get("layer_types")
     if isinstance(kinds, list):
-        found["attention.recurrent_layers"] = [int(kind == "linear_attention") for kind in kinds]
+        listed = [int(kind == "linear_attention") for kind in kinds]
+        found["attention.recurrent_layers"] = listed + [0] * _draft_layers(config, family)
     return found
+
+
+def _drafting(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
+    """The layers with those that only draft behind them, as the converter counts them."""
+    drafts, layers = _draft_layers(config, family), config.get("num_hidden_layers")
+    if not drafts or not isinstance(layers, int):
+        return {}
+    return {"block_count": layers + drafts, "nextn_predict_layers": drafts}
+
+
+def _draft_layers(config: JsonObject, family: _Family) -> int:
+    count = config.get(family.drafts) if family.drafts else 0
+    return count if isinstance(count, int) and 0 < count <= MAX_LAYERS else 0
 
 
 def _value(value: JsonValue) -> Value:
@@ -233,7 +256,7 @@ def _value(value: JsonValue) -> Value:
     return value if isinstance(value, str | int | float) else str(value)[:80]
 
 
-def _weights(folder: Path, n_layers: int) -> Weights | None:
+def _weights(folder: Path, n_layers: int, n_trunk: int) -> Weights | None:
     """Bytes of the folder's tensors, from the files' headers; those of files that are not here by the index's total.
 
     None where there are neither files nor an index.
@@ -248,7 +271,7 @@ def _weights(folder: Path, n_layers: int) -> Weights | None:
     layers = [0] * n_layers
     inputs = outputs = 0
     for name, size in sizes.items():
-        layer = _layer_of(name)
+        layer = _layer_of(name, n_trunk)
         if layer is not None and layer < n_layers:
             layers[layer] += size
         elif "embed_tokens" in name:
@@ -280,10 +303,12 @@ def _index(folder: Path) -> _Index | None:
     return None
 
 
-def _layer_of(name: str) -> int | None:
+def _layer_of(name: str, n_trunk: int) -> int | None:
+    """The layer that a tensor belongs to; those named ``mtp`` come behind the trunk."""
     _, found, rest = name.partition("layers.")
     number = rest.partition(".")[0]
-    return int(number) if found and number.isdecimal() and len(number) <= 4 else None  # noqa: PLR2004  digits
+    layer = int(number) if found and number.isdecimal() and len(number) <= 4 else None  # noqa: PLR2004  digits
+    return n_trunk + (layer or 0) if name.startswith(("mtp.", "model.mtp.")) else layer
 
 
 def _tensor_bytes(path: Path) -> dict[str, int]:
