@@ -194,6 +194,21 @@ def test_layers_that_only_draft_stand_behind_the_others(tmp_path: Path) -> None:
     assert kv_bytes(glm) == 4 * 2 * 2 * 128 * 34 * 8192 // 32
 
 
+def test_tied_embeddings_of_a_folder_are_its_output_too(tmp_path: Path) -> None:
+    """Where no tensor is the output, as a GGUF's; the index may name one in a file that is not here."""
+    path = folder(tmp_path)
+    safetensors(path / "model-00001-of-00002.safetensors", {"model.embed_tokens.weight": 60, "model.layers.0.w": 10})
+    tied = shape_of_folder(path).weights
+    assert tied is not None
+    assert (tied.input_bytes, tied.output_bytes, tied.tied_bytes) == (60, 0, 60)
+    names = {"lm_head.weight": "model-00002-of-00002.safetensors"}
+    index = {"metadata": {"total_size": 130}, "weight_map": names}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    separate = shape_of_folder(path).weights
+    assert separate is not None
+    assert separate.tied_bytes == 0
+
+
 def test_the_index_counts_files_that_are_not_here(tmp_path: Path) -> None:
     """Its total is spread over the layers, and the weights are not exact."""
     path = folder(tmp_path)

@@ -278,16 +278,18 @@ def _weights(folder: Path, n_layers: int, n_trunk: int) -> Weights | None:
             inputs += size
         else:
             outputs += size
+    tied = 0 if any("lm_head" in name for name in (*sizes, *(index.tensors if index else ()))) else inputs
     missing = max(0, (index.total_bytes if index else 0) - sum(sizes.values()))
     if index is None or index.files <= {file.name for file in files} or missing == 0:
-        return Weights(tuple(layers), inputs, outputs)
+        return Weights(tuple(layers), inputs, outputs, tied)
     share = [missing * (il + 1) // n_layers - missing * il // n_layers for il in range(n_layers)]
-    return Weights(tuple(map(sum, zip(layers, share, strict=True))), inputs, outputs, complete=False)
+    return Weights(tuple(map(sum, zip(layers, share, strict=True))), inputs, outputs, tied, complete=False)
 
 
 class _Index(NamedTuple):
     total_bytes: int
     files: frozenset[str]
+    tensors: frozenset[str]
 
 
 def _index(folder: Path) -> _Index | None:
@@ -299,7 +301,7 @@ def _index(folder: Path) -> _Index | None:
         return None
     match found:
         case {"metadata": {"total_size": int(total)}, "weight_map": dict(files)} if total >= 0:
-            return _Index(total, frozenset(map(str, files.values())))
+            return _Index(total, frozenset(map(str, files.values())), frozenset(files))
     return None
 
 
