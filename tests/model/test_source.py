@@ -21,6 +21,7 @@ from kvassay.types import KVConfig
 from model.model_fixtures import Hub, gguf_bytes, running_hub
 from plan.architectures import ARRAY, STRING, plain
 
+U16 = 2
 Q8 = KVConfig("q8_0", "q8_0")
 
 
@@ -30,11 +31,13 @@ def hub() -> Iterator[Hub]:
         yield server
 
 
-def model_bytes(*, tokens: int = 128, data_bytes: int = 0, block: int = 0) -> bytes:
+def model_bytes(*, tokens: int = 128, data_bytes: int = 0, block: int | None = 0, files: int = 1) -> bytes:
     keys = {f"llama.{key}": value for key, value in plain().items()}
     keys |= {"general.architecture": (STRING, "llama")}
     keys |= {"tokenizer.ggml.tokens": (ARRAY, (STRING, [f"token number {n}" for n in range(tokens)]))}
-    return gguf_bytes(keys, {f"blk.{block}.w": ((32, 1 << 20), 8, 0)}, data_bytes=data_bytes)
+    keys |= {"split.count": (U16, files)} if files > 1 else {}
+    table = {} if block is None else {f"blk.{block}.w": ((32, 1 << 20), 8, 0)}
+    return gguf_bytes(keys, table, data_bytes=data_bytes)
 
 
 def folder(path: Path, **config: object) -> Path:
@@ -80,6 +83,27 @@ def test_a_split_models_weights_are_those_of_all_its_files(tmp_path: Path) -> No
     assert both is not None
     assert both.complete
     assert both.layers == (34 << 20, 34 << 20)
+
+
+def test_the_first_file_of_a_split_model_may_hold_no_tensors(tmp_path: Path) -> None:
+    """As llama-gguf-split --no-tensor-first-split writes it."""
+    first = tmp_path / "m-00001-of-00002.gguf"
+    first.write_bytes(model_bytes(block=None))
+    assert load_shape(str(first)).weights is None
+    (tmp_path / "m-00002-of-00002.gguf").write_bytes(model_bytes(block=1))
+    weights = load_shape(str(first)).weights
+    assert weights is not None
+    assert (weights.layers, weights.complete) == ((0, 34 << 20), True)
+
+
+def test_a_part_of_a_split_model_is_known_by_its_header_too(hub: Hub, tmp_path: Path) -> None:
+    """Whatever it is called, here or on the web, its tensors are not all."""
+    (tmp_path / "renamed.gguf").write_bytes(model_bytes(files=3))
+    hub.files["/m.gguf"] = model_bytes(files=3)
+    for name in (str(tmp_path / "renamed.gguf"), f"{hub.url}/m.gguf"):
+        weights = load_shape(name).weights
+        assert weights is not None
+        assert not weights.complete
 
 
 def test_of_a_remote_file_only_the_header_travels(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
