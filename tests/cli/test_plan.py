@@ -135,6 +135,7 @@ def test_a_plan_without_weights_says_so_first(kvassay: Run, tmp_path: Path) -> N
         (("--parallel", "257"), "parallel"),
         (("--ubatch", "-1"), "ubatch"),
         (("--vram", "lots"), "lots"),
+        (("--vram", "8", "--gpu-layers", "-1"), "-1"),
         (("--kv", "q4/q4/q4"), "q4/q4/q4"),
         (("--store", "none.sqlite", "--vram", "8"), "none.sqlite"),
         (("--mmproj", "none.gguf", "--vram", "8"), "none.gguf"),
@@ -158,6 +159,16 @@ def test_what_is_no_model_is_one_message(kvassay: Run, tmp_path: Path, content: 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "bad.gguf" in done.stderr
+
+
+@pytest.mark.parametrize("args", [(), PAIR[:4], ("--engine", "exl3", "--k", "8")])
+def test_a_model_without_a_context_asks_for_one(kvassay: Run, tmp_path: Path, args: tuple[str, ...]) -> None:
+    """Rather than plan nothing for 0 tokens."""
+    path = write(tmp_path / "m.gguf", "llama", plain() | {"context_length": (U32, 0)})
+    done = kvassay(path, "--vram", "8", *args)
+    assert done.returncode == 2
+    assert "--context" in done.stderr
+    assert kvassay(path, "--vram", "8", "--context", "4k", *args).returncode == 0
 
 
 def test_an_unknown_architecture_and_a_missing_file_are_named(kvassay: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from kvassay.model.shape import ModelShape
 from kvassay.model.source import load_shape
 from kvassay.plan import exllama
 from kvassay.plan.exact import exact_pair
-from kvassay.plan.memory import CacheSettings, FlashAttention
+from kvassay.plan.memory import CacheSettings, FlashAttention, wanted_tokens
 from kvassay.types import KVConfig
 from kvassay.units import tokens
 
@@ -42,7 +42,7 @@ DEVICES = ("cuda", "hip", "metal", "vulkan", "sycl", "cpu")
     help="llama-server's -fa. [auto]",
 )
 @click.option("--draft-max", type=int, default=0, metavar="N", help="Tokens an MTP draft may have. [0: no draft]")
-@click.option("--gpu-layers", type=int, metavar="N", help="Layers on the device (-ngl). [all]")
+@click.option("--gpu-layers", type=click.IntRange(0), metavar="N", help="Layers on the device (-ngl). [all]")
 @click.option("--mmproj", type=FILE, metavar="FILE", help="A projector that is loaded beside the model.")
 @click.option("--engine", default="llama-server", metavar="NAME", help="What runs the model. [llama-server]")
 @click.option("--build", type=int, metavar="N", help="llama.cpp's build number, e.g. 11434.")
@@ -117,7 +117,7 @@ def _exllama(shape: ModelShape, k_type: str | None, v_type: str | None, context_
         raise ConfigError(
             "ExLlamaV3 is planned one pair at a time.", hint="Give bits with --k and --v, e.g. --k 8 --v 4."
         )
-    answer = exllama.exllama_pair(shape, pair, context_tokens or shape.context_length)
+    answer = exllama.exllama_pair(shape, pair, wanted_tokens(shape, context_tokens))
     click.echo(json.dumps(answer, indent=2))
 
 
