@@ -13,6 +13,8 @@ from kvassay.errors import ConfigError
 from kvassay.model.shape import ModelShape
 from kvassay.model.source import load_shape
 from kvassay.plan import exllama
+from kvassay.plan.capability import keeps_llamas_cache
+from kvassay.plan.capability_file import engines
 from kvassay.plan.exact import exact_pair
 from kvassay.plan.memory import CacheSettings, FlashAttention, wanted_tokens
 from kvassay.types import KVConfig
@@ -97,6 +99,11 @@ def plan(
     if engine.lower() in exllama.ENGINES:
         _exllama(load_shape(model), k_type, v_type, settings.context_tokens)
         return
+    if not keeps_llamas_cache(engine):
+        raise ConfigError(
+            f"The memory of {engine!r} is not planned: only llama.cpp's, of what is built on it, and ExLlamaV3's.",
+            hint="Leave out --engine, or name one of: " + ", ".join(filter(keeps_llamas_cache, engines())) + ".",
+        )
     exact = _exact(k_type, v_type, LLAMA_TYPES)
     shape = load_shape(model)
     if exact is not None and as_json:
