@@ -257,6 +257,12 @@ def test_devices_are_read_from_what_the_system_tells(tmp_path: Path) -> None:
     assert hardware.detect().total_bytes > 0
 
 
+def test_a_model_of_more_context_than_llama_cpp_takes_is_planned_up_to_that() -> None:
+    """Headers may say any number."""
+    plan = planned(4, model=shape("mamba2", logit_scale=(F32, 1.0), context_length=(U32, 2**32 - 1)))
+    assert {row.max_context for row in plan.rows} == {2**31 - 256}
+
+
 def test_a_model_of_no_context_or_no_kv_still_plans() -> None:
     """A pure recurrent model costs its states whatever the pair."""
     plan = planned(4, model=shape("mamba2", logit_scale=(F32, 1.0), context_length=(U32, 4096)))
