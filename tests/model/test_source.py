@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from kvassay.errors import FetchError, ModelFileError
 from kvassay.model import remote
+from kvassay.model.folder import read_model
 from kvassay.model.hf_shape import FAMILIES, shape_of_folder
+from kvassay.model.resolve import resolve
 from kvassay.model.source import load_shape
 from kvassay.plan.memory import CacheSettings, draft_kv_bytes, layer_memory
 from kvassay.types import KVConfig
@@ -218,6 +220,25 @@ def test_layers_that_only_draft_stand_behind_the_others(tmp_path: Path) -> None:
     assert kv_bytes(glm) == 4 * 2 * 2 * 128 * 34 * 8192 // 32
 
 
+def test_weights_that_lie_in_a_folder_twice_are_counted_once(tmp_path: Path) -> None:
+    """Mistral's consolidated file beside the usual ones; an index left over from other files says nothing."""
+    path = folder(tmp_path)
+    safetensors(path / "consolidated.safetensors", {"layers.0.attention.wq.weight": 50})
+    safetensors(path / "model-00001-of-00002.safetensors", {"model.layers.0.w": 20})
+    safetensors(path / "model-00002-of-00002.safetensors", {"model.layers.1.w": 30})
+    files = {f"model.layers.{n - 1}.w": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}
+    index = path / "model.safetensors.index.json"
+    for said in ("", json.dumps({"metadata": {"total_size": 50}, "weight_map": files})):
+        index.write_text(said)
+        weights = shape_of_folder(path).weights
+        assert weights is not None
+        assert (weights.total_bytes, weights.complete) == (50, True)
+    safetensors(path / "model.safetensors", {"model.layers.0.w": 7})
+    single = shape_of_folder(path).weights
+    assert single is not None
+    assert (single.total_bytes, single.complete) == (7, True)
+
+
 def test_tied_embeddings_of_a_folder_are_its_output_too(tmp_path: Path) -> None:
     """Where no tensor is the output, as a GGUF's; the index may name one in a file that is not here."""
     path = folder(tmp_path)
@@ -325,6 +346,14 @@ def test_any_bytes_as_config_are_met_in_words(tmp_path_factory: pytest.TempPathF
     (path / "config.json").write_bytes(text)
     with pytest.raises(ModelFileError):
         shape_of_folder(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".gguf", "~nobody-of-this-name/m.gguf"])
+def test_a_name_that_the_system_refuses_is_met_in_words(name: str) -> None:
+    """Too long, or of a user who is not here."""
+    for ask in (load_shape, resolve, lambda named: read_model(named, folder=True)):
+        with pytest.raises(ModelFileError):
+            ask(name)
 
 
 def test_a_folder_without_config_says_what_to_name(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from kvassay.types import JsonObject, JsonValue
 MAX_CONFIG_BYTES = 4 << 20
 MAX_HEADER_BYTES = 64 << 20
 _U64 = struct.Struct("<Q")
+_ONE_FILE = "model.safetensors"
 
 # Hugging Face's name → llama.cpp's key, for every model type
 _COMMON = {
@@ -261,8 +262,8 @@ def _weights(folder: Path, n_layers: int, n_trunk: int) -> Weights | None:
 
     None where there are neither files nor an index.
     """
-    files = sorted(folder.glob("*.safetensors"))
     index = _index(folder)
+    files = _files(folder, index)
     if not files and index is None:
         return None
     sizes: dict[str, int] = {}
@@ -286,6 +287,18 @@ def _weights(folder: Path, n_layers: int, n_trunk: int) -> Weights | None:
     return Weights(tuple(map(sum, zip(layers, share, strict=True))), inputs, outputs, tied, complete=False)
 
 
+def _files(folder: Path, index: _Index | None) -> list[Path]:
+    """The files that are loaded: the one, else the index's, else those named ``model``, as transformers and llama.cpp's
+    converter choose. Mistral's repositories hold the same weights a second time, as consolidated.safetensors.
+    """
+    if (one := folder / _ONE_FILE).is_file():
+        return [one]
+    here = sorted(folder.glob("*.safetensors"))
+    if index is not None:
+        return [file for file in here if file.name in index.files]
+    return [file for file in here if file.name.startswith("model")] or here
+
+
 class _Index(NamedTuple):
     total_bytes: int
     files: frozenset[str]
@@ -293,7 +306,9 @@ class _Index(NamedTuple):
 
 
 def _index(folder: Path) -> _Index | None:
-    """What model.safetensors.index.json says; None where there is none that can be used."""
+    """What model.safetensors.index.json says; None where there is none that can be used, or all is in one file."""
+    if (folder / _ONE_FILE).is_file():
+        return None
     try:
         with (folder / "model.safetensors.index.json").open("rb") as file:
             found = json.loads(file.read(MAX_HEADER_BYTES))

@@ -31,7 +31,7 @@ def load_shape(name: str) -> ModelShape:
             return _of_catalogue(name)
     if remote.is_remote(name):
         return _with_address_name(remote.read_remote_header(name), name)
-    path = Path(name).expanduser()
+    path = resolve.path_of(name)
     if path.is_dir():
         return shape_of_folder(path)
     if not path.is_file():
