@@ -176,6 +176,14 @@ def test_a_folders_windows_hybrids_and_latents_are_seen(tmp_path: Path) -> None:
     assert kv_bytes(latent) == 4 * 576 * 34 * 8192 // 32
 
 
+def test_a_folders_experts_widen_its_graph(tmp_path: Path) -> None:
+    """All that one token visits, where there is no dense feed-forward (Qwen3.5-MoE)."""
+    experts = {"num_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 512}
+    experts |= {"shared_expert_intermediate_size": 512}
+    path = folder(tmp_path, model_type="qwen3_5_moe_text", intermediate_size="gone", **experts)
+    assert shape_of_folder(path).feed_forward == 9 * 512
+
+
 def test_safetensors_are_sized_from_their_headers(tmp_path: Path) -> None:
     """EXL3 folders hold the same kind of file."""
     table = {

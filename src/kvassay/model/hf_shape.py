@@ -37,6 +37,9 @@ _COMMON = {
     "num_experts": "expert_count",
     "n_routed_experts": "expert_count",
     "num_local_experts": "expert_count",
+    "num_experts_per_tok": "expert_used_count",
+    "moe_intermediate_size": "expert_feed_forward_length",
+    "shared_expert_intermediate_size": "expert_shared_feed_forward_length",
 }
 _DELTA = {
     "linear_conv_kernel_dim": "ssm.conv_kernel",
