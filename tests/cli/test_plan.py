@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from kvassay.cli import main
-from plan.architectures import BOOL, U32, keys_of, plain, write
+from model.model_fixtures import gguf_bytes
+from plan.architectures import BOOL, STRING, U32, keys_of, plain, write
 
 PAIR = ("--k", "q8_0", "--v", "q4_0", "--context", "40000", "--parallel", "2", "--ubatch", "512", "--json")
 
@@ -118,6 +119,11 @@ def test_a_plan_without_weights_says_so_first(kvassay: Run, tmp_path: Path) -> N
     bare = write(tmp_path / "bare.gguf", "llama", plain())
     headline = json.loads(kvassay(bare, "--vram", "2GiB", "--context", "8k", "--json").stdout)["headline"]
     assert "WITHOUT the weights" in headline
+    part = tmp_path / "part-00001-of-00002.gguf"
+    keys = {f"llama.{key}": value for key, value in plain().items()} | {"general.architecture": (STRING, "llama")}
+    part.write_bytes(gguf_bytes(keys, {"blk.0.w": ((32, 1), 8, 0)}))
+    headline = json.loads(kvassay(part, "--vram", "2GiB", "--context", "8k", "--json").stdout)["headline"]
+    assert "NOT ALL of the weights" in headline
 
 
 @pytest.mark.parametrize(
@@ -131,6 +137,7 @@ def test_a_plan_without_weights_says_so_first(kvassay: Run, tmp_path: Path) -> N
         (("--engine", "vllm", "--vram", "8"), "not planned"),
         (("--engine", "sglang", *PAIR), "not planned"),
         (("--engine", "lama-server", "--vram", "8"), "lama-server"),
+        (("--k", "q8_0", "--kv", "f16/f16"), "--kv"),
         (("--k", "q8_0", "--v", "q8_0/q4_0"), "not a K/V pair"),
         (("--context", "much"), "much"),
         (("--context", "99999999999"), "99999999999"),

@@ -105,6 +105,8 @@ def plan(
             hint="Leave out --engine, or name one of: " + ", ".join(filter(keeps_llamas_cache, engines())) + ".",
         )
     exact = _exact(k_type, v_type, LLAMA_TYPES)
+    if exact is not None and pairs:
+        raise ConfigError("--k and --v name one pair, --kv others.", hint="Give either.")
     shape = load_shape(model)
     if exact is not None and as_json:
         click.echo(json.dumps(exact_pair(shape, exact, settings), indent=2))

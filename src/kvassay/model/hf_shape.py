@@ -235,8 +235,8 @@ def _delta(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
         found["ssm.inner_size"] = heads * dim
     kinds = config.get("layer_types")
     if isinstance(kinds, list):
-        listed = [int(kind == "linear_attention") for kind in kinds]
-        found["attention.recurrent_layers"] = listed + [0] * _draft_layers(config, family)
+        drafts = (0,) * _draft_layers(config, family)
+        found["attention.recurrent_layers"] = [*(int(kind == "linear_attention") for kind in kinds), *drafts]
     return found
 
 
