@@ -329,14 +329,14 @@ def test_heads_of_vision_models_are_those_that_their_configurations_leave_out(tm
     [
         ({"model_type": "unheard_of"}, "unheard_of"),
         ({"model_type": ["a"]}, "model type"),
-        ({"num_hidden_layers": "gone"}, "block_count"),
+        ({"num_hidden_layers": "gone"}, "doesn't say 'num_hidden_layers'"),
         ({"num_hidden_layers": 10**9}, "block_count"),
         ({"num_attention_heads": -1}, "-1"),
         ({"num_attention_heads": 0}, "attention.head_count"),
         ({"model_type": "kimi_k2"}, "kv_lora_rank"),
         ({"model_type": "deepseek_v3", "v_head_dim": None}, "v_head_dim"),
         ({"hidden_size": {"a": 1}}, "embedding_length"),
-        ({"hidden_size": None}, "embedding_length"),
+        ({"hidden_size": None}, "doesn't say 'hidden_size'"),
     ],
 )
 def test_a_config_that_can_not_be_is_met_in_words(tmp_path: Path, config: dict[str, object], said: str) -> None:

@@ -174,6 +174,11 @@ def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
             f"{str(folder / 'config.json')!r} is of model type {str(kind)[:80]!r}, unknown to kvassay.",
             hint=f"A GGUF file of the model works. Known types: {', '.join(sorted(FAMILIES))}.",
         )
+    for key in ("num_hidden_layers", "hidden_size"):
+        if config.get(key) is None:
+            raise ModelFileError(
+                f"{str(folder / 'config.json')!r} doesn't say {key!r}.", hint="A GGUF file of the model works."
+            )
     config = {**family.defaults, **config}
     names = {**_COMMON, **family.keys}
     found = {key: config[name] for name, key in names.items() if config.get(name) is not None}
