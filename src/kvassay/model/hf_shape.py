@@ -103,7 +103,7 @@ FAMILIES: Mapping[str, _Family] = {
     "qwen3_moe": _Family("qwen3moe", defaults=_usual(32, 4, None, 32_768)),
     "phi3": _Family("phi3", defaults=_usual(32, None, None, 4096)),
     "gemma": _Family("gemma", defaults=_usual(16, 16, 256, 8192)),
-    "glm4_moe": _Family("glm4moe", defaults=_usual(96, 8, None, 131_072), drafts=_NEXTN),
+    "glm4_moe": _Family("glm4moe", defaults=_usual(96, 8, None, 131_072, num_nextn_predict_layers=1), drafts=_NEXTN),
     "seed_oss": _Family("seed_oss", defaults=_usual(80, 8, 128, 524_288)),
     "smollm3": _Family("smollm3", defaults=_usual(16, 4, None, 32_768)),
     "granite": _Family("granite", defaults=_usual(32, None, None, 2048)),
