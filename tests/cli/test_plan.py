@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from kvassay.cli import main
-from plan.architectures import BOOL, U32, keys_of, plain, write
+from model.model_fixtures import gguf_bytes
+from plan.architectures import BOOL, STRING, U32, keys_of, plain, write
 
 PAIR = ("--k", "q8_0", "--v", "q4_0", "--context", "40000", "--parallel", "2", "--ubatch", "512", "--json")
 
@@ -118,6 +119,11 @@ def test_a_plan_without_weights_says_so_first(kvassay: Run, tmp_path: Path) -> N
     bare = write(tmp_path / "bare.gguf", "llama", plain())
     headline = json.loads(kvassay(bare, "--vram", "2GiB", "--context", "8k", "--json").stdout)["headline"]
     assert "WITHOUT the weights" in headline
+    part = tmp_path / "part-00001-of-00002.gguf"
+    keys = {f"llama.{key}": value for key, value in plain().items()} | {"general.architecture": (STRING, "llama")}
+    part.write_bytes(gguf_bytes(keys, {"blk.0.w": ((32, 1), 8, 0)}))
+    headline = json.loads(kvassay(part, "--vram", "2GiB", "--context", "8k", "--json").stdout)["headline"]
+    assert "NOT ALL of the weights" in headline
 
 
 @pytest.mark.parametrize(
@@ -128,6 +134,10 @@ def test_a_plan_without_weights_says_so_first(kvassay: Run, tmp_path: Path) -> N
         (("--vram", "8", "--reserve", "-1"), "-1"),
         (("--engine", "exl3"), "one pair"),
         (("--engine", "exl3", "--k", "q8_0"), "q8_0"),
+        (("--engine", "vllm", "--vram", "8"), "not planned"),
+        (("--engine", "sglang", *PAIR), "not planned"),
+        (("--engine", "lama-server", "--vram", "8"), "lama-server"),
+        (("--k", "q8_0", "--kv", "f16/f16"), "--kv"),
         (("--k", "q8_0", "--v", "q8_0/q4_0"), "not a K/V pair"),
         (("--context", "much"), "much"),
         (("--context", "99999999999"), "99999999999"),
@@ -135,6 +145,7 @@ def test_a_plan_without_weights_says_so_first(kvassay: Run, tmp_path: Path) -> N
         (("--parallel", "257"), "parallel"),
         (("--ubatch", "-1"), "ubatch"),
         (("--vram", "lots"), "lots"),
+        (("--vram", "8", "--gpu-layers", "-1"), "-1"),
         (("--kv", "q4/q4/q4"), "q4/q4/q4"),
         (("--store", "none.sqlite", "--vram", "8"), "none.sqlite"),
         (("--mmproj", "none.gguf", "--vram", "8"), "none.gguf"),
@@ -158,6 +169,16 @@ def test_what_is_no_model_is_one_message(kvassay: Run, tmp_path: Path, content: 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "bad.gguf" in done.stderr
+
+
+@pytest.mark.parametrize("args", [(), PAIR[:4], ("--engine", "exl3", "--k", "8")])
+def test_a_model_without_a_context_asks_for_one(kvassay: Run, tmp_path: Path, args: tuple[str, ...]) -> None:
+    """Rather than plan nothing for 0 tokens."""
+    path = write(tmp_path / "m.gguf", "llama", plain() | {"context_length": (U32, 0)})
+    done = kvassay(path, "--vram", "8", *args)
+    assert done.returncode == 2
+    assert "--context" in done.stderr
+    assert kvassay(path, "--vram", "8", "--context", "4k", *args).returncode == 0
 
 
 def test_an_unknown_architecture_and_a_missing_file_are_named(kvassay: Run, tmp_path: Path) -> None:

@@ -120,6 +120,10 @@ def test_an_unknown_architecture_fails_closed() -> None:
         ("attention.head_count_kv", (ARRAY, (F32, [2.0, 2.0])), "2.0"),
         ("attention.sliding_window_pattern", (ARRAY, (BOOL, [True])), "1 elements"),
         ("attention.key_length", (BOOL, True), "True"),
+        ("attention.key_length", (U32, 0), "no size"),
+        ("attention.value_length", (U32, 0), "no size"),
+        ("attention.head_count", (U32, 0), "no size"),
+        ("attention.head_count", (U32, 1000), "no size"),
     ],
 )
 def test_values_that_no_loader_would_take_are_named(key: str, value: Typed, said: str) -> None:

@@ -34,7 +34,10 @@ def lines(
 
 
 @given(
-    types, types, st.sampled_from(["m.gguf", "dir/model-exl3", "hf:a/b/m.gguf"]), st.sampled_from(["auto", "on", "off"])
+    types,
+    types,
+    st.sampled_from(["m.gguf", "dir/model-exl3", "hf:a/b/m.gguf", "https://h/m"]),
+    st.sampled_from(["auto", "on", "off"]),
 )
 def test_every_back_end_has_a_command_or_a_reason(k: str, v: str, model: str, flash: FlashAttention) -> None:
     """Never neither, never an empty word."""
@@ -140,6 +143,14 @@ def test_names_with_blanks_are_quoted() -> None:
 def test_a_hub_file_is_named_as_llama_server_wants_it() -> None:
     """Repository and file apart."""
     assert "-hf owner/repo -hff sub/m.gguf" in str(lines("f16/f16", "hf:owner/repo/sub/m.gguf")["llama-server"][0])
+
+
+def test_a_web_address_is_downloaded_or_said_to_be_none_of_a_back_ends_files() -> None:
+    """llama-server's -mu; a local path would not be found."""
+    found = lines("f16/f16", "https://host/m.gguf?download=true")
+    assert "-mu 'https://host/m.gguf?download=true' -c" in str(found["llama-server"][0])
+    assert '.load("m",' in str(found["LM Studio"][0])
+    assert [found[engine][0] for engine in ("koboldcpp", "llama-cpp-python", "vLLM", "SGLang")] == [None] * 4
 
 
 def test_gguf_engines_say_that_they_need_a_gguf() -> None:

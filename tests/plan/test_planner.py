@@ -257,6 +257,31 @@ def test_devices_are_read_from_what_the_system_tells(tmp_path: Path) -> None:
     assert hardware.detect().total_bytes > 0
 
 
+@pytest.mark.parametrize(
+    ("memory_gib", "wired_mib"), [(16, 10_922), (24, 16_384), (32, 21_845), (36, 27_648), (64, 49_152)]
+)
+def test_a_macs_gpu_is_counted_with_what_llama_cpp_prints(memory_gib: int, wired_mib: int) -> None:
+    """recommendedMaxWorkingSetSize: smaller Macs keep a third for themselves."""
+    assert hardware.wired_bytes(memory_gib * GIB) // MIB == wired_mib
+
+
+def test_a_limit_that_was_set_on_a_mac_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By sysctl iogpu.wired_limit_mb; 0 is the default."""
+    monkeypatch.setattr(hardware.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(hardware.platform, "machine", lambda: "arm64")
+    told = {"iogpu.wired_limit_mb": "30000\n", "hw.memsize": f"{32 * GIB}\n"}
+    monkeypatch.setattr(hardware, "say", lambda *command: told[command[-1]])
+    assert [each.total_bytes for each in hardware.apple()] == [30_000 * MIB]
+    told["iogpu.wired_limit_mb"] = "0"
+    assert [each.total_bytes // MIB for each in hardware.apple()] == [21_845]
+
+
+def test_a_model_of_more_context_than_llama_cpp_takes_is_planned_up_to_that() -> None:
+    """Headers may say any number."""
+    plan = planned(4, model=shape("mamba2", logit_scale=(F32, 1.0), context_length=(U32, 2**32 - 1)))
+    assert {row.max_context for row in plan.rows} == {2**31 - 256}
+
+
 def test_a_model_of_no_context_or_no_kv_still_plans() -> None:
     """A pure recurrent model costs its states whatever the pair."""
     plan = planned(4, model=shape("mamba2", logit_scale=(F32, 1.0), context_length=(U32, 4096)))

@@ -13,8 +13,10 @@ from kvassay.errors import ConfigError
 from kvassay.model.shape import ModelShape
 from kvassay.model.source import load_shape
 from kvassay.plan import exllama
+from kvassay.plan.capability import keeps_llamas_cache
+from kvassay.plan.capability_file import engines
 from kvassay.plan.exact import exact_pair
-from kvassay.plan.memory import CacheSettings, FlashAttention
+from kvassay.plan.memory import CacheSettings, FlashAttention, wanted_tokens
 from kvassay.types import KVConfig
 from kvassay.units import tokens
 
@@ -42,7 +44,7 @@ DEVICES = ("cuda", "hip", "metal", "vulkan", "sycl", "cpu")
     help="llama-server's -fa. [auto]",
 )
 @click.option("--draft-max", type=int, default=0, metavar="N", help="Tokens an MTP draft may have. [0: no draft]")
-@click.option("--gpu-layers", type=int, metavar="N", help="Layers on the device (-ngl). [all]")
+@click.option("--gpu-layers", type=click.IntRange(0), metavar="N", help="Layers on the device (-ngl). [all]")
 @click.option("--mmproj", type=FILE, metavar="FILE", help="A projector that is loaded beside the model.")
 @click.option("--engine", default="llama-server", metavar="NAME", help="What runs the model. [llama-server]")
 @click.option("--build", type=int, metavar="N", help="llama.cpp's build number, e.g. 11434.")
@@ -97,7 +99,14 @@ def plan(
     if engine.lower() in exllama.ENGINES:
         _exllama(load_shape(model), k_type, v_type, settings.context_tokens)
         return
+    if not keeps_llamas_cache(engine):
+        raise ConfigError(
+            f"The memory of {engine!r} is not planned: only llama.cpp's, of what is built on it, and ExLlamaV3's.",
+            hint="Leave out --engine, or name one of: " + ", ".join(filter(keeps_llamas_cache, engines())) + ".",
+        )
     exact = _exact(k_type, v_type, LLAMA_TYPES)
+    if exact is not None and pairs:
+        raise ConfigError("--k and --v name one pair, --kv others.", hint="Give either.")
     shape = load_shape(model)
     if exact is not None and as_json:
         click.echo(json.dumps(exact_pair(shape, exact, settings), indent=2))
@@ -117,7 +126,7 @@ def _exllama(shape: ModelShape, k_type: str | None, v_type: str | None, context_
         raise ConfigError(
             "ExLlamaV3 is planned one pair at a time.", hint="Give bits with --k and --v, e.g. --k 8 --v 4."
         )
-    answer = exllama.exllama_pair(shape, pair, context_tokens or shape.context_length)
+    answer = exllama.exllama_pair(shape, pair, wanted_tokens(shape, context_tokens))
     click.echo(json.dumps(answer, indent=2))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kvassay.errors import ModelFileError
 from kvassay.model import store
-from kvassay.model.resolve import ModelFile, resolve
+from kvassay.model.resolve import ModelFile, path_of, resolve
 from kvassay.model.store import Progress, silent
 
 _CONTENT = ("*.json", "*.safetensors", "*.bin", "*.model", "*.jinja")
@@ -27,7 +27,7 @@ class ModelFolder:
 
 def read_folder(name: str, *, progress: Progress = silent) -> ModelFolder:
     """Raises ModelFileError where the folder has no configuration that can be read, or no weights."""
-    path = Path(name).expanduser().absolute()
+    path = path_of(name).absolute()
     config = _config(path, name)
     files = sorted({file for pattern in _CONTENT for file in path.glob(pattern)})
     if not any(file.suffix in {".safetensors", ".bin"} for file in files):
@@ -47,7 +47,7 @@ def read_folder(name: str, *, progress: Progress = silent) -> ModelFolder:
 
 def read_model(name: str, *, folder: bool, progress: Progress = silent) -> ModelFile | ModelFolder:
     """The model that a run names: a folder where the back end takes one, otherwise a GGUF file, fetched if need be."""
-    if folder and Path(name).expanduser().is_dir():
+    if folder and path_of(name).is_dir():
         return read_folder(name, progress=progress)
     return resolve(name, progress=progress)
 

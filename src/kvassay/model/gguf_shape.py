@@ -84,7 +84,7 @@ def _layers(reading: Reading, windows: Windows) -> tuple[Layer, ...]:
         raise reading.keys.bad("no layer has attention heads (attention.head_count)")
     states, ratios = state_elements(reading), compression_of(reading)
     with_v = reading.rule.indexer is Indexer.AFTER_DENSE
-    return tuple(
+    layers = tuple(
         Layer(
             kv_heads=heads.kv[il],
             head_k=heads.k_dim_window if slides else heads.k_dim,
@@ -100,6 +100,9 @@ def _layers(reading: Reading, windows: Windows) -> tuple[Layer, ...]:
         )
         for il, slides in enumerate(windows.layers)
     )
+    if any(layer.attention and layer.kv_heads and not (layer.head_k and layer.head_v) for layer in layers):
+        raise reading.keys.bad("its attention heads have no size (attention.head_count, key_length or value_length)")
+    return layers
 
 
 def _attending(reading: Reading) -> tuple[bool, ...]:

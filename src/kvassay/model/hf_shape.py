@@ -16,12 +16,14 @@ from typing import NamedTuple
 from kvassay.errors import ModelFileError
 from kvassay.model.gguf import GGUFHeader, Value
 from kvassay.model.gguf_shape import shape_of
+from kvassay.model.keys import MAX_LAYERS
 from kvassay.model.shape import ModelShape, Weights
 from kvassay.types import JsonObject, JsonValue
 
 MAX_CONFIG_BYTES = 4 << 20
 MAX_HEADER_BYTES = 64 << 20
 _U64 = struct.Struct("<Q")
+_ONE_FILE = "model.safetensors"
 
 # Hugging Face's name → llama.cpp's key, for every model type
 _COMMON = {
@@ -35,6 +37,9 @@ _COMMON = {
     "num_experts": "expert_count",
     "n_routed_experts": "expert_count",
     "num_local_experts": "expert_count",
+    "num_experts_per_tok": "expert_used_count",
+    "moe_intermediate_size": "expert_feed_forward_length",
+    "shared_expert_intermediate_size": "expert_shared_feed_forward_length",
 }
 _DELTA = {
     "linear_conv_kernel_dim": "ssm.conv_kernel",
@@ -46,60 +51,85 @@ _DELTA = {
 
 
 class _Family(NamedTuple):
-    """llama.cpp's architecture of a model type, further keys, and what a configuration may leave out."""
+    """llama.cpp's architecture of a model type, further keys, what a configuration may leave out, and how it counts the
+    NextN/MTP layers that the converter appends.
+    """
 
     architecture: str
     keys: Mapping[str, str] = {}
     windowed: bool = False
     defaults: Mapping[str, int] = {}
+    drafts: str | None = None
 
 
-_GEMMA3 = _Family(  # conversion/gemma.py:145-158, and transformers' Gemma3TextConfig for the vocabulary
-    "gemma3",
-    windowed=True,
-    defaults={
-        "max_position_embeddings": 131_072,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "vocab_size": 262_208,
-    },
-)
+def _usual(heads: int, kv_heads: int | None, head_dim: int | None, context: int, **more: int) -> dict[str, int]:
+    """What transformers (5.24, configuration_*.py) takes for keys that a configuration leaves out; None: derived.
 
-_PLAIN = {
-    "llama": "llama",
-    "mistral": "llama",
-    "mixtral": "llama",
-    "mistral3": "llama",
-    "ministral3": "mistral3",
-    "qwen2": "qwen2",
-    "qwen2_moe": "qwen2moe",
-    "qwen3": "qwen3",
-    "qwen3_moe": "qwen3moe",
-    "phi3": "phi3",
-    "gemma": "gemma",
-    "glm4_moe": "glm4moe",
-    "seed_oss": "seed_oss",
-    "smollm3": "smollm3",
-    "granite": "granite",
-    "granitemoe": "granitemoe",
+    llama.cpp's converter reads configurations through transformers, and writes these. Layers and width must be stated.
+    """
+    found = {
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "max_position_embeddings": context,
+        **more,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+_MISTRAL = _usual(32, 8, None, 131_072)
+_LATENT = {"kv_lora_rank": 512, "qk_rope_head_dim": 64}
+_LINEAR = {
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "linear_value_head_dim": 128,
 }
+_MTP, _NEXTN = "mtp_num_hidden_layers", "num_nextn_predict_layers"
+_GEMMA3 = _Family("gemma3", windowed=True, defaults=_usual(8, 4, 256, 131_072, sliding_window=4096, vocab_size=262_208))
+_QWEN35 = _Family("qwen35", _DELTA, defaults=_usual(16, 4, 256, 32_768, **_LINEAR), drafts=_MTP)
+_QWEN35_MOE = _Family("qwen35moe", _DELTA, defaults=_usual(16, 2, 256, 32_768, **_LINEAR), drafts=_MTP)
+
 FAMILIES: Mapping[str, _Family] = {
-    **{name: _Family(architecture) for name, architecture in _PLAIN.items()},
-    "gemma2": _Family("gemma2", windowed=True),
+    "llama": _Family("llama", defaults=_usual(32, None, None, 2048)),
+    "mistral": _Family("llama", defaults=_MISTRAL),
+    "mixtral": _Family("llama", defaults=_MISTRAL),
+    "mistral3": _Family("llama", defaults=_MISTRAL),
+    "ministral3": _Family("mistral3", defaults=_usual(32, 8, 128, 262_144)),
+    "qwen2": _Family("qwen2", defaults=_usual(32, 32, None, 32_768)),
+    "qwen2_moe": _Family("qwen2moe", defaults=_usual(16, 16, None, 32_768)),
+    "qwen3": _Family("qwen3", defaults=_usual(32, 32, 128, 32_768)),
+    "qwen3_moe": _Family("qwen3moe", defaults=_usual(32, 4, None, 32_768)),
+    "phi3": _Family("phi3", defaults=_usual(32, None, None, 4096)),
+    "gemma": _Family("gemma", defaults=_usual(16, 16, 256, 8192)),
+    "glm4_moe": _Family("glm4moe", defaults=_usual(96, 8, None, 131_072, num_nextn_predict_layers=1), drafts=_NEXTN),
+    "seed_oss": _Family("seed_oss", defaults=_usual(80, 8, 128, 524_288)),
+    "smollm3": _Family("smollm3", defaults=_usual(16, 4, None, 32_768)),
+    "granite": _Family("granite", defaults=_usual(32, None, None, 2048)),
+    "granitemoe": _Family("granitemoe", defaults=_usual(32, None, None, 2048)),
+    "gemma2": _Family("gemma2", windowed=True, defaults=_usual(8, 4, 256, 8192, sliding_window=4096)),
     "gemma3": _GEMMA3,
     "gemma3_text": _GEMMA3,
-    "gpt_oss": _Family("gpt-oss", windowed=True),
-    "cohere2": _Family("cohere2", windowed=True),
-    "olmo3": _Family("olmo2", windowed=True),
-    "qwen3_next": _Family("qwen3next", _DELTA),
-    "qwen3_5": _Family("qwen35", _DELTA),
-    "qwen3_5_text": _Family("qwen35", _DELTA),
-    "qwen3_5_moe": _Family("qwen35moe", _DELTA),
-    "qwen3_5_moe_text": _Family("qwen35moe", _DELTA),
-    "deepseek_v2": _Family("deepseek2"),
-    "deepseek_v3": _Family("deepseek2"),
-    "glm4_moe_lite": _Family("deepseek2"),
+    "gpt_oss": _Family("gpt-oss", windowed=True, defaults=_usual(64, 8, 64, 131_072, sliding_window=128)),
+    "cohere2": _Family("cohere2", windowed=True, defaults=_usual(64, None, None, 8192, sliding_window=4096)),
+    "olmo3": _Family("olmo2", windowed=True, defaults=_usual(32, None, None, 2048, sliding_window=4096)),
+    "qwen3_next": _Family("qwen3next", _DELTA, defaults=_usual(16, 2, 256, 32_768, **_LINEAR)),
+    "qwen3_5": _QWEN35,
+    "qwen3_5_text": _QWEN35,
+    "qwen3_5_moe": _QWEN35_MOE,
+    "qwen3_5_moe_text": _QWEN35_MOE,
+    "deepseek_v2": _Family(
+        "deepseek2", defaults=_usual(32, None, None, 2048, qk_nope_head_dim=128, v_head_dim=128, **_LATENT)
+    ),
+    "deepseek_v3": _Family(
+        "deepseek2", defaults=_usual(128, 128, None, 4096, qk_nope_head_dim=128, v_head_dim=128, **_LATENT)
+    ),
+    "glm4_moe_lite": _Family(
+        "deepseek2",
+        defaults=_usual(20, 20, None, 202_752, qk_nope_head_dim=192, v_head_dim=256, **_LATENT),
+        drafts=_NEXTN,
+    ),
     "kimi_k2": _Family("deepseek2"),
 }
 
@@ -112,7 +142,9 @@ def shape_of_folder(folder: Path) -> ModelShape:
     config = _config(folder)
     header = GGUFHeader(3, {key: _value(value) for key, value in _keys(config, folder).items()}, {}, (), 0)
     shape = shape_of(header, source=str(folder))
-    return replace(shape, name=folder.name or str(folder), weights=_weights(folder, len(shape.layers)))
+    return replace(
+        shape, name=folder.name or str(folder), weights=_weights(folder, len(shape.layers), len(shape.trunk))
+    )
 
 
 def _config(folder: Path) -> JsonObject:
@@ -142,10 +174,17 @@ def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
             f"{str(folder / 'config.json')!r} is of model type {str(kind)[:80]!r}, unknown to kvassay.",
             hint=f"A GGUF file of the model works. Known types: {', '.join(sorted(FAMILIES))}.",
         )
+    for key in ("num_hidden_layers", "hidden_size"):
+        if config.get(key) is None:
+            raise ModelFileError(
+                f"{str(folder / 'config.json')!r} doesn't say {key!r}.", hint="A GGUF file of the model works."
+            )
     config = {**family.defaults, **config}
     names = {**_COMMON, **family.keys}
     found = {key: config[name] for name, key in names.items() if config.get(name) is not None}
-    found |= _heads(config) | _latent(config, family) | _windows(config, family) | _delta(config, family)
+    found |= _heads(config) | _windows(config, family) | _delta(config, family) | _drafting(config, family)
+    if family.architecture == "deepseek2":
+        found |= _latent(config, folder)
     full: dict[str, JsonValue] = {f"{family.architecture}.{key}": value for key, value in found.items()}
     return full | {"general.architecture": family.architecture}
 
@@ -155,13 +194,11 @@ def _heads(config: JsonObject) -> dict[str, JsonValue]:
     return {} if dim is None else {"attention.key_length": dim, "attention.value_length": dim}
 
 
-def _latent(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
+def _latent(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
     """MLA as the converter writes it: one K head of rank + rotary dimensions."""
-    rank, rope = config.get("kv_lora_rank"), config.get("qk_rope_head_dim")
-    nope, value = config.get("qk_nope_head_dim"), config.get("v_head_dim")
-    if family.architecture != "deepseek2" or not all(isinstance(each, int) for each in (rank, rope, nope, value)):
-        return {}
-    assert isinstance(rank, int) and isinstance(rope, int) and isinstance(nope, int)  # noqa: S101, PT018  for mypy
+    rank, rope, nope, value = (
+        _whole(config, key, folder) for key in ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
+    )
     return {
         "attention.head_count_kv": 1,
         "attention.key_length": rank + rope,
@@ -169,6 +206,17 @@ def _latent(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
         "attention.key_length_mla": nope + rope,
         "attention.value_length_mla": value,
     }
+
+
+def _whole(config: JsonObject, key: str, folder: Path) -> int:
+    match config.get(key):
+        case int(value):
+            return value
+        case value:
+            raise ModelFileError(
+                f"{str(folder / 'config.json')!r} has latent attention, but {key!r} is {str(value)[:80]!r}.",
+                hint="Without it the cache can't be sized: download the configuration again, or name a GGUF file.",
+            )
 
 
 def _windows(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
@@ -183,7 +231,7 @@ def _windows(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
 
 
 def _delta(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
-    """Gated delta nets: the inner size, the layers by kind, and the MTP layers that the converter appends."""
+    """Gated delta nets: the inner size, and the layers by kind; the MTP layers behind them attend."""
     if "linear_conv_kernel_dim" not in family.keys:
         return {}
     heads, dim = config.get("linear_num_value_heads"), config.get("linear_value_head_dim")
@@ -192,8 +240,22 @@ def _delta(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
         found["ssm.inner_size"] = heads * dim
     kinds = config.get("layer_types")
     if isinstance(kinds, list):
-        found["attention.recurrent_layers"] = [int(kind == "linear_attention") for kind in kinds]
+        drafts = (0,) * _draft_layers(config, family)
+        found["attention.recurrent_layers"] = [*(int(kind == "linear_attention") for kind in kinds), *drafts]
     return found
+
+
+def _drafting(config: JsonObject, family: _Family) -> dict[str, JsonValue]:
+    """The layers with those that only draft behind them, as the converter counts them."""
+    drafts, layers = _draft_layers(config, family), config.get("num_hidden_layers")
+    if not drafts or not isinstance(layers, int):
+        return {}
+    return {"block_count": layers + drafts, "nextn_predict_layers": drafts}
+
+
+def _draft_layers(config: JsonObject, family: _Family) -> int:
+    count = config.get(family.drafts) if family.drafts else 0
+    return count if isinstance(count, int) and 0 < count <= MAX_LAYERS else 0
 
 
 def _value(value: JsonValue) -> Value:
@@ -203,13 +265,13 @@ def _value(value: JsonValue) -> Value:
     return value if isinstance(value, str | int | float) else str(value)[:80]
 
 
-def _weights(folder: Path, n_layers: int) -> Weights | None:
+def _weights(folder: Path, n_layers: int, n_trunk: int) -> Weights | None:
     """Bytes of the folder's tensors, from the files' headers; those of files that are not here by the index's total.
 
     None where there are neither files nor an index.
     """
-    files = sorted(folder.glob("*.safetensors"))
     index = _index(folder)
+    files = _files(folder, index)
     if not files and index is None:
         return None
     sizes: dict[str, int] = {}
@@ -218,27 +280,43 @@ def _weights(folder: Path, n_layers: int) -> Weights | None:
     layers = [0] * n_layers
     inputs = outputs = 0
     for name, size in sizes.items():
-        layer = _layer_of(name)
+        layer = _layer_of(name, n_trunk)
         if layer is not None and layer < n_layers:
             layers[layer] += size
         elif "embed_tokens" in name:
             inputs += size
         else:
             outputs += size
+    tied = 0 if any("lm_head" in name for name in (*sizes, *(index.tensors if index else ()))) else inputs
     missing = max(0, (index.total_bytes if index else 0) - sum(sizes.values()))
     if index is None or index.files <= {file.name for file in files} or missing == 0:
-        return Weights(tuple(layers), inputs, outputs)
+        return Weights(tuple(layers), inputs, outputs, tied)
     share = [missing * (il + 1) // n_layers - missing * il // n_layers for il in range(n_layers)]
-    return Weights(tuple(map(sum, zip(layers, share, strict=True))), inputs, outputs, complete=False)
+    return Weights(tuple(map(sum, zip(layers, share, strict=True))), inputs, outputs, tied, complete=False)
+
+
+def _files(folder: Path, index: _Index | None) -> list[Path]:
+    """The files that are loaded: the one, else the index's, else those named ``model``, as transformers and llama.cpp's
+    converter choose. Mistral's repositories hold the same weights a second time, as consolidated.safetensors.
+    """
+    if (one := folder / _ONE_FILE).is_file():
+        return [one]
+    here = sorted(folder.glob("*.safetensors"))
+    if index is not None:
+        return [file for file in here if file.name in index.files]
+    return [file for file in here if file.name.startswith("model")] or here
 
 
 class _Index(NamedTuple):
     total_bytes: int
     files: frozenset[str]
+    tensors: frozenset[str]
 
 
 def _index(folder: Path) -> _Index | None:
-    """What model.safetensors.index.json says; None where there is none that can be used."""
+    """What model.safetensors.index.json says; None where there is none that can be used, or all is in one file."""
+    if (folder / _ONE_FILE).is_file():
+        return None
     try:
         with (folder / "model.safetensors.index.json").open("rb") as file:
             found = json.loads(file.read(MAX_HEADER_BYTES))
@@ -246,14 +324,16 @@ def _index(folder: Path) -> _Index | None:
         return None
     match found:
         case {"metadata": {"total_size": int(total)}, "weight_map": dict(files)} if total >= 0:
-            return _Index(total, frozenset(map(str, files.values())))
+            return _Index(total, frozenset(map(str, files.values())), frozenset(files))
     return None
 
 
-def _layer_of(name: str) -> int | None:
+def _layer_of(name: str, n_trunk: int) -> int | None:
+    """The layer that a tensor belongs to; those named ``mtp`` come behind the trunk."""
     _, found, rest = name.partition("layers.")
     number = rest.partition(".")[0]
-    return int(number) if found and number.isdecimal() and len(number) <= 4 else None  # noqa: PLR2004  digits
+    layer = int(number) if found and number.isdecimal() and len(number) <= 4 else None  # noqa: PLR2004  digits
+    return n_trunk + (layer or 0) if name.startswith(("mtp.", "model.mtp.")) else layer
 
 
 def _tensor_bytes(path: Path) -> dict[str, int]:

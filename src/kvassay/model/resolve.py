@@ -75,6 +75,21 @@ def find_local(name: str, progress: Progress = silent) -> Blob | None:
     return blob if blob is not None and store.is_ready(blob, progress) else None
 
 
+def path_of(name: str) -> Path:
+    """The path that a name stands for, whether anything is there or not.
+
+    Raises ModelFileError where the system refuses the name: too long, of a user who is not here, out of reach.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except RuntimeError:
+        raise unknown(name) from None
+    except OSError as error:
+        raise ModelFileError(f"{name!r} can't be read: {error.strerror or error}.", hint=FORMS) from error
+    return path
+
+
 def unknown(name: str) -> ModelFileError:
     """The error for a name that means nothing here, with the nearest names that do."""
     near = process.extract(name, list(CATALOG), processor=utils.default_process, score_cutoff=_NEAR, limit=2)
@@ -87,7 +102,7 @@ def unknown(name: str) -> ModelFileError:
 
 
 def _local(name: str, progress: Progress) -> ModelFile:
-    path = Path(name).expanduser()
+    path = path_of(name)
     if path.is_dir():
         raise ModelFileError(f"{name!r} is a folder, not a GGUF file.{_inside(path)}", hint=FORMS)
     if not path.is_file():

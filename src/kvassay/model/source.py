@@ -26,17 +26,17 @@ def load_shape(name: str) -> ModelShape:
     if name in CATALOG or name.startswith("hf:"):
         blob = resolve.find_local(name)
         if blob is not None:
-            return shape_of(read_header(blob.path), source=name)
+            return _of_file(blob.path, name)
         if name in CATALOG:
             return _of_catalogue(name)
     if remote.is_remote(name):
         return _with_address_name(remote.read_remote_header(name), name)
-    path = Path(name).expanduser()
+    path = resolve.path_of(name)
     if path.is_dir():
         return shape_of_folder(path)
     if not path.is_file():
         raise resolve.unknown(name)
-    return _of_file(path)
+    return _of_file(path, str(path))
 
 
 def _of_catalogue(name: str) -> ModelShape:
@@ -48,22 +48,34 @@ def _of_catalogue(name: str) -> ModelShape:
 
 def _with_address_name(header: GGUFHeader, name: str) -> ModelShape:
     shape = shape_of(header, source=name)
-    return _partial(shape) if _SPLIT.search(name) else shape
+    return _partial(shape) if _n_files(header, name) > 1 else shape
 
 
-def _of_file(path: Path) -> ModelShape:
-    """A file, with the tensors of the other files of a split model where they are beside it."""
+def _of_file(path: Path, source: str) -> ModelShape:
+    """A file, with the tensors of the other files of a split model where they are beside it; ``source`` names it."""
     header = read_header(path)
-    shape = shape_of(header, source=str(path))
-    split = _SPLIT.search(path.name)
-    if split is None or shape.weights is None:
+    shape = shape_of(header, source=source)
+    headers = [header, *(read_header(other) for other in _others(path) if other.is_file())]
+    tensors = [tensor for each in headers for tensor in each.tensors]
+    if not tensors:
         return shape
-    stem = path.name[: split.start()]
-    others = [path.with_name(f"{stem}-{n:05d}-of-{split[1]}.gguf") for n in range(2, int(split[1]) + 1)]
-    here = [other for other in others if other.is_file()]
-    tensors = (*header.tensors, *(tensor for other in here for tensor in read_header(other).tensors))
     shape = replace(shape, weights=tally(tensors, len(shape.layers)))
-    return shape if len(here) == len(others) else _partial(shape)
+    return shape if len(headers) == _n_files(header, path.name) else _partial(shape)
+
+
+def _n_files(header: GGUFHeader, name: str) -> int:
+    """How many files the model is split into, as the header or the first one's name says (llama-gguf-split)."""
+    split, told = _SPLIT.search(name), header.metadata.get("split.count")
+    return max(int(split[1]) if split else 1, told if isinstance(told, int) else 1)
+
+
+def _others(path: Path) -> list[Path]:
+    """The files that llama.cpp looks for beside the first one."""
+    split = _SPLIT.search(path.name)
+    if split is None:
+        return []
+    stem = path.name[: split.start()]
+    return [path.with_name(f"{stem}-{n:05d}-of-{split[1]}.gguf") for n in range(2, int(split[1]) + 1)]
 
 
 def _partial(shape: ModelShape) -> ModelShape:

@@ -26,6 +26,7 @@ VECTOR_DIMS = (64, 128, 256)
 _DEVICES = {"rocm": "hip", "mps": "metal", "apple": "metal"}
 _PACKED_DIM = 512  # exllamav3 1.6.5 dispatch.py:118-134
 _MLA_DIMS = ((576, 512),)  # the compressed K and V of DeepSeek's multi-head latent attention
+_LLAMAS = ("llama.cpp", "ik_llama.cpp")
 _EXL_FLOATS = {"f16": "fp16", "16": "fp16"}
 
 
@@ -90,6 +91,12 @@ def placement(
     return _refusal(known, question, build=build, mla=mla) or _attention(runs, question, build=build, device=device)
 
 
+def keeps_llamas_cache(engine: str) -> bool:
+    """Whether an engine keeps its K and V as llama.cpp does, so that a plan's bytes are its own."""
+    known = engines().get(engine_name(engine))
+    return known is not None and (known.runs or known.name) in _LLAMAS
+
+
 def since(change: str, build: int | None) -> bool | None:
     """Whether llama.cpp's build has the named change; None where the build is not known or lies between the builds
     that were looked at. Raises KeyError for a name that the table doesn't hold.
@@ -127,7 +134,7 @@ def _refusal(engine: Engine, asked: _Question, *, build: int | None, mla: bool |
     if engine.pairs == "implicit" and kv.v not in {kv.k, "f16"}:
         why = f"{engine.title} has one setting for both; only K alone can be quantised, without flash attention."
         return Placement(Where.REFUSED, why, engine.source)
-    if (engine.runs or engine.name) in {"llama.cpp", "ik_llama.cpp"}:
+    if (engine.runs or engine.name) in _LLAMAS:
         return _block_refusal(asked) or _mla_refusal(asked, build=build, mla=mla)
     return None
 

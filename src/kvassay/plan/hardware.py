@@ -12,7 +12,7 @@ import psutil
 
 MIB = 1 << 20
 _WAIT_S = 10.0
-_METAL_SHARE = 0.75  # the share of the memory that macOS lets one process wire for the GPU, by default
+_LARGE_MAC_BYTES = 36 << 30
 _DRM = Path("/sys/class/drm")
 
 
@@ -64,10 +64,22 @@ def apple() -> list[Memory]:
     """Apple's unified memory, as far as the GPU may wire it."""
     if platform.system() != "Darwin" or platform.machine() != "arm64":
         return []
-    size = say("sysctl", "-n", "hw.memsize").strip()
+    limit, size = (say("sysctl", "-n", key).strip() for key in ("iogpu.wired_limit_mb", "hw.memsize"))
+    if limit.isdecimal() and int(limit):
+        return [Memory("metal", "Apple GPU", int(limit) * MIB, "sysctl iogpu.wired_limit_mb")]
     if not size.isdecimal():
         return []
-    return [Memory("metal", "Apple GPU", int(int(size) * _METAL_SHARE), "sysctl hw.memsize × 0.75")]
+    wired = wired_bytes(int(size))
+    return [Memory("metal", "Apple GPU", wired, "macOS's default share of sysctl hw.memsize")]
+
+
+def wired_bytes(memory_bytes: int) -> int:
+    """What macOS lets the GPU wire by default: two thirds, of 36 GiB and more three quarters.
+
+    The least that llama.cpp prints as recommendedMaxWorkingSetSize on such machines: 10,923 MiB of 16 GiB, 21,845 of
+    32, 27,648 of 36, 49,152 of 64. Later systems allow more (macOS 26: 107.5 GiB of 128).
+    """
+    return memory_bytes * 3 // 4 if memory_bytes >= _LARGE_MAC_BYTES else memory_bytes * 2 // 3
 
 
 def main_memory() -> Memory:

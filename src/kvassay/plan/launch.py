@@ -17,6 +17,7 @@ _OLLAMA = ("f16", "q8_0", "q4_0")
 _QUANTKV = {"f16": 0, "q8_0": 1, "q4_0": 2}
 _PAGE = 256  # exllamav3 1.6.5: the cache is made of pages of 256 tokens
 _BITS_TO_TYPE = {"8": "q8_0", "7": "q8_0", "6": "q5_1", "5": "q5_0", "4": "q4_0", "3": "q4_0", "2": "q4_0"}
+_ADDRESS = ("http://", "https://")
 _NEEDS_FLASH = "A quantised V needs flash attention, which is off here."
 
 
@@ -45,7 +46,16 @@ class _Wanted:
 
     @property
     def is_gguf(self) -> bool:
-        return self.model.lower().endswith(".gguf")
+        return self.is_address or self.model.lower().endswith(".gguf")
+
+    @property
+    def is_address(self) -> bool:
+        """A web address, behind which only GGUF files are read."""
+        return self.model.startswith(_ADDRESS)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return self.is_address or self.model.startswith("hf:")
 
     @property
     def per_sequence(self) -> int:
@@ -111,6 +121,8 @@ def _llama_server(wanted: _Wanted) -> LaunchLine:
 
 
 def _gguf(model: str) -> list[str]:
+    if model.startswith(_ADDRESS):
+        return ["-mu", model]
     if not model.startswith("hf:"):
         return ["-m", model]
     owner, repo, *rest = model.removeprefix("hf:").split("/")
@@ -145,7 +157,7 @@ def _lm_studio(wanted: _Wanted) -> LaunchLine:
     flash = "true" if wanted.with_flash else "false"
     settings = [f"contextLength: {wanted.context_tokens}", f"flashAttention: {flash}"]
     settings += [f'llamaKCacheQuantizationType: "{kv.k}"', f'llamaVCacheQuantizationType: "{kv.v}"']
-    name = wanted.model.rsplit("/", 1)[-1].removesuffix(".gguf")
+    name = wanted.model.partition("?")[0].rsplit("/", 1)[-1].removesuffix(".gguf")
     command = f'await new LMStudioClient().llm.load("{name}", {{ config: {{ {", ".join(settings)} }} }});'
     why = "TypeScript SDK, with the model's key as LM Studio lists it; the same fields stand in the model's settings."
     return LaunchLine(engine, command, why)
@@ -155,7 +167,7 @@ def _koboldcpp(wanted: _Wanted) -> LaunchLine:
     engine, kv = "koboldcpp", wanted.kv
     if not kv.rotation or wanted.parallel > 1:
         return LaunchLine(engine, None, "kvassay knows no setting of koboldcpp for rotation or for parallel sequences.")
-    if wanted.model.startswith("hf:"):
+    if wanted.is_elsewhere:
         return LaunchLine(engine, None, "koboldcpp wants the file itself: download it first.")
     implicit = kv.k != kv.v and kv.v == "f16" and wanted.flash_attention != "on"
     if kv.k not in _QUANTKV or not (kv.k == kv.v or implicit):
@@ -173,7 +185,7 @@ def _koboldcpp(wanted: _Wanted) -> LaunchLine:
 
 def _llama_cpp_python(wanted: _Wanted) -> LaunchLine:
     engine, kv = "llama-cpp-python", wanted.kv
-    if wanted.model.startswith("hf:") or wanted.parallel > 1:
+    if wanted.is_elsewhere or wanted.parallel > 1:
         return LaunchLine(engine, None, "Its server wants a local file and serves one sequence at a time.")
     if wanted.without_flash:
         return LaunchLine(engine, None, _NEEDS_FLASH)

@@ -97,13 +97,21 @@ class LayerMemory:
 
 def context_of(shape: ModelShape, settings: CacheSettings) -> Context:
     """How many cells there are: padded to 256, per stream where the cache is not unified (llama-context.cpp:292)."""
-    asked = settings.context_tokens or shape.context_length
+    asked = wanted_tokens(shape, settings.context_tokens)
     n_ctx = pad(asked)
     n_ubatch = min(asked, settings.batch, settings.ubatch)
     if settings.unified:
         return Context(n_ctx, cells=n_ctx, streams=1, n_ubatch=n_ubatch)
     cells = pad(n_ctx // settings.parallel)
     return Context(cells * settings.parallel, cells, settings.parallel, n_ubatch)
+
+
+def wanted_tokens(shape: ModelShape, context_tokens: int) -> int:
+    """The context asked for, or the model's own. Raises ConfigError where neither is known."""
+    asked = context_tokens or shape.context_length
+    if not asked:
+        raise ConfigError(f"{shape.name!r} doesn't say what context it was trained for.", hint="Give one: --context N.")
+    return asked
 
 
 def window_cells(shape: ModelShape, settings: CacheSettings, context: Context) -> int:

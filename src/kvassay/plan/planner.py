@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kvassay.backend.kv import BITS_PER_VALUE
 from kvassay.model.shape import ModelShape
 from kvassay.plan.breakdown import MIB, Breakdown, Place, breakdown
-from kvassay.plan.memory import PAD, CacheSettings, context_of, refusal
+from kvassay.plan.memory import MAX_CONTEXT, PAD, CacheSettings, context_of, refusal, wanted_tokens
 from kvassay.types import KVConfig
 
 MARGIN_BYTES = 1024 * MIB  # llama.cpp's --fit leaves as much free (common/common.h:483)
@@ -95,8 +95,8 @@ def make_plan(
     shape: ModelShape, settings: CacheSettings, place: Place, budget: Budget, pairs: Sequence[KVConfig] = PAIRS
 ) -> Plan:
     """Plan every pair; the wanted context is the settings', or the model's own."""
-    wanted = settings.context_tokens or shape.context_length
-    ceiling = max(shape.context_length, wanted)
+    wanted = wanted_tokens(shape, settings.context_tokens)
+    ceiling = min(max(shape.context_length, wanted), MAX_CONTEXT // PAD * PAD)
     rows = [_row(shape, kv, replace(settings, context_tokens=wanted), place, budget, ceiling) for kv in pairs]
     marked = tuple(replace(row, pareto=not any(_beats(other, row) for other in rows)) for row in rows)
     return Plan(shape, settings, place, budget, wanted, ceiling, marked)

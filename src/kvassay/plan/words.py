@@ -30,7 +30,10 @@ def headline(plan: Plan, best: Row | None) -> str:
 
 
 def _uncounted(plan: Plan) -> str:
-    return "" if plan.shape.weights else " (WITHOUT the weights, which the header doesn't list)"
+    weights = plan.shape.weights
+    if weights is None:
+        return " (WITHOUT the weights, which the header doesn't list)"
+    return "" if weights.complete else " (NOT ALL of the weights could be sized)"
 
 
 def _short(plan: Plan) -> str:
