@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -258,6 +259,38 @@ def test_silence_and_noise_are_no_answers() -> None:
     assert not graded(probe, saying("")).correct
     assert not graded(probe, saying("the the of ( ( [")).correct
     assert graded(probe, calling("list_open", {"what": "jobs"})).kind is OutcomeClass.WRONG_TOOL
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=SEED, level=LEVEL)
+def test_a_question_said_over_is_no_answer(seed: int, level: int) -> None:
+    """No question holds its own answer, though "definition" holds ``def`` and a class definition says "class"."""
+    probe = made("no_tool", seed, level)
+    assert not graded(probe, saying(question(probe))).correct
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "right"),
+    [
+        ("def", "The keyword `def` starts a function definition.", True),
+        ("def", "The keyword `function` starts a function definition.", False),
+        ("class", "A class definition starts with `class`.", True),
+        ("class", "The keyword `type` starts a class definition.", False),
+        ("len", "`len()` does.", True),
+        ("len", "`length()` does.", False),
+        ("py", "They end in .py", True),
+        ("8", "A byte has 8 bits.", True),
+        ("8", "A byte has 128 bits.", False),
+        ("comma", "Values separated by commas.", True),
+        ("comma", "Command Set Values.", False),
+        (";", "x = 1;", True),
+    ],
+)
+def test_an_answer_is_a_word_of_its_own(answer: str, says: str, *, right: bool) -> None:
+    """A wrong answer is not right because another word or number holds the right one."""
+    probes = (made("no_tool", seed, 3) for seed in range(200))
+    probe = next(probe for probe in probes if answer in cast("list[str]", probe.key["answers"]))
+    assert graded(probe, saying(says)).correct is right
 
 
 @pytest.mark.parametrize("depth", [2048, 8192, 32768])
