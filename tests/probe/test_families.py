@@ -244,6 +244,26 @@ def test_an_edit_is_judged_by_what_becomes_of_the_file(seed: int, level: int) ->
     assert outcome("e", new) is OutcomeClass.WRONG_VALUE
 
 
+def test_every_edit_of_a_list_is_judged() -> None:
+    """Several edits are applied one after the other; none, or one too many, is not the wanted edit."""
+    probe = FAMILIES["edit"].make(foreign_scene(), 3, 2)
+    assert probe is not None
+    old, new = changed_lines(probe)
+    whole: JsonObject = {"oldText": old, "newText": new}
+    marked: JsonObject = {"oldText": old, "newText": f"{old}~"}
+    unmarked: JsonObject = {"oldText": f"{old}~", "newText": new}
+
+    def outcome(*edits: JsonValue) -> OutcomeClass:
+        turn = calling("edit", {"path": probe.key["path"], "edits": list(edits)})
+        return graded(probe, turn, foreign_scene()).kind
+
+    assert outcome(whole) is OutcomeClass.CORRECT
+    assert outcome(marked, unmarked) is OutcomeClass.CORRECT
+    assert outcome() is OutcomeClass.WRONG_VALUE
+    assert outcome(whole, {"oldText": "not there~", "newText": "x"}) is OutcomeClass.VERBATIM_MISS
+    assert outcome(marked, {"oldText": f"{old}~", "newText": old}) is OutcomeClass.WRONG_VALUE
+
+
 def test_a_verbatim_miss_says_how_far_off_it_was() -> None:
     """The edit distance to the nearest stretch of the file is kept."""
     probe = made("edit", 3, 2)
