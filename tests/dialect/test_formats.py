@@ -482,6 +482,7 @@ def test_an_undeclared_name_in_a_calls_shape_is_a_call() -> None:
         "<|tool_call>call:f{}<tool_call|>",
         "<｜tool_calls_begin｜>f",
         '<|START_ACTION|>[{"tool_name": "f", "parameters": {}}]',
+        '<|open|>tools<|sep|><|open|>call tool="f"',
     ],
 )
 def test_a_marker_that_no_dialect_can_use_is_a_leak(text: str) -> None:

@@ -52,7 +52,7 @@ _FOREIGN_TEMPLATES = ("<seed:tool_call>", "]<]minimax[>[", "<function=example_fu
 _LEAK = re.compile(
     r"</?tool_calls?>|<function=|</function>|</?arg_(?:key|value)>|<minimax:tool_call|</?invoke\b|<\|tool_call"
     r"|<｜tool[▁_\\ ]|｜DSML｜|\[TOOL_CALLS\]|<\|python_tag\|>|<\|(?:channel|message|constrain)\|>|<\|?TOOLCALL>"
-    r"|<\|START_ACTION\|>|<seed:tool_call>|functools\[|</?function_calls?>|<\|tool_calls_section"
+    r"|<\|START_ACTION\|>|<\|open\|>(?:tools|call)|<seed:tool_call>|functools\[|</?function_calls?>|<\|tool_calls_section"
     r"|<(?:/|\|)?tool_call\w*\Z|<(?:minimax|function)\w*\Z|\[TOOL_CALL\w*\Z"
 )
 
