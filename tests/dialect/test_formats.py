@@ -57,6 +57,14 @@ GOOD: list[tuple[str, str, list[tuple[str, JsonObject]], str, str]] = [
         "",
     ),
     ("qwen3-coder", "Ok.\n<function=g>\n</function>\n</tool_call>", [G], "Ok.", ""),
+    ("qwen3-coder", "<function=g>\n</function>\n<b>Done</b>", [G], "<b>Done</b>", ""),
+    (
+        "qwen3-coder",
+        "<seed:tool_call><function=g></function><function=g></function></seed:tool_call>",
+        [G, G],
+        "<seed:tool_call></seed:tool_call>",
+        "",
+    ),
     (
         "qwen3-coder",
         "<tool_call>\n<function=g>\n</function>\n</tool_call>\n<tool_call><function=g></function>",
@@ -467,7 +475,15 @@ def test_an_undeclared_name_in_a_calls_shape_is_a_call() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["The format is [TOOL_CALLS] then", "<tool_calls>\n{", "done</function>", "<|tool_call>call:f{}<tool_call|>"],
+    [
+        "The format is [TOOL_CALLS] then",
+        "<tool_calls>\n{",
+        "done</function>",
+        "<|tool_call>call:f{}<tool_call|>",
+        "<｜tool_calls_begin｜>f",
+        '<|START_ACTION|>[{"tool_name": "f", "parameters": {}}]',
+        '<|open|>tools<|sep|><|open|>call tool="f"',
+    ],
 )
 def test_a_marker_that_no_dialect_can_use_is_a_leak(text: str) -> None:
     """Half markers and those of formats not read here are M2, unless a dialect of ours has its own fault for them."""

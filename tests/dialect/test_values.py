@@ -17,6 +17,17 @@ CASES: list[tuple[JsonObject, str, JsonValue]] = [
     ({"type": "boolean"}, "False", False),
     ({"type": "array"}, '["a"]', ["a"]),
     ({"type": "object"}, '{"a": NaN}', '{"a": NaN}'),
+    ({"type": "object"}, "{'a': True, \"b\": [None, 1.5], 'c': {}}", {"a": True, "b": [None, 1.5], "c": {}}),
+    ({"type": "array"}, r"""['it\'s', 'True', "it's", '\d\n']""", ["it's", "True", "it's", "\\d\n"]),
+    ({"type": ["string", "array"]}, "['a']", ["a"]),
+    ({"type": "string"}, "['a']", "['a']"),
+    ({"type": "array"}, "['a', 'b'", "['a', 'b'"),
+    ({"type": "array"}, "['a',]", "['a',]"),
+    ({"type": "array"}, "['a' 'b']", "['a' 'b']"),
+    ({"type": "array"}, r"['\x']", r"['\x']"),
+    ({"type": "array"}, r"['\ud800']", r"['\ud800']"),
+    ({"type": "object"}, "{'a': 1, 'a': 2}", "{'a': 1, 'a': 2}"),
+    ({"type": "object"}, "{1: 2}", "{1: 2}"),
     ({"type": ["string", "null"]}, "null", None),
     ({"type": ["string", "null"]}, "7", "7"),
     ({"type": ["integer", "null"]}, "None", None),
@@ -33,7 +44,7 @@ CASES: list[tuple[JsonObject, str, JsonValue]] = [
 
 @pytest.mark.parametrize(("schema", "raw", "value"), CASES)
 def test_the_schema_says_what_text_means(schema: JsonObject, raw: str, value: JsonValue) -> None:
-    """Strings stay, JSON is read where it is wanted, and text that does not fit stays text."""
+    """Strings stay; JSON, be it in Python's quotes and words, is read where it is wanted; other text stays text."""
     assert typed(raw, schema, untyped=lambda _: "untyped") == value
 
 

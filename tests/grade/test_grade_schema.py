@@ -231,3 +231,13 @@ def test_declared_keys_pass_and_strangers_are_found_at_any_depth(schema: JsonObj
     has_object = "properties" in str(schema)
     expected = OutcomeClass.HALLUCINATED_PARAM if has_object else None
     assert klass(tool, {"top": example(schema, stranger=True)}) is expected  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("factor", "value", "takes"),
+    [(0.1, 0.3, True), (0.01, 19.99, True), (0.1, 0.35, False), (2, 4.0, True), (2, 3, False), (0.1, 1e300, True)],
+)
+def test_a_multiple_is_one_of_the_decimals_as_written(factor: float, value: float, *, takes: bool) -> None:
+    """0.3 is a multiple of 0.1, though not in binary."""
+    tool = Tool("t", "", {"type": "object", "properties": {"n": {"type": "number", "multipleOf": factor}}})
+    assert (schema_fault(tool, {"n": value}) is None) is takes

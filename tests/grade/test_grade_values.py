@@ -72,6 +72,7 @@ READ = wanted(path=("a.py", "./a.py"))
         ({"path": "a.py", "limit": 5}, wanted(path=("a.py",), limit=(5,)), True),
         ({"path": "a.py", "limit": 7}, wanted(("read"), ("limit",), path=("a.py",)), True),
         ({"path": "a.py"}, wanted("read", ("other",), path=("a.py",), other=("x",)), True),
+        ({"path": "a.py"}, wanted("read", ("limit",), path=("a.py",), limit=(5,)), True),
         ({"path": "a.py", "other": "y"}, wanted("read", ("other",), path=("a.py",), other=("x",)), False),
     ],
 )

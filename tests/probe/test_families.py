@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -243,6 +244,26 @@ def test_an_edit_is_judged_by_what_becomes_of_the_file(seed: int, level: int) ->
     assert outcome("e", new) is OutcomeClass.WRONG_VALUE
 
 
+def test_every_edit_of_a_list_is_judged() -> None:
+    """Several edits are applied one after the other; none, or one too many, is not the wanted edit."""
+    probe = FAMILIES["edit"].make(foreign_scene(), 3, 2)
+    assert probe is not None
+    old, new = changed_lines(probe)
+    whole: JsonObject = {"oldText": old, "newText": new}
+    marked: JsonObject = {"oldText": old, "newText": f"{old}~"}
+    unmarked: JsonObject = {"oldText": f"{old}~", "newText": new}
+
+    def outcome(*edits: JsonValue) -> OutcomeClass:
+        turn = calling("edit", {"path": probe.key["path"], "edits": list(edits)})
+        return graded(probe, turn, foreign_scene()).kind
+
+    assert outcome(whole) is OutcomeClass.CORRECT
+    assert outcome(marked, unmarked) is OutcomeClass.CORRECT
+    assert outcome() is OutcomeClass.WRONG_VALUE
+    assert outcome(whole, {"oldText": "not there~", "newText": "x"}) is OutcomeClass.VERBATIM_MISS
+    assert outcome(marked, {"oldText": f"{old}~", "newText": old}) is OutcomeClass.WRONG_VALUE
+
+
 def test_a_verbatim_miss_says_how_far_off_it_was() -> None:
     """The edit distance to the nearest stretch of the file is kept."""
     probe = made("edit", 3, 2)
@@ -258,6 +279,38 @@ def test_silence_and_noise_are_no_answers() -> None:
     assert not graded(probe, saying("")).correct
     assert not graded(probe, saying("the the of ( ( [")).correct
     assert graded(probe, calling("list_open", {"what": "jobs"})).kind is OutcomeClass.WRONG_TOOL
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=SEED, level=LEVEL)
+def test_a_question_said_over_is_no_answer(seed: int, level: int) -> None:
+    """No question holds its own answer, though "definition" holds ``def`` and a class definition says "class"."""
+    probe = made("no_tool", seed, level)
+    assert not graded(probe, saying(question(probe))).correct
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "right"),
+    [
+        ("def", "The keyword `def` starts a function definition.", True),
+        ("def", "The keyword `function` starts a function definition.", False),
+        ("class", "A class definition starts with `class`.", True),
+        ("class", "The keyword `type` starts a class definition.", False),
+        ("len", "`len()` does.", True),
+        ("len", "`length()` does.", False),
+        ("py", "They end in .py", True),
+        ("8", "A byte has 8 bits.", True),
+        ("8", "A byte has 128 bits.", False),
+        ("comma", "Values separated by commas.", True),
+        ("comma", "Command Set Values.", False),
+        (";", "x = 1;", True),
+    ],
+)
+def test_an_answer_is_a_word_of_its_own(answer: str, says: str, *, right: bool) -> None:
+    """A wrong answer is not right because another word or number holds the right one."""
+    probes = (made("no_tool", seed, 3) for seed in range(200))
+    probe = next(probe for probe in probes if answer in cast("list[str]", probe.key["answers"]))
+    assert graded(probe, saying(says)).correct is right
 
 
 @pytest.mark.parametrize("depth", [2048, 8192, 32768])

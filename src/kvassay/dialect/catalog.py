@@ -51,8 +51,8 @@ _FOREIGN_TEMPLATES = ("<seed:tool_call>", "]<]minimax[>[", "<function=example_fu
 # What cannot stand in plain prose: markers of ours that no dialect could use, and those of formats not read here.
 _LEAK = re.compile(
     r"</?tool_calls?>|<function=|</function>|</?arg_(?:key|value)>|<minimax:tool_call|</?invoke\b|<\|tool_call"
-    r"|<｜tool▁|｜DSML｜|\[TOOL_CALLS\]|<\|python_tag\|>|<\|(?:channel|message|constrain)\|>|<\|?TOOLCALL>"
-    r"|<seed:tool_call>|functools\[|</?function_calls?>|<\|tool_calls_section"
+    r"|<｜tool[▁_\\ ]|｜DSML｜|\[TOOL_CALLS\]|<\|python_tag\|>|<\|(?:channel|message|constrain)\|>|<\|?TOOLCALL>"
+    r"|<\|START_ACTION\|>|<\|open\|>(?:tools|call)|<seed:tool_call>|functools\[|</?function_calls?>|<\|tool_calls_section"
     r"|<(?:/|\|)?tool_call\w*\Z|<(?:minimax|function)\w*\Z|\[TOOL_CALL\w*\Z"
 )
 

@@ -72,7 +72,8 @@ def _section_end(
             return None, position + len(wrapper_end)
         if begun and len(text) - position < len(wrapper_end) and wrapper_end.startswith(text[position:]):
             return None, len(text)
-    if begun and (not text.startswith("<", position) or markup.opening.match(text, position)):
+    alone = opening.start() == opening.end()  # a call without a wrapper: what follows is text, tags too
+    if begun and (alone or not text.startswith("<", position) or markup.opening.match(text, position)):
         return None, position
     boundary = markup.boundary.search(text, position)
     if boundary is None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import re
+import warnings
 from collections.abc import Callable, Iterator
 
 from kvassay.dialect.base import Declared
@@ -10,6 +14,9 @@ from kvassay.types import JsonObject, JsonValue
 
 # Chat templates render values with Jinja's `string` filter, so that models learn Python's words from their history.
 _PYTHON = {"True": True, "False": False, "None": None}
+_PYTHON_TOKEN = re.compile(
+    r"""'(?:[^'\\]|\\.?)*+(?:'|\Z)|"(?:[^"\\]|\\.?)*+(?:"|\Z)|\b(?:True|False|None)\b""", re.DOTALL
+)
 _MAX_HOPS = 16  # of $ref and nested unions: schemas may be circular
 
 
@@ -26,9 +33,9 @@ def parameter_schema(tools: Declared, tool: str, parameter: str) -> JsonObject |
 def typed(raw: str, schema: JsonObject, *, untyped: Callable[[str], JsonValue]) -> JsonValue:
     """The value that ``raw`` stands for under its schema.
 
-    A string stays as it is, unless the schema also takes another type and the text is JSON of that type. Text that
-    is not JSON where the schema wants JSON stays text: what was said is of the wrong type, and the grade says so.
-    A schema that names no type leaves it to ``untyped``.
+    A string stays as it is, unless the schema also takes another type and the text is JSON of that type, be it in
+    Python's quotes and words. Other text where the schema wants JSON stays text: what was said is of the wrong type,
+    and the grade says so. A schema that names no type leaves it to ``untyped``.
     """
     types = types_of(schema)
     if not types:
@@ -39,10 +46,28 @@ def typed(raw: str, schema: JsonObject, *, untyped: Callable[[str], JsonValue]) 
     if text in _PYTHON and "string" not in types:
         return _PYTHON[text]
     outcome = read(text)
+    if not isinstance(outcome, Scanned) and text.startswith(("{", "[")):
+        outcome = read(_as_json(text))
     if not isinstance(outcome, Scanned):
         return raw
     fits = not isinstance(outcome.value, str) and _names(outcome.value) & types
     return outcome.value if fits or "string" not in types else raw
+
+
+def _as_json(literal: str) -> str:
+    """An object or list as Python writes it, with JSON's quotes and words: ``{'a': True}``. The vendors' parsers take
+    it (vLLM and SGLang: ``ast.literal_eval``; llama.cpp: ``normalize_container_value``).
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # an odd escape of the model's is nothing for the terminal
+            return _PYTHON_TOKEN.sub(_json_token, literal)
+    except (SyntaxError, ValueError):
+        return literal
+
+
+def _json_token(token: re.Match[str]) -> str:
+    said = token[0]
+    return said if said.startswith('"') else json.dumps(ast.literal_eval(said))
 
 
 def as_json_or_text(raw: str) -> JsonValue:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
+from jsonschema.validators import extend, validator_for
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # jsonschema's own, untyped
 from referencing.exceptions import Unresolvable
 
@@ -97,9 +98,20 @@ def _build(schema: str) -> _Built:
         kind.check_schema(parsed)
     except SchemaError as error:
         return _Built(None, f"{error.json_path}: {error.message}")
-    validator = kind(parsed, registry=REGISTRY, format_checker=kind.FORMAT_CHECKER)
+    exact = extend(kind, {"multipleOf": _multiple_of})  # type: ignore[no-untyped-call]  # untyped in the stubs
+    validator = exact(parsed, registry=REGISTRY, format_checker=kind.FORMAT_CHECKER)
     lost = next((ref for ref in _refs(parsed) if not _resolves(validator, ref)), None)
     return _Built(validator, None) if lost is None else _Built(None, f"$ref {lost!r} leads nowhere")
+
+
+def _multiple_of(
+    validator: Validator, factor: float, instance: JsonValue, _schema: JsonObject
+) -> Iterator[ValidationError]:
+    """``multipleOf`` of the decimals as they are written: in binary, 0.3 is no multiple of 0.1."""
+    if not validator.is_type(instance, "number"):
+        return
+    if (Fraction(str(instance)) / Fraction(str(factor))).denominator != 1:
+        yield ValidationError(f"{instance!r} is not a multiple of {factor!r}")
 
 
 def _readable(schema: JsonValue) -> JsonValue:

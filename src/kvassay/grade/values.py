@@ -94,9 +94,11 @@ def _mismatches(call: Call, expected: ExpectedCall, tools: Mapping[str, Tool]) -
     wanted = {name: accepted for name, accepted in expected.arguments.items() if accepted}
     wrong = []
     for name, accepted in wanted.items():
+        if name in expected.optional and name not in call.arguments:
+            continue
         missing = name not in effective
         schema = _properties(tools.get(call.name)).get(name)
-        if not (name in expected.optional if missing else _among(effective[name], accepted, schema)):
+        if missing or not _among(effective[name], accepted, schema):
             got = "absent" if missing else _shown(effective[name])
             wrong.append(f"{call.name}.{name} is {got}, accepted: {' or '.join(map(_shown, accepted))}")
     for name, value in call.arguments.items():

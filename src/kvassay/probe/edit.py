@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kvassay.grade import names
 from kvassay.grade.context import Context
 from kvassay.grade.grounding import nearest_distance
 from kvassay.probe.base import Family, call_probe, dice
 from kvassay.session.acts import properties, slot_of, tool_for
 from kvassay.session.excerpts import DEFINITION
 from kvassay.session.scene import FileView, Scene
-from kvassay.types import ExpectedCall, JsonObject, JsonValue, Outcome, OutcomeClass, Probe, Tool, Turn
+from kvassay.types import Call, ExpectedCall, JsonObject, JsonValue, Outcome, OutcomeClass, Probe, Tool, Turn
 
 _NAME = "edit"
 _NEW_WORDS = ("payload", "amount", "origin", "extent", "marker", "digest", "holder", "weight")
@@ -122,22 +123,40 @@ def _path_parameter(tool: Tool) -> str:
 
 
 def _check(probe: Probe, turn: Turn, _context: Context) -> Outcome | None:
-    """Apply the edit: the old text must stand exactly once in the file, and the new file must be the wanted one."""
+    """Apply the edits in order: each old text must stand exactly once in the file, and the new file must be the wanted
+    one. None leaves another tool, path or number of calls to the probe's expected call.
+    """
     before, after, path = (probe.key[name] for name in ("before", "after", "path"))
-    texts = dict(_texts(turn.calls[0].arguments)) if len(turn.calls) == 1 else {}
-    old, new = texts.get("old"), texts.get("new")
-    if not isinstance(before, str) or old is None or new is None or path not in turn.calls[0].arguments.values():
+    call = turn.calls[0] if len(turn.calls) == 1 else None
+    if not isinstance(before, str) or call is None or path not in call.arguments.values():
         return None
-    found = before.count(old)
+    edits = names.replacements(call.arguments)
+    if not edits:
+        return Outcome(OutcomeClass.WRONG_VALUE, "no old text and new text") if _is_expected(call, probe) else None
+    file = before
+    for edit in edits:
+        if fault := _misplaced(edit, file, str(path)):
+            return fault
+        file = file.replace(edit.old, edit.new)
+    inserted = probe.key.get("inserted")
+    if _written(file, inserted) != _written(str(after), inserted):
+        return Outcome(OutcomeClass.WRONG_VALUE, f"the edit leaves {path} in another state than asked for")
+    return None
+
+
+def _is_expected(call: Call, probe: Probe) -> bool:
+    return any(call.name == expected.name for alternative in probe.expected for expected in alternative)
+
+
+def _misplaced(edit: names.Replacement, file: str, path: str) -> Outcome | None:
+    """What keeps an edit from its place: its old text is not there, or does not say where."""
+    found = file.count(edit.old)
     if not found:
-        distance = nearest_distance(old, before)
+        distance = nearest_distance(edit.old, file)
         detail = f"the old text is not in {path} as last seen: {distance} characters off at the nearest place"
         return Outcome(OutcomeClass.VERBATIM_MISS, detail, edit_distance=distance)
-    if found > 1 or not old:
+    if found > 1 or not edit.old:
         return Outcome(OutcomeClass.WRONG_VALUE, f"the old text occurs {found} times in {path}")
-    inserted = probe.key.get("inserted")
-    if _written(before.replace(old, new), inserted) != _written(str(after), inserted):
-        return Outcome(OutcomeClass.WRONG_VALUE, f"the edit leaves {path} in another state than asked for")
     return None
 
 
@@ -147,20 +166,6 @@ def _written(text: str, inserted: JsonValue) -> list[str]:
     """
     said = ((line, line.strip()) for line in text.split("\n"))
     return [bare if bare == inserted else line for line, bare in said if bare]
-
-
-def _texts(arguments: JsonObject) -> Iterator[tuple[str, str]]:
-    """Old and new text, at the top level or in a list of one edit."""
-    for name, value in arguments.items():
-        slot = slot_of(name)
-        if isinstance(value, str) and slot in ("old", "new"):
-            yield slot, value
-        elif isinstance(value, list) and len(value) == 1 and isinstance(item := _first(value), dict):
-            yield from _texts(item)
-
-
-def _first(values: list[JsonValue]) -> JsonValue:
-    return values[0]
 
 
 FAMILY = Family(_NAME, _make, _check)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kvassay.grade.context import Context
 from kvassay.probe.base import LEVELS, Family
 from kvassay.session.scene import Scene
@@ -61,11 +63,21 @@ def _make(_scene: Scene, seed: int, level: int) -> Probe | None:
 
 def _check(probe: Probe, turn: Turn, _context: Context) -> Outcome | None:
     """Text without a call is right only if it answers: noise is not restraint."""
-    answers = probe.key["answers"]
-    said = turn.content.casefold()
-    if turn.calls or not isinstance(answers, list) or any(str(answer).casefold() in said for answer in answers):
+    answers, question = probe.key["answers"], probe.messages[-1].content
+    if turn.calls or not isinstance(answers, list) or any(_says(turn.content, str(a), question) for a in answers):
         return None
     return Outcome(OutcomeClass.WRONG_VALUE, f"no call, but the answer does not hold {' or '.join(map(repr, answers))}")
+
+
+def _says(text: str, answer: str, question: str) -> bool:
+    """Whether the answer stands in the text as a word or number of its own (``def`` is not in "definition", 8 not in
+    128), and not only in the question's words said over ("a class definition").
+    """
+    border = r"\d" if answer.isdigit() else r"[^\W\d_]" if answer[0].isalpha() else r"(?!)"
+    word = rf"(?<!{border}){re.escape(answer)}s?(?!{border})"
+    echoed = re.search(rf"{word}\W+(\w+)", question, re.IGNORECASE)
+    behind = rf"(?!\W+{echoed[1]}\b)" if echoed else ""
+    return re.search(word + behind, text, re.IGNORECASE) is not None
 
 
 FAMILY = Family(_NAME, _make, _check)
