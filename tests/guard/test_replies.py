@@ -196,6 +196,21 @@ def test_chunks_of_an_ollama_style_server_without_indexes_are_told_apart_by_id()
     assert replied(Talk().asked(), body).turn.calls == (Call("read", {"path": "0.py"}), Call("read", {"path": "1.py"}))
 
 
+@pytest.mark.parametrize("repeated", ["", "same"], ids=["id once, as vLLM", "id each time, as SGLang"])
+def test_parallel_calls_under_one_index_are_told_apart_by_their_ids(repeated: str) -> None:
+    events: list[tuple[str, JsonObject]] = []
+    for id_, path in (("c0", "a.py"), ("c1", "b.py")):
+        parts: list[JsonObject] = [
+            {"index": 0, "id": id_, "function": {"name": "read", "arguments": ""}},
+            {"index": 0, "id": repeated and id_, "function": {"name": None, "arguments": '{"path": '}},
+            {"index": 0, "id": repeated and id_, "function": {"name": None, "arguments": f'"{path}"}}'}},
+        ]
+        events += [("", {"choices": [{"index": 0, "delta": {"tool_calls": [part]}}]}) for part in parts]
+    body = sse([*events, ("", {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})], named=False)
+    reply = replied(Talk().asked(), body)
+    assert reply.calls == (SaidCall("c0", "read", '{"path": "a.py"}'), SaidCall("c1", "read", '{"path": "b.py"}'))
+
+
 def test_parallel_calls_of_llama_cpps_responses_are_told_apart_without_an_index() -> None:
     events: list[tuple[str, JsonObject]] = []
     for id_, path in (("fc_a", "a.py"), ("fc_b", "b.py")):
