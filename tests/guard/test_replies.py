@@ -147,6 +147,24 @@ def test_an_error_within_the_stream_becomes_its_status_and_evidence(api: Api) ->
     assert "the model died" in reply.turn.text
 
 
+def test_an_error_in_llama_cpps_former_field_is_an_error_although_a_closing_mark_follows() -> None:
+    said = sse([("", {"choices": [{"index": 0, "delta": {"content": "Hi"}}]})], named=False)
+    error = b'error: {"code":500,"message":"failed to decode the batch","type":"server_error"}'
+    reply = replied(Talk().asked(), said + error + b"\n\ndata: [DONE]\n\n")
+    assert (reply.status, reply.cut) == (500, False)
+    assert "failed to decode the batch" in reply.error
+
+
+def test_a_call_that_the_server_can_not_read_is_the_models_failure_also_behind_text() -> None:
+    question = Talk().asked()
+    error = {"code": 500, "message": "The model produced output that does not match the expected peg-native format"}
+    events = [("", {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}), ("", {"error": error})]
+    outcome = grade_turn(question, replied(question, sse(events, named=False))).outcome
+    assert outcome is not None
+    assert outcome.kind is OutcomeClass.JSON_INVALID
+    assert "peg-native" in outcome.detail
+
+
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize(
     "body", [b'{"error": {"message": "no such model"}}', b"<html>no such model</html>", b"no such model"]
