@@ -133,6 +133,22 @@ def test_a_stream_without_its_closing_mark_is_cut_although_the_connection_closed
     assert replied(asked, stream(Api.CHAT, "Hello").partition(b'"finish_reason": "stop"')[0], complete=True).cut
 
 
+def test_a_call_that_the_server_aborted_is_cut_and_no_failure_of_the_models() -> None:
+    question = Talk().asked()
+    aborted = answers(question, "", [("bash", '{"command": "ls')], "abort")
+    assert aborted.cut
+    assert grade_turn(question, aborted).outcome is None
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "queued"])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_response_that_did_not_come_to_its_end_is_cut(status: str, *, streamed: bool) -> None:
+    question = Talk().asked(Api.RESPONSES, stream=streamed)
+    response: JsonObject = {"id": "r", "status": status, "error": None, "output": []}
+    event = (f"response.{status}", {"type": f"response.{status}", "response": response})
+    assert replied(question, sse([event], named=True) if streamed else json.dumps(response).encode()).cut
+
+
 def test_a_last_event_without_a_blank_line_counts() -> None:
     body = stream(Api.CHAT, "Hello").replace(b"data: [DONE]\n\n", b"").rstrip(b"\n")
     assert replied(Talk().asked(), body).prompt_tokens == 1200

@@ -18,6 +18,9 @@ MAX_REPLY_BYTES = 64 << 20
 """A reply longer than this is passed on but not read to its end."""
 
 _EVIDENCE_CHARS = 4000
+_BROKEN_OFF = frozenset({"abort", "error", "failed", "cancelled", "queued", "in_progress"})
+"""Finish reasons of vLLM's and SGLang's chat, and a response's statuses, that say: not the model came to an end."""
+
 _OK = 200
 
 ReadPlain: TypeAlias = Callable[[Draft, JsonObject], None]
@@ -118,6 +121,7 @@ class ReplyReader:
         failed = status if status != _OK else draft.status or status
         error = draft.error or (self._evidence() if failed != _OK else "")
         calls = draft.said()
+        whole = complete and (draft.ended or unread) and draft.finish_reason not in _BROKEN_OFF
         return Replied(
             status=failed,
             turn=self._turn(failed, error, calls),
@@ -128,7 +132,7 @@ class ReplyReader:
             cached_tokens=draft.cached_tokens,
             completion_tokens=draft.completion_tokens,
             error=error,
-            cut=failed == _OK and not (complete and draft.ended) and not (complete and unread),
+            cut=failed == _OK and not whole,
             unread=failed == _OK and unread,
             streamed=self._events is not None,
             response_id=draft.response_id,

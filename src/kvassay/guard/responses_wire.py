@@ -13,6 +13,7 @@ _ARGUMENTS_DONE = frozenset({"response.function_call_arguments.done", "response.
 _TEXT = frozenset({"response.output_text.delta", "response.refusal.delta"})
 _REASONING = frozenset({"response.reasoning_text.delta", "response.reasoning_summary_text.delta"})
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+_WHOLE = frozenset({"", "completed", "incomplete"})
 
 
 def read_plain(draft: Draft, body: JsonObject) -> None:
@@ -87,7 +88,8 @@ def _end(draft: Draft, response: JsonObject) -> None:
         draft.fail(response["error"], response)
         return
     _read_output(draft, response)
-    reason = field_text(field_object(response, "incomplete_details"), "reason")
+    status = field_text(response, "status")
+    reason = status if status not in _WHOLE else field_text(field_object(response, "incomplete_details"), "reason")
     natural = "tool_calls" if draft.calls else "stop"
     draft.finish_reason = "length" if reason == "max_output_tokens" else reason or natural
     draft.ended = draft.understood = True
