@@ -50,6 +50,22 @@ def test_a_call_in_the_text_is_leaked(api: Api) -> None:
 
 
 @pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize(
+    ("talk", "wanted"),
+    [(Talk(), OutcomeClass.CORRECT), (Talk().calls("read", {"path": "a.py"}), OutcomeClass.CALL_LEAKED)],
+    ids=["an agent that names its tools in the prompt", "an agent that leaves them out for once"],
+)
+def test_a_call_in_the_text_leaks_only_where_the_request_speaks_of_tools(
+    api: Api, talk: Talk, wanted: OutcomeClass
+) -> None:
+    question = talk.asked(api, tools=[])
+    said = '<tool_call>\n{"name": "read", "arguments": {"path": "b.py"}}\n</tool_call>'
+    outcome = grade_turn(question, answers(question, said)).outcome
+    assert outcome is not None
+    assert outcome.kind is wanted
+
+
+@pytest.mark.parametrize("api", APIS)
 def test_text_that_repeats_itself_is_degenerate(api: Api) -> None:
     question = Talk().asked(api)
     outcome = grade_turn(question, answers(question, "and again the file " * 40)).outcome

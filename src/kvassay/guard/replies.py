@@ -143,7 +143,9 @@ class ReplyReader:
         return bytes(self._plain[:_EVIDENCE_CHARS]).decode("utf-8", "replace")
 
     def _turn(self, status: int, error: str, calls: tuple[SaidCall, ...]) -> Turn:
-        """The assay's own reading. Calls to tools without a schema may be no JSON: neither calls nor faults there."""
+        """The assay's own reading. Calls to tools without a schema may be no JSON: neither calls nor faults there. Nor
+        does a call leak where a request speaks of no tool: agents that name them in the prompt read it from the text.
+        """
         free = self._asked.unjudged
         judged = tuple(WireCall(c.name, c.arguments) for c in calls if not c.freeform and c.name not in free)
         reply = ChatReply(
@@ -156,7 +158,10 @@ class ReplyReader:
         )
         channel = Channel.STREAM if self._events is not None else Channel.PLAIN
         turn = from_reply(reply, channel, native=None, tools=self._asked.tools)
-        return replace(turn, faults=()) if len(judged) < len(calls) and not judged else turn
+        asked = self._asked
+        spoken_of = asked.tools or free or any(message.tool_calls for message in asked.messages)
+        no_fault = not judged if len(judged) < len(calls) else not calls and not spoken_of
+        return replace(turn, faults=()) if no_fault else turn
 
 
 _BLANK = b" \t\r\n\xef\xbb\xbf"
