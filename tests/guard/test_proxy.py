@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import itertools
+import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -298,6 +301,24 @@ def test_a_key_that_the_upstream_repeats_is_recorded_nowhere() -> None:
             assert key not in str((await guard.recorded())[0])
             assert guard.exchanges[0].reply == b"no such API key: [key]"
             assert guard.exchanges[0].request == b"[key]"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_a_key_that_the_upstream_repeats_packed_is_recorded_nowhere(pack: Callable[[bytes], bytes]) -> None:
+    async def scenario() -> None:
+        key, packed = "a-key-like-no-other", pack(b"no such API key: a-key-like-no-other")
+        coding = {gzip.compress: b"gzip", zlib.compress: b"deflate"}[pack]
+        head = b"HTTP/1.1 401 Unauthorized\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (
+            coding,
+            len(packed),
+        )
+        async with scripted(saying(head + packed)) as upstream, guarding(upstream.port) as guard:
+            got = await talk(guard.port, post("/v1/chat/completions", b"{}", f"Authorization: Bearer {key}"))
+            assert got.endswith(packed)
+            exchange = (await guard.recorded())[0]
+            assert (exchange.reply, exchange.reply_encoding) == (b"no such API key: [key]", "")
 
     asyncio.run(scenario())
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from kvassay.guard.contract import SECOND_TRIES
 from kvassay.guard.heads import RawHeaders
+from kvassay.guard.packing import unpacked
 
 KEY_HEADERS = frozenset({
     b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie",
@@ -26,6 +27,13 @@ class AskedAs(NamedTuple):
     digest: str
 
 
+class Body(NamedTuple):
+    """A body and the content encoding that it is still in."""
+
+    data: bytes
+    encoding: str
+
+
 class Fault(NamedTuple):
     """Why an exchange failed on our side: an HTTP status and a sentence for the client."""
 
@@ -38,8 +46,8 @@ class Exchange:
     """One request and its reply as they went over the wire; bodies still in their content encoding.
 
     ``headers`` are the request's without keys and cookies; a key that a body repeats, as servers do in errors, is
-    masked. ``status`` is 0 where no reply came. ``complete`` says that the reply ended as it should; ``cancelled``
-    that the client went away; ``too_large`` that bytes are missing here, though not to the client. ``ttft_s`` runs to
+    masked (and a packed reply unpacked for that). ``status`` is 0 where no reply came. ``complete`` says that the reply
+    ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here, though not to the client. ``ttft_s`` runs to
     the reply's first body byte. ``actions`` are the interventions that acted; ``asked_as`` names the question as the
     client asked it, None where ``request`` tells it. ``counted_tokens`` is the prompt's length where the server's
     tokenizer was asked for it.
@@ -119,6 +127,7 @@ class Recording:
     def ended(self) -> Exchange:
         """The exchange as a value."""
         first, keys = self.first_byte_at, _keys(self.raw_headers)
+        reply = _masked(Body(b"".join(self._reply), self.reply_encoding), keys)
         return Exchange(
             id=self.id,
             method=self.method,
@@ -128,10 +137,10 @@ class Recording:
                 for name, value in self.raw_headers
                 if name.lower() not in KEY_HEADERS
             ),
-            request=_masked(b"".join(self._request), keys),
+            request=_masked(Body(b"".join(self._request), ""), keys).data,
             status=self.status,
-            reply_encoding=self.reply_encoding,
-            reply=_masked(b"".join(self._reply), keys),
+            reply_encoding=reply.encoding,
+            reply=reply.data,
             at_s=self.at_s,
             ttft_s=None if first is None else first - self.began,
             wall_s=time.perf_counter() - self.began,
@@ -149,7 +158,11 @@ def _keys(headers: RawHeaders) -> list[bytes]:
     return [key for value in values for key in (value, value.split(b" ")[-1]) if len(key) >= _SHORTEST_KEY]
 
 
-def _masked(body: bytes, keys: Sequence[bytes]) -> bytes:
+def _masked(body: Body, keys: Sequence[bytes]) -> Body:
+    """The body without these keys; one that holds them packed comes unpacked."""
+    data = unpacked(body.data, body.encoding) if keys else None
+    if data is None or not any(key in data for key in keys):
+        return body
     for key in keys:
-        body = body.replace(key, _MASK)
-    return body
+        data = data.replace(key, _MASK)
+    return Body(data, "")
