@@ -134,6 +134,17 @@ def test_a_reply_that_ends_with_the_connection_arrives_whole() -> None:
     asyncio.run(scenario())
 
 
+def test_a_stream_to_an_old_client_that_keeps_connections_ends_with_this_one() -> None:
+    async def scenario() -> None:
+        answer = saying(CHUNKED + b"7\r\ndata: 1\r\n0\r\n\r\n")
+        async with scripted(answer) as upstream, guarding(upstream.port) as guard:
+            sent = get(CHAT, "Connection: keep-alive", close=False).replace(b"HTTP/1.1", b"HTTP/1.0")
+            got = await talk(guard.port, sent, wait_s=5)
+            assert got.endswith(b"\r\n\r\ndata: 1")
+
+    asyncio.run(scenario())
+
+
 def test_head_gets_the_headers_of_a_body_that_does_not_come() -> None:
     async def scenario() -> None:
         reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12345\r\n\r\n"

@@ -47,10 +47,10 @@ class Exchange:
 
     ``headers`` are the request's without keys and cookies; a key that a body repeats, as servers do in errors, is
     masked (and a packed reply unpacked for that). ``status`` is 0 where no reply came. ``complete`` says that the reply
-    ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here, though not to the client. ``ttft_s`` runs to
-    the reply's first body byte. ``actions`` are the interventions that acted; ``asked_as`` names the question as the
-    client asked it, None where ``request`` tells it. ``counted_tokens`` is the prompt's length where the server's
-    tokenizer was asked for it.
+    ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here, though not
+    to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are the interventions that acted;
+    ``asked_as`` names the question as the client asked it, None where ``request`` tells it. ``counted_tokens`` is the
+    prompt's length where the server's tokenizer was asked for it.
     """
 
     id: int
