@@ -12,13 +12,14 @@ from kvassay.types import JsonObject, JsonValue
 
 
 class Mark(NamedTuple):
-    """How far a stream has come: ``parts`` of text, content blocks, the one that is open, the last event's number."""
+    """How far a stream has come: ``parts`` of text, content blocks, those that are open, the last event's number."""
 
     started: bool
     parts: int
     blocks: int
     open_block: str
     open_id: str
+    open_at: tuple[int, ...]
     sequence: int
 
 
@@ -57,6 +58,7 @@ class Draft:
     blocks: int = 0
     open_block: str = ""
     open_id: str = ""
+    open_at: tuple[int, ...] = ()
     sequence: int = 0
 
     def call(self, key: int) -> DraftCall:
@@ -105,7 +107,8 @@ class Draft:
 
     def mark(self) -> Mark:
         """Note how far the stream has come; cheap enough to be done for every event."""
-        return Mark(self.understood, len(self.content), self.blocks, self.open_block, self.open_id, self.sequence)
+        parts, at = len(self.content), self.open_at
+        return Mark(self.understood, parts, self.blocks, self.open_block, self.open_id, at, self.sequence)
 
     def begun(self, mark: Mark) -> Begun:
         """What the client had been sent at that mark."""
@@ -118,5 +121,6 @@ class Draft:
             blocks=mark.blocks,
             open_block=mark.open_block,
             open_id=mark.open_id,
+            open_at=mark.open_at,
             sequence=mark.sequence,
         )

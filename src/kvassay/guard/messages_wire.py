@@ -70,8 +70,8 @@ def _finish(draft: Draft, body: JsonObject) -> None:
 
 def _start(draft: Draft, index: int, block: JsonObject) -> PieceKind:
     draft.understood = True
-    draft.blocks, draft.open_block = max(draft.blocks, index + 1), field_text(block, "type")
-    match draft.open_block:
+    draft.blocks, draft.open_at = max(draft.blocks, index + 1), (*draft.open_at, index)
+    match field_text(block, "type"):
         case "tool_use":
             call, given = draft.call(index), block.get("input")
             call.id, call.name = field_text(block, "id"), [field_text(block, "name")]
@@ -94,7 +94,7 @@ def _delta(draft: Draft, index: int, delta: JsonObject) -> PieceKind:
 
 
 def _stop(draft: Draft, index: int) -> PieceKind:
-    draft.open_block = ""
+    draft.open_at = tuple(at for at in draft.open_at if at != index)
     call = draft.calls.get(index)
     if call is None:
         return PieceKind.OTHER
