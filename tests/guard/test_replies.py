@@ -121,6 +121,18 @@ def test_text_passes_and_from_the_first_call_on_the_reader_says_so(api: Api) -> 
 
 
 @pytest.mark.parametrize("api", APIS)
+def test_a_prompt_of_no_tokens_is_one_that_nobody_counted(api: Api) -> None:
+    question, body = Talk().asked(api), stream(api, "Hi.")
+    for counted in (b'"prompt_tokens": 1200', b'"input_tokens": 1200', b'"cache_read_input_tokens": 1000'):
+        body = body.replace(counted, counted.split()[0] + b" 0")
+    reply = replied(question, body.replace(b'"input_tokens": 200', b'"input_tokens": 0'))
+    assert reply.prompt_tokens is None
+    outcome = grade_turn(question, reply, counted_tokens=5000).outcome
+    assert outcome is not None
+    assert outcome.correct
+
+
+@pytest.mark.parametrize("api", APIS)
 def test_a_stream_that_breaks_off_is_cut_and_its_call_is_not_completed(api: Api) -> None:
     body = stream(api, "", CALLS)
     reply = replied(Talk().asked(api), body[: body.index(b"src/") + 6], complete=False)

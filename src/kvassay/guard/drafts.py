@@ -94,8 +94,10 @@ class Draft:
         self.ended = self.understood = True
 
     def count(self, prompt: int | None, cached: int | None, completion: int | None) -> None:
-        """Note the server's own counts; later ones win, a missing one takes nothing away."""
-        self.prompt_tokens = self.prompt_tokens if prompt is None else prompt
+        """Note the server's own counts; later ones win, a missing one takes nothing away. No prompt has 0 tokens: so
+        servers write before they know (vLLM's ``message_start``).
+        """
+        self.prompt_tokens = prompt or self.prompt_tokens
         self.cached_tokens = self.cached_tokens if cached is None else cached
         self.completion_tokens = self.completion_tokens if completion is None else completion
 
