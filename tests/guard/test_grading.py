@@ -80,6 +80,16 @@ def test_a_call_cut_at_the_token_limit_is_degenerate() -> None:
     assert outcome.kind is OutcomeClass.DEGENERATE
 
 
+@pytest.mark.parametrize(("limit", "wanted"), [(9, OutcomeClass.DEGENERATE), (10, OutcomeClass.JSON_INVALID)])
+def test_a_call_cut_at_the_limit_is_known_by_the_count_where_the_server_calls_it_whole(
+    limit: int, wanted: OutcomeClass
+) -> None:
+    question = Talk().asked(max_tokens=limit)
+    outcome = grade_turn(question, answers(question, "", [("read", '{"path": "src/')], "tool_calls")).outcome
+    assert outcome is not None
+    assert outcome.kind is wanted
+
+
 @pytest.mark.parametrize("api", APIS)
 def test_a_quote_that_is_not_in_the_newest_view_is_missed(api: Api) -> None:
     talk = Talk().calls("read", {"path": "src/a.py"}, FILE)

@@ -152,7 +152,7 @@ class ReplyReader:
             content="".join(self._draft.content),
             reasoning="".join(self._draft.reasoning),
             calls=judged,
-            finish_reason=self._draft.finish_reason,
+            finish_reason="length" if self._at_limit() else self._draft.finish_reason,
             status=status,
             error=error,
         )
@@ -162,6 +162,13 @@ class ReplyReader:
         spoken_of = asked.tools or free or any(message.tool_calls for message in asked.messages)
         no_fault = not judged if len(judged) < len(calls) else not calls and not spoken_of
         return replace(turn, faults=()) if no_fault else turn
+
+    def _at_limit(self) -> bool:
+        """Whether as many tokens came as were allowed: vLLM's streams say ``tool_calls`` of a call that was cut by that
+        (vLLM issue 53269).
+        """
+        allowed, came = self._asked.max_tokens, self._draft.completion_tokens
+        return bool(allowed and came and came >= allowed and self._asked.choices == 1)
 
 
 _BLANK = b" \t\r\n\xef\xbb\xbf"
