@@ -193,6 +193,20 @@ def test_a_call_that_the_server_can_not_read_is_the_models_failure_also_behind_t
     assert "peg-native" in outcome.detail
 
 
+@pytest.mark.parametrize(("api", "named"), [(Api.CHAT, False), (Api.RESPONSES, False), (Api.MESSAGES, True)])
+def test_an_error_within_a_stream_of_llama_cpps_is_read_in_each_of_its_forms(api: Api, *, named: bool) -> None:
+    error: JsonObject = {
+        "code": 500,
+        "message": "does not match the expected peg-native format",
+        "type": "server_error",
+    }
+    question, begun = Talk().asked(api), stream(api, "Hi.").partition(b"\n\n")[0] + b"\n\n"
+    event = ("error", error) if named else ("", {"error": error})
+    outcome = grade_turn(question, replied(question, begun, sse([event], named=named))).outcome
+    assert outcome is not None
+    assert outcome.kind is OutcomeClass.JSON_INVALID
+
+
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize(
     "body", [b'{"error": {"message": "no such model"}}', b"<html>no such model</html>", b"no such model"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvassay.guard.contract import PieceKind
-from kvassay.guard.drafts import Draft, DraftCall
+from kvassay.guard.drafts import Draft, DraftCall, tells_error
 from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text, joined_text
 from kvassay.types import JsonObject
 
@@ -31,8 +31,8 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
 
 def read_chunk(draft: Draft, name: str, chunk: JsonObject) -> PieceKind:
     """One chunk; what kind of piece it is."""
-    if name == "error" or chunk.get("error") is not None:
-        draft.fail(chunk.get("error", chunk), chunk)
+    if tells_error(name, chunk):
+        draft.fail(chunk.get("error") or chunk, chunk)
         return PieceKind.OTHER
     _read_frame(draft, chunk)
     choices = field_objects(chunk, "choices")

@@ -11,6 +11,13 @@ from kvassay.guard.loose import field_count, field_object, field_text
 from kvassay.types import JsonObject, JsonValue
 
 
+def tells_error(name: str, data: JsonObject) -> bool:
+    """Whether an event says that the server failed: by its name or type, or by an ``error`` within. llama.cpp's errors
+    hold no type of Messages, and come without a name in Responses.
+    """
+    return "error" in (name, data.get("type")) or data.get("error") is not None
+
+
 class Mark(NamedTuple):
     """How far a stream has come: ``parts`` of text, content blocks, those that are open, the last event's number."""
 

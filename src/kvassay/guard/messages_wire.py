@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvassay.guard.contract import PieceKind
-from kvassay.guard.drafts import Draft
+from kvassay.guard.drafts import Draft, tells_error
 from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text
 from kvassay.types import JsonObject
 
@@ -27,7 +27,7 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
 def read_event(draft: Draft, name: str, data: JsonObject) -> PieceKind:
     """One event; what kind of piece it is."""
     kind, index = field_text(data, "type") or name, field_count(data, "index") or 0
-    match kind:
+    match "error" if tells_error(name, data) else kind:
         case "message_start":
             _frame(draft, field_object(data, "message"))
         case "content_block_start":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvassay.guard.contract import PieceKind
-from kvassay.guard.drafts import Draft, DraftCall
+from kvassay.guard.drafts import Draft, DraftCall, tells_error
 from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text, joined_text
 from kvassay.types import JsonObject
 
@@ -31,7 +31,7 @@ def read_event(draft: Draft, name: str, data: JsonObject) -> PieceKind:
     if kind in _ENDS:
         _end(draft, field_object(data, "response"))
         return PieceKind.END
-    if kind == "error":
+    if tells_error(name, data):
         draft.fail(data.get("error") or data, data)
         return PieceKind.OTHER
     draft.understood = draft.understood or kind.startswith("response.")
