@@ -291,6 +291,31 @@ def test_parallel_calls_of_llama_cpps_responses_are_told_apart_without_an_index(
     ]
 
 
+def test_parallel_calls_of_ollamas_responses_are_told_apart_at_one_place() -> None:
+    events: list[tuple[str, JsonObject]] = []
+    for id_, path in (("fc_7", "a.py"), ("fc_8", "b.py")):
+        at: JsonObject = {"output_index": 0}
+        item: JsonObject = {
+            "type": "function_call",
+            "id": id_,
+            "call_id": f"call_{id_}",
+            "name": "read",
+            "arguments": "",
+        }
+        arguments = f'{{"path": "{path}"}}'
+        events.append(("response.output_item.added", {**at, "item": item}))
+        events.append(("response.function_call_arguments.delta", {**at, "item_id": id_, "delta": arguments}))
+        events.append(("response.function_call_arguments.done", {**at, "item_id": id_, "arguments": arguments}))
+        events.append(("response.output_item.done", {**at, "item": {**item, "arguments": arguments}}))
+    events.append(("response.completed", {"response": {"id": "r", "output": []}}))
+    body = sse([(name, {"type": name, **data}) for name, data in events], named=True)
+    calls = replied(Talk().asked(Api.RESPONSES), body).calls
+    assert [(call.id, call.arguments) for call in calls] == [
+        ("call_fc_7", '{"path": "a.py"}'),
+        ("call_fc_8", '{"path": "b.py"}'),
+    ]
+
+
 CASSETTES = Path(__file__).parent / "cassettes"
 SAID = '{"name": "hello", "arguments": {"message": "Hello, world!"}}'
 

@@ -51,18 +51,26 @@ def _read_item(draft: Draft, kind: str, data: JsonObject) -> PieceKind:
     if kind in {"response.output_item.added", "response.output_item.done"}:
         _open(draft, item, added=kind.endswith("added"))
         if field_text(item, "type") in _CALLS:
-            _set_call(_call(draft, data, item), item)
+            _set_call(_call(draft, data, item, begins=kind.endswith("added")), item)
             return PieceKind.TOOL
     draft.name(field_object(data, "response"))
     return PieceKind.OTHER
 
 
-def _call(draft: Draft, data: JsonObject, item: JsonObject) -> DraftCall:
-    """The call that an event is about: by its place, or (llama.cpp sends none) by its item's or its own id."""
+def _call(draft: Draft, data: JsonObject, item: JsonObject, *, begins: bool = False) -> DraftCall:
+    """The call that an event is about: by its item's or its own id, else by its place. llama.cpp sends no places, and
+    Ollama one and the same for all calls: an item that begins where another stands is another call.
+    """
+    ids = list(filter(None, (field_text(data, "item_id"), field_text(item, "id"), field_text(item, "call_id"))))
     index = field_count(data, "output_index")
-    if index is not None:
-        return draft.call(index)
-    return draft.call_named(field_text(data, "item_id"), field_text(item, "id"), field_text(item, "call_id"))
+    if index is None:
+        return draft.call_named(*ids)
+    place = f"#{index}"
+    known = next((draft.call_keys[id_] for id_ in ids if id_ in draft.call_keys), None)
+    taken = begins and index in draft.calls
+    key = known if known is not None else max(draft.calls) + 1 if taken else draft.call_keys.get(place, index)
+    draft.call_keys |= dict.fromkeys([*ids, place], key)
+    return draft.call(key)
 
 
 def _open(draft: Draft, item: JsonObject, *, added: bool) -> None:
