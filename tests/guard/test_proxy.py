@@ -336,7 +336,8 @@ def test_a_key_that_the_upstream_repeats_packed_is_recorded_nowhere(pack: Callab
 
 def test_keys_reach_the_upstream_and_no_recording() -> None:
     async def scenario() -> None:
-        keys = ("Authorization: Bearer sk-geheim", "x-api-key: geheim", "api-key: geheim", "Cookie: a=geheim")
+        names = ("X-LiteLLM-Api-Key", "apikey", "Ocp-Apim-Subscription-Key", "X-Auth-Token", "CF-Access-Client-Secret")
+        keys = ("Authorization: Bearer sk-geheim", "Cookie: a=geheim", *(f"{name}: geheim" for name in names))
         async with scripted(saying(OK)) as upstream, guarding(upstream.port) as guard:
             await talk(guard.port, post(CHAT, b"{}", *keys, "Session-Id: s1"))
             assert upstream.heard[0].head.count(b"geheim") == len(keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,8 @@ from kvassay.guard.contract import SECOND_TRIES
 from kvassay.guard.heads import RawHeaders
 from kvassay.guard.packing import unpacked
 
-KEY_HEADERS = frozenset({
-    b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie",
-    b"x-kvassay-token",
-})  # fmt: skip
-
+# X-Api-Key and Api-Key, but gateways' too: X-Litellm-Api-Key, Ocp-Apim-Subscription-Key, Cf-Access-Client-Secret …
+_KEY_HEADER = re.compile(rb"(?:.*[-_])?(?:api)?(?:key|token|secret|auth|authorization|cookie)", re.IGNORECASE)
 _SHORTEST_KEY = 8  # what is shorter is a word such as "none" or "ollama", which local servers take for a key
 _MASK = b"[key]"
 
@@ -135,7 +133,7 @@ class Recording:
             headers=tuple(
                 (name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
                 for name, value in self.raw_headers
-                if name.lower() not in KEY_HEADERS
+                if not _KEY_HEADER.fullmatch(name)
             ),
             request=_masked(Body(b"".join(self._request), ""), keys).data,
             status=self.status,
@@ -152,9 +150,14 @@ class Recording:
         )
 
 
+def key_headers(headers: RawHeaders) -> frozenset[bytes]:
+    """The names (lower case) of those headers that hold a key, by what they are called."""
+    return frozenset(name.lower() for name, _ in headers if _KEY_HEADER.fullmatch(name))
+
+
 def _keys(headers: RawHeaders) -> list[bytes]:
     """The secrets in headers: each value, and what stands behind a scheme such as ``Bearer``."""
-    values = [value for name, value in headers if name.lower() in KEY_HEADERS]
+    values = [value for name, value in headers if _KEY_HEADER.fullmatch(name)]
     return [key for value in values for key in (value, value.split(b" ")[-1]) if len(key) >= _SHORTEST_KEY]
 
 
