@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from guard.traffic import Talk, answers, plain, replied, stream
+from guard.traffic import Talk, answers, plain, replied, sse, stream
 from kvassay.guard.answers import recalled, said, tail
 from kvassay.guard.contract import Api, Begun, PieceKind, SaidCall
 from kvassay.guard.events import EventSplitter
 from kvassay.guard.replies import ReplyReader
+from kvassay.types import JsonObject
 
 APIS = tuple(Api)
 CALLS = (("read", '{"path": "ä.py"}'), ("bash", '{"command": "ls"}'))
@@ -70,6 +71,18 @@ def test_a_stream_cut_in_an_open_text_block_is_closed_before_calls_follow(api: A
     second = answers(asked, "", CALLS)
     joined = replied(asked, passed + tail(asked, reader.begun, second, second.calls, at_s=1.0))
     assert (joined.turn.content, joined.calls, joined.cut) == ("L", second.calls, False)
+
+
+def test_all_blocks_that_llama_cpp_leaves_open_up_to_the_end_are_closed_before_calls_follow() -> None:
+    asked = Talk().asked(Api.MESSAGES)
+    blocks: list[JsonObject] = [{"type": "thinking", "thinking": ""}, {"type": "text", "text": ""}]
+    starts = [("content_block_start", {"index": at, "content_block": block}) for at, block in enumerate(blocks)]
+    reader = ReplyReader(asked)
+    reader.feed(sse([(name, {"type": name, **data}) for name, data in starts], named=True))
+    call = (SaidCall("c", "read", "{}"),)
+    events = EventSplitter().feed(tail(asked, reader.begun, answers(asked, "", CALLS), call, at_s=1.0))
+    closed = [json.loads(event.data or "")["index"] for event in events if event.name == "content_block_stop"]
+    assert closed == [0, 1, 2]
 
 
 def test_responses_events_are_numbered_on_without_a_gap() -> None:

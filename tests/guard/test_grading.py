@@ -50,6 +50,22 @@ def test_a_call_in_the_text_is_leaked(api: Api) -> None:
 
 
 @pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize(
+    ("talk", "wanted"),
+    [(Talk(), OutcomeClass.CORRECT), (Talk().calls("read", {"path": "a.py"}), OutcomeClass.CALL_LEAKED)],
+    ids=["an agent that names its tools in the prompt", "an agent that leaves them out for once"],
+)
+def test_a_call_in_the_text_leaks_only_where_the_request_speaks_of_tools(
+    api: Api, talk: Talk, wanted: OutcomeClass
+) -> None:
+    question = talk.asked(api, tools=[])
+    said = '<tool_call>\n{"name": "read", "arguments": {"path": "b.py"}}\n</tool_call>'
+    outcome = grade_turn(question, answers(question, said)).outcome
+    assert outcome is not None
+    assert outcome.kind is wanted
+
+
+@pytest.mark.parametrize("api", APIS)
 def test_text_that_repeats_itself_is_degenerate(api: Api) -> None:
     question = Talk().asked(api)
     outcome = grade_turn(question, answers(question, "and again the file " * 40)).outcome
@@ -62,6 +78,16 @@ def test_a_call_cut_at_the_token_limit_is_degenerate() -> None:
     outcome = grade_turn(question, answers(question, "", [("bash", '{"command": "ls')], "length")).outcome
     assert outcome is not None
     assert outcome.kind is OutcomeClass.DEGENERATE
+
+
+@pytest.mark.parametrize(("limit", "wanted"), [(9, OutcomeClass.DEGENERATE), (10, OutcomeClass.JSON_INVALID)])
+def test_a_call_cut_at_the_limit_is_known_by_the_count_where_the_server_calls_it_whole(
+    limit: int, wanted: OutcomeClass
+) -> None:
+    question = Talk().asked(max_tokens=limit)
+    outcome = grade_turn(question, answers(question, "", [("read", '{"path": "src/')], "tool_calls")).outcome
+    assert outcome is not None
+    assert outcome.kind is wanted
 
 
 @pytest.mark.parametrize("api", APIS)

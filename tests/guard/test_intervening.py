@@ -337,9 +337,8 @@ def test_the_second_server_answers_for_the_first_and_gets_no_keys(first: bytes) 
         async with scripted(saying(first)) as upstream, scripted(saying(stream(GOOD))) as other:
             url = f"http://127.0.0.1:{other.port}"
             async with guarded(upstream.port, actions=only(Action.FALL_BACK), fallback=url) as guard:
-                got = await talk(
-                    guard.listen.port, post(CHAT, ask(stream=True), "Authorization: Bearer sk-1"), wait_s=60
-                )
+                keys = ("Authorization: Bearer sk-1", "X-LiteLLM-Api-Key: sk-1")
+                got = await talk(guard.listen.port, post(CHAT, ask(stream=True), *keys), wait_s=60)
                 assert got.startswith(b"HTTP/1.1 200 OK")
                 assert b"read_file" in got
                 assert b"sk-1" in upstream.heard[0].head

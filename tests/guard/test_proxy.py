@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import itertools
+import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -127,6 +130,17 @@ def test_a_reply_that_ends_with_the_connection_arrives_whole() -> None:
             writer.close()
             old = await talk(guard.port, b"GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n")
             assert old.endswith(b"\r\n\r\nto the end")
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_to_an_old_client_that_keeps_connections_ends_with_this_one() -> None:
+    async def scenario() -> None:
+        answer = saying(CHUNKED + b"7\r\ndata: 1\r\n0\r\n\r\n")
+        async with scripted(answer) as upstream, guarding(upstream.port) as guard:
+            sent = get(CHAT, "Connection: keep-alive", close=False).replace(b"HTTP/1.1", b"HTTP/1.0")
+            got = await talk(guard.port, sent, wait_s=5)
+            assert got.endswith(b"\r\n\r\ndata: 1")
 
     asyncio.run(scenario())
 
@@ -302,9 +316,28 @@ def test_a_key_that_the_upstream_repeats_is_recorded_nowhere() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_a_key_that_the_upstream_repeats_packed_is_recorded_nowhere(pack: Callable[[bytes], bytes]) -> None:
+    async def scenario() -> None:
+        key, packed = "a-key-like-no-other", pack(b"no such API key: a-key-like-no-other")
+        coding = {gzip.compress: b"gzip", zlib.compress: b"deflate"}[pack]
+        head = b"HTTP/1.1 401 Unauthorized\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (
+            coding,
+            len(packed),
+        )
+        async with scripted(saying(head + packed)) as upstream, guarding(upstream.port) as guard:
+            got = await talk(guard.port, post("/v1/chat/completions", b"{}", f"Authorization: Bearer {key}"))
+            assert got.endswith(packed)
+            exchange = (await guard.recorded())[0]
+            assert (exchange.reply, exchange.reply_encoding) == (b"no such API key: [key]", "")
+
+    asyncio.run(scenario())
+
+
 def test_keys_reach_the_upstream_and_no_recording() -> None:
     async def scenario() -> None:
-        keys = ("Authorization: Bearer sk-geheim", "x-api-key: geheim", "api-key: geheim", "Cookie: a=geheim")
+        names = ("X-LiteLLM-Api-Key", "apikey", "Ocp-Apim-Subscription-Key", "X-Auth-Token", "CF-Access-Client-Secret")
+        keys = ("Authorization: Bearer sk-geheim", "Cookie: a=geheim", *(f"{name}: geheim" for name in names))
         async with scripted(saying(OK)) as upstream, guarding(upstream.port) as guard:
             await talk(guard.port, post(CHAT, b"{}", *keys, "Session-Id: s1"))
             assert upstream.heard[0].head.count(b"geheim") == len(keys)

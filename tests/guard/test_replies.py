@@ -121,6 +121,18 @@ def test_text_passes_and_from_the_first_call_on_the_reader_says_so(api: Api) -> 
 
 
 @pytest.mark.parametrize("api", APIS)
+def test_a_prompt_of_no_tokens_is_one_that_nobody_counted(api: Api) -> None:
+    question, body = Talk().asked(api), stream(api, "Hi.")
+    for counted in (b'"prompt_tokens": 1200', b'"input_tokens": 1200', b'"cache_read_input_tokens": 1000'):
+        body = body.replace(counted, counted.split()[0] + b" 0")
+    reply = replied(question, body.replace(b'"input_tokens": 200', b'"input_tokens": 0'))
+    assert reply.prompt_tokens is None
+    outcome = grade_turn(question, reply, counted_tokens=5000).outcome
+    assert outcome is not None
+    assert outcome.correct
+
+
+@pytest.mark.parametrize("api", APIS)
 def test_a_stream_that_breaks_off_is_cut_and_its_call_is_not_completed(api: Api) -> None:
     body = stream(api, "", CALLS)
     reply = replied(Talk().asked(api), body[: body.index(b"src/") + 6], complete=False)
@@ -131,6 +143,22 @@ def test_a_stream_that_breaks_off_is_cut_and_its_call_is_not_completed(api: Api)
 def test_a_stream_without_its_closing_mark_is_cut_although_the_connection_closed_well() -> None:
     asked = Talk().asked()
     assert replied(asked, stream(Api.CHAT, "Hello").partition(b'"finish_reason": "stop"')[0], complete=True).cut
+
+
+def test_a_call_that_the_server_aborted_is_cut_and_no_failure_of_the_models() -> None:
+    question = Talk().asked()
+    aborted = answers(question, "", [("bash", '{"command": "ls')], "abort")
+    assert aborted.cut
+    assert grade_turn(question, aborted).outcome is None
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "queued"])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_response_that_did_not_come_to_its_end_is_cut(status: str, *, streamed: bool) -> None:
+    question = Talk().asked(Api.RESPONSES, stream=streamed)
+    response: JsonObject = {"id": "r", "status": status, "error": None, "output": []}
+    event = (f"response.{status}", {"type": f"response.{status}", "response": response})
+    assert replied(question, sse([event], named=True) if streamed else json.dumps(response).encode()).cut
 
 
 def test_a_last_event_without_a_blank_line_counts() -> None:
@@ -145,6 +173,38 @@ def test_an_error_within_the_stream_becomes_its_status_and_evidence(api: Api) ->
     assert (reply.status, reply.cut) == (503, False)
     assert "the model died" in reply.error
     assert "the model died" in reply.turn.text
+
+
+def test_an_error_in_llama_cpps_former_field_is_an_error_although_a_closing_mark_follows() -> None:
+    said = sse([("", {"choices": [{"index": 0, "delta": {"content": "Hi"}}]})], named=False)
+    error = b'error: {"code":500,"message":"failed to decode the batch","type":"server_error"}'
+    reply = replied(Talk().asked(), said + error + b"\n\ndata: [DONE]\n\n")
+    assert (reply.status, reply.cut) == (500, False)
+    assert "failed to decode the batch" in reply.error
+
+
+def test_a_call_that_the_server_can_not_read_is_the_models_failure_also_behind_text() -> None:
+    question = Talk().asked()
+    error = {"code": 500, "message": "The model produced output that does not match the expected peg-native format"}
+    events = [("", {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}), ("", {"error": error})]
+    outcome = grade_turn(question, replied(question, sse(events, named=False))).outcome
+    assert outcome is not None
+    assert outcome.kind is OutcomeClass.JSON_INVALID
+    assert "peg-native" in outcome.detail
+
+
+@pytest.mark.parametrize(("api", "named"), [(Api.CHAT, False), (Api.RESPONSES, False), (Api.MESSAGES, True)])
+def test_an_error_within_a_stream_of_llama_cpps_is_read_in_each_of_its_forms(api: Api, *, named: bool) -> None:
+    error: JsonObject = {
+        "code": 500,
+        "message": "does not match the expected peg-native format",
+        "type": "server_error",
+    }
+    question, begun = Talk().asked(api), stream(api, "Hi.").partition(b"\n\n")[0] + b"\n\n"
+    event = ("error", error) if named else ("", {"error": error})
+    outcome = grade_turn(question, replied(question, begun, sse([event], named=named))).outcome
+    assert outcome is not None
+    assert outcome.kind is OutcomeClass.JSON_INVALID
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -196,6 +256,21 @@ def test_chunks_of_an_ollama_style_server_without_indexes_are_told_apart_by_id()
     assert replied(Talk().asked(), body).turn.calls == (Call("read", {"path": "0.py"}), Call("read", {"path": "1.py"}))
 
 
+@pytest.mark.parametrize("repeated", ["", "same"], ids=["id once, as vLLM", "id each time, as SGLang"])
+def test_parallel_calls_under_one_index_are_told_apart_by_their_ids(repeated: str) -> None:
+    events: list[tuple[str, JsonObject]] = []
+    for id_, path in (("c0", "a.py"), ("c1", "b.py")):
+        parts: list[JsonObject] = [
+            {"index": 0, "id": id_, "function": {"name": "read", "arguments": ""}},
+            {"index": 0, "id": repeated and id_, "function": {"name": None, "arguments": '{"path": '}},
+            {"index": 0, "id": repeated and id_, "function": {"name": None, "arguments": f'"{path}"}}'}},
+        ]
+        events += [("", {"choices": [{"index": 0, "delta": {"tool_calls": [part]}}]}) for part in parts]
+    body = sse([*events, ("", {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})], named=False)
+    reply = replied(Talk().asked(), body)
+    assert reply.calls == (SaidCall("c0", "read", '{"path": "a.py"}'), SaidCall("c1", "read", '{"path": "b.py"}'))
+
+
 def test_parallel_calls_of_llama_cpps_responses_are_told_apart_without_an_index() -> None:
     events: list[tuple[str, JsonObject]] = []
     for id_, path in (("fc_a", "a.py"), ("fc_b", "b.py")):
@@ -213,6 +288,31 @@ def test_parallel_calls_of_llama_cpps_responses_are_told_apart_without_an_index(
     assert [(call.id, call.arguments) for call in reply.calls] == [
         ("fc_a", '{"path": "a.py"}'),
         ("fc_b", '{"path": "b.py"}'),
+    ]
+
+
+def test_parallel_calls_of_ollamas_responses_are_told_apart_at_one_place() -> None:
+    events: list[tuple[str, JsonObject]] = []
+    for id_, path in (("fc_7", "a.py"), ("fc_8", "b.py")):
+        at: JsonObject = {"output_index": 0}
+        item: JsonObject = {
+            "type": "function_call",
+            "id": id_,
+            "call_id": f"call_{id_}",
+            "name": "read",
+            "arguments": "",
+        }
+        arguments = f'{{"path": "{path}"}}'
+        events.append(("response.output_item.added", {**at, "item": item}))
+        events.append(("response.function_call_arguments.delta", {**at, "item_id": id_, "delta": arguments}))
+        events.append(("response.function_call_arguments.done", {**at, "item_id": id_, "arguments": arguments}))
+        events.append(("response.output_item.done", {**at, "item": {**item, "arguments": arguments}}))
+    events.append(("response.completed", {"response": {"id": "r", "output": []}}))
+    body = sse([(name, {"type": name, **data}) for name, data in events], named=True)
+    calls = replied(Talk().asked(Api.RESPONSES), body).calls
+    assert [(call.id, call.arguments) for call in calls] == [
+        ("call_fc_7", '{"path": "a.py"}'),
+        ("call_fc_8", '{"path": "b.py"}'),
     ]
 
 

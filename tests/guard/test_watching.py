@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.turns import answer, ask, exchange
+from kvassay.guard.packing import unpacked
 from kvassay.guard.spool import Spool
 from kvassay.guard.store import open_store, read_events, read_turn
 from kvassay.guard.watch import Watch, watches
-from kvassay.guard.watcher import Watcher, begun, unpacked
+from kvassay.guard.watcher import Watcher, begun
 from kvassay.guard.watching import Watched, WatchSettings
 
 GOOD, BAD = answer("read_file", '{"path": "src/a.py"}'), answer("read_file", '{"path": "src/a.py", "limti": 3}')
@@ -126,6 +127,17 @@ def test_bodies_are_kept_only_if_asked_and_without_keys(tmp_path: Path) -> None:
     assert kept[1][1].answer == '→ read_file {"path": "src/a.py"}'
     for part in kept[1][1]:
         assert not any(word in part for word in (secret, "hunter22", "pa55word"))
+
+
+def test_a_packed_reply_is_kept_so_that_it_can_be_read(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "g.sqlite", keep_days=1e6, keep_mb=9)
+    packed = exchange(ask(), gzip.compress(GOOD), reply_encoding="gzip")
+    Watcher(WatchSettings(keep_bodies=True), store).watch(packed)
+    store.close()
+    kept = read_turn(tmp_path / "g.sqlite", 1)
+    assert kept is not None
+    assert kept[1] is not None
+    assert kept[1].reply == GOOD.decode()
 
 
 def test_plain_text_is_not_redacted() -> None:

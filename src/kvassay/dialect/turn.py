@@ -45,7 +45,7 @@ def from_reply(reply: ChatReply, channel: Channel, *, native: str | None, tools:
     if not reply.calls:
         outcomes += _leaks(choose(reply.content, declared), reply.content)
     return Turn(
-        text=reply.content or reply.error,
+        text=reply.error or reply.content,
         content=reply.content,
         calls=tuple(outcome for outcome in outcomes if isinstance(outcome, Call)),
         faults=tuple(outcome for outcome in outcomes if isinstance(outcome, ParseFault)),

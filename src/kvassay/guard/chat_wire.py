@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvassay.guard.contract import PieceKind
-from kvassay.guard.drafts import Draft, DraftCall
+from kvassay.guard.drafts import Draft, DraftCall, tells_error
 from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text, joined_text
 from kvassay.types import JsonObject
 
@@ -31,8 +31,8 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
 
 def read_chunk(draft: Draft, name: str, chunk: JsonObject) -> PieceKind:
     """One chunk; what kind of piece it is."""
-    if name == "error" or chunk.get("error") is not None:
-        draft.fail(chunk.get("error", chunk), chunk)
+    if tells_error(name, chunk):
+        draft.fail(chunk.get("error") or chunk, chunk)
         return PieceKind.OTHER
     _read_frame(draft, chunk)
     choices = field_objects(chunk, "choices")
@@ -78,14 +78,20 @@ def _add(draft: Draft, delta: JsonObject) -> None:
 
 
 def _call(draft: Draft, part: JsonObject) -> DraftCall:
-    """The call that a part belongs to: by its index; servers without one begin a call with an id or a name."""
-    index = field_count(part, "index")
+    """The call that a part belongs to: by its index; servers without one begin a call with an id or a name. Some give
+    all calls one index (Ollama 0.20, older vLLM and SGLang): there another id with a name begins another call.
+    """
+    index, id_ = field_count(part, "index"), field_text(part, "id")
+    name = field_text(field_object(part, "custom") or field_object(part, "function"), "name")
     last = max(draft.calls, default=-1)
     if index is None:
-        id_, name = field_text(part, "id"), field_text(field_object(part, "function"), "name")
         known = last >= 0 and (id_ == draft.calls[last].id if id_ else not name)
-        index = last if known else last + 1
-    return draft.call(index)
+        return draft.call(last if known else last + 1)
+    key = draft.call_keys.get(str(index), last + 1 if index in draft.calls else index)
+    if id_ and name and draft.call(key).id not in ("", id_):
+        key = last + 1
+    draft.call_keys[str(index)] = key
+    return draft.call(key)
 
 
 def _add_call(call: DraftCall, part: JsonObject) -> None:

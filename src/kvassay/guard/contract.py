@@ -150,8 +150,8 @@ class Replied:
 @dataclass(frozen=True, slots=True)
 class Begun:
     """How far a stream had come in front of its first tool call: what the client has been sent if all from there on was
-    held. ``blocks`` are content blocks (Messages) or output items (Responses) begun so far; ``open_block`` is the type
-    of one that is not yet ended, "" for none.
+    held. ``blocks`` are content blocks (Messages) or output items (Responses) begun so far. Not yet ended are blocks
+    numbered ``open_at`` (llama.cpp ends all of them at the very end), and an item of type ``open_block``, "" for none.
     """
 
     started: bool = False
@@ -162,6 +162,7 @@ class Begun:
     blocks: int = 0
     open_block: str = ""
     open_id: str = ""
+    open_at: tuple[int, ...] = ()
     sequence: int = 0
 
 

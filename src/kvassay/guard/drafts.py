@@ -11,14 +11,22 @@ from kvassay.guard.loose import field_count, field_object, field_text
 from kvassay.types import JsonObject, JsonValue
 
 
+def tells_error(name: str, data: JsonObject) -> bool:
+    """Whether an event says that the server failed: by its name or type, or by an ``error`` within. llama.cpp's errors
+    hold no type of Messages, and come without a name in Responses.
+    """
+    return "error" in (name, data.get("type")) or data.get("error") is not None
+
+
 class Mark(NamedTuple):
-    """How far a stream has come: ``parts`` of text, content blocks, the one that is open, the last event's number."""
+    """How far a stream has come: ``parts`` of text, content blocks, those that are open, the last event's number."""
 
     started: bool
     parts: int
     blocks: int
     open_block: str
     open_id: str
+    open_at: tuple[int, ...]
     sequence: int
 
 
@@ -57,6 +65,7 @@ class Draft:
     blocks: int = 0
     open_block: str = ""
     open_id: str = ""
+    open_at: tuple[int, ...] = ()
     sequence: int = 0
 
     def call(self, key: int) -> DraftCall:
@@ -92,8 +101,10 @@ class Draft:
         self.ended = self.understood = True
 
     def count(self, prompt: int | None, cached: int | None, completion: int | None) -> None:
-        """Note the server's own counts; later ones win, a missing one takes nothing away."""
-        self.prompt_tokens = self.prompt_tokens if prompt is None else prompt
+        """Note the server's own counts; later ones win, a missing one takes nothing away. No prompt has 0 tokens: so
+        servers write before they know (vLLM's ``message_start``).
+        """
+        self.prompt_tokens = prompt or self.prompt_tokens
         self.cached_tokens = self.cached_tokens if cached is None else cached
         self.completion_tokens = self.completion_tokens if completion is None else completion
 
@@ -105,7 +116,8 @@ class Draft:
 
     def mark(self) -> Mark:
         """Note how far the stream has come; cheap enough to be done for every event."""
-        return Mark(self.understood, len(self.content), self.blocks, self.open_block, self.open_id, self.sequence)
+        parts, at = len(self.content), self.open_at
+        return Mark(self.understood, parts, self.blocks, self.open_block, self.open_id, at, self.sequence)
 
     def begun(self, mark: Mark) -> Begun:
         """What the client had been sent at that mark."""
@@ -118,5 +130,6 @@ class Draft:
             blocks=mark.blocks,
             open_block=mark.open_block,
             open_id=mark.open_id,
+            open_at=mark.open_at,
             sequence=mark.sequence,
         )

@@ -65,7 +65,9 @@ class EventSplitter:
 
 
 def read_event(raw: bytes) -> ServerEvent:
-    """Read one event's lines; fields other than ``event`` and ``data`` are of no use here."""
+    """Read one event's lines; fields other than ``event`` and ``data`` are of no use here, but for ``error``, in which
+    llama.cpp sent what went wrong in a stream until September 2025 (llama.cpp PR 16109).
+    """
     if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
         return ServerEvent(raw, "", raw[6:-2].decode("utf-8", "replace"))  # as almost all events are
     name, data = "", []
@@ -75,4 +77,6 @@ def read_event(raw: bytes) -> ServerEvent:
             data.append(value.removeprefix(" "))
         elif field == "event":
             name = value.removeprefix(" ")
+        elif field == "error":
+            name, data = field, [value.removeprefix(" ")]
     return ServerEvent(raw, name, "\n".join(data) if data else None)

@@ -52,7 +52,7 @@ def target_fault(target: str) -> str:
     for _ in range(_ENCODED_TIMES):
         path = unquote(path) if "%" in path else path
         if _DOTS.search(path) or "\x00" in path:
-            return "the request path holds '.' or '..' segments"
+            return "the request path holds '.' or '..' segments, or a NUL"
     return ""
 
 

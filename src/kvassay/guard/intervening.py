@@ -26,7 +26,7 @@ from kvassay.guard.interventions import (
 )
 from kvassay.guard.patience import Patience
 from kvassay.guard.proxy import Proxy, begun, explained, noticing_loss
-from kvassay.guard.recording import KEY_HEADERS, AskedAs, Exchange, Recording
+from kvassay.guard.recording import AskedAs, Exchange, Recording, key_headers
 from kvassay.guard.refusals import refusal
 from kvassay.guard.replies import ReplyReader
 from kvassay.guard.watch import Watch
@@ -259,7 +259,7 @@ class Intervener:
     async def _from_fallback(self, question: Question) -> Second | None:
         if Action.FALL_BACK not in self.actions or self.fallback is None:
             return None
-        without = question.spent | KEY_HEADERS  # the upstream's keys are not the second server's business
+        without = question.spent | key_headers(question.request.raw_headers)  # not the second server's business
         return await self._second(question, question.asked.body, self.fallback, without, Action.FALL_BACK)
 
     async def _second(

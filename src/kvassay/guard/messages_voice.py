@@ -28,8 +28,8 @@ def tail(speech: Speech, begun: Begun) -> bytes:
 def _events(speech: Speech, begun: Begun) -> Iterator[JsonObject]:
     if not begun.started:
         yield {"type": "message_start", "message": {**_message(speech), "usage": _usage(speech)}}
-    if begun.open_block:
-        yield {"type": "content_block_stop", "index": begun.blocks - 1}
+    for at in begun.open_at:
+        yield {"type": "content_block_stop", "index": at}
     index = begun.blocks
     if speech.text:
         yield from _run(index, {"type": "text", "text": ""}, {"type": "text_delta", "text": speech.text})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvassay.guard.contract import PieceKind
-from kvassay.guard.drafts import Draft
+from kvassay.guard.drafts import Draft, tells_error
 from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text
 from kvassay.types import JsonObject
 
@@ -27,7 +27,7 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
 def read_event(draft: Draft, name: str, data: JsonObject) -> PieceKind:
     """One event; what kind of piece it is."""
     kind, index = field_text(data, "type") or name, field_count(data, "index") or 0
-    match kind:
+    match "error" if tells_error(name, data) else kind:
         case "message_start":
             _frame(draft, field_object(data, "message"))
         case "content_block_start":
@@ -70,8 +70,8 @@ def _finish(draft: Draft, body: JsonObject) -> None:
 
 def _start(draft: Draft, index: int, block: JsonObject) -> PieceKind:
     draft.understood = True
-    draft.blocks, draft.open_block = max(draft.blocks, index + 1), field_text(block, "type")
-    match draft.open_block:
+    draft.blocks, draft.open_at = max(draft.blocks, index + 1), (*draft.open_at, index)
+    match field_text(block, "type"):
         case "tool_use":
             call, given = draft.call(index), block.get("input")
             call.id, call.name = field_text(block, "id"), [field_text(block, "name")]
@@ -94,7 +94,7 @@ def _delta(draft: Draft, index: int, delta: JsonObject) -> PieceKind:
 
 
 def _stop(draft: Draft, index: int) -> PieceKind:
-    draft.open_block = ""
+    draft.open_at = tuple(at for at in draft.open_at if at != index)
     call = draft.calls.get(index)
     if call is None:
         return PieceKind.OTHER

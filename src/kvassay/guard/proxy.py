@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import aiohttp
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -214,10 +214,13 @@ def client_session(bounds: Bounds) -> aiohttp.ClientSession:
     )
 
 
-async def as_given(_request: web.Request, response: web.StreamResponse) -> None:
-    """Undo what aiohttp does to a reply's headers: adds what the upstream did not send, takes a length from a 304 (an
+async def as_given(request: web.Request, response: web.StreamResponse) -> None:
+    """Undo what aiohttp does to a reply's headers: adds what the upstream did not send, takes a length from a 304. End
+    the connection of an HTTP/1.0 client with a reply of unknown length, which it would keep for ever (an
     on_response_prepare signal).
     """
+    if request.version < HttpVersion11 and response.content_length is None:
+        response.force_close()
     given = response.get(GIVEN)
     if given is None:
         return

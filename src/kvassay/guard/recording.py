@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,12 +10,10 @@ from typing import NamedTuple
 
 from kvassay.guard.contract import SECOND_TRIES
 from kvassay.guard.heads import RawHeaders
+from kvassay.guard.packing import unpacked
 
-KEY_HEADERS = frozenset({
-    b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie",
-    b"x-kvassay-token",
-})  # fmt: skip
-
+# X-Api-Key and Api-Key, but gateways' too: X-Litellm-Api-Key, Ocp-Apim-Subscription-Key, Cf-Access-Client-Secret …
+_KEY_HEADER = re.compile(rb"(?:.*[-_])?(?:api)?(?:key|token|secret|auth|authorization|cookie)", re.IGNORECASE)
 _SHORTEST_KEY = 8  # what is shorter is a word such as "none" or "ollama", which local servers take for a key
 _MASK = b"[key]"
 
@@ -24,6 +23,13 @@ class AskedAs(NamedTuple):
 
     session: str
     digest: str
+
+
+class Body(NamedTuple):
+    """A body and the content encoding that it is still in."""
+
+    data: bytes
+    encoding: str
 
 
 class Fault(NamedTuple):
@@ -38,11 +44,11 @@ class Exchange:
     """One request and its reply as they went over the wire; bodies still in their content encoding.
 
     ``headers`` are the request's without keys and cookies; a key that a body repeats, as servers do in errors, is
-    masked. ``status`` is 0 where no reply came. ``complete`` says that the reply ended as it should; ``cancelled``
-    that the client went away; ``too_large`` that bytes are missing here, though not to the client. ``ttft_s`` runs to
-    the reply's first body byte. ``actions`` are the interventions that acted; ``asked_as`` names the question as the
-    client asked it, None where ``request`` tells it. ``counted_tokens`` is the prompt's length where the server's
-    tokenizer was asked for it.
+    masked (and a packed reply unpacked for that). ``status`` is 0 where no reply came. ``complete`` says that the reply
+    ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here, though not
+    to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are the interventions that acted;
+    ``asked_as`` names the question as the client asked it, None where ``request`` tells it. ``counted_tokens`` is the
+    prompt's length where the server's tokenizer was asked for it.
     """
 
     id: int
@@ -119,6 +125,7 @@ class Recording:
     def ended(self) -> Exchange:
         """The exchange as a value."""
         first, keys = self.first_byte_at, _keys(self.raw_headers)
+        reply = _masked(Body(b"".join(self._reply), self.reply_encoding), keys)
         return Exchange(
             id=self.id,
             method=self.method,
@@ -126,12 +133,12 @@ class Recording:
             headers=tuple(
                 (name.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
                 for name, value in self.raw_headers
-                if name.lower() not in KEY_HEADERS
+                if not _KEY_HEADER.fullmatch(name)
             ),
-            request=_masked(b"".join(self._request), keys),
+            request=_masked(Body(b"".join(self._request), ""), keys).data,
             status=self.status,
-            reply_encoding=self.reply_encoding,
-            reply=_masked(b"".join(self._reply), keys),
+            reply_encoding=reply.encoding,
+            reply=reply.data,
             at_s=self.at_s,
             ttft_s=None if first is None else first - self.began,
             wall_s=time.perf_counter() - self.began,
@@ -143,13 +150,22 @@ class Recording:
         )
 
 
+def key_headers(headers: RawHeaders) -> frozenset[bytes]:
+    """The names (lower case) of those headers that hold a key, by what they are called."""
+    return frozenset(name.lower() for name, _ in headers if _KEY_HEADER.fullmatch(name))
+
+
 def _keys(headers: RawHeaders) -> list[bytes]:
     """The secrets in headers: each value, and what stands behind a scheme such as ``Bearer``."""
-    values = [value for name, value in headers if name.lower() in KEY_HEADERS]
+    values = [value for name, value in headers if _KEY_HEADER.fullmatch(name)]
     return [key for value in values for key in (value, value.split(b" ")[-1]) if len(key) >= _SHORTEST_KEY]
 
 
-def _masked(body: bytes, keys: Sequence[bytes]) -> bytes:
+def _masked(body: Body, keys: Sequence[bytes]) -> Body:
+    """The body without these keys; one that holds them packed comes unpacked."""
+    data = unpacked(body.data, body.encoding) if keys else None
+    if data is None or not any(key in data for key in keys):
+        return body
     for key in keys:
-        body = body.replace(key, _MASK)
-    return body
+        data = data.replace(key, _MASK)
+    return Body(data, "")

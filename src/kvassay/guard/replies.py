@@ -18,6 +18,9 @@ MAX_REPLY_BYTES = 64 << 20
 """A reply longer than this is passed on but not read to its end."""
 
 _EVIDENCE_CHARS = 4000
+_BROKEN_OFF = frozenset({"abort", "error", "failed", "cancelled", "queued", "in_progress"})
+"""Finish reasons of vLLM's and SGLang's chat, and a response's statuses, that say: not the model came to an end."""
+
 _OK = 200
 
 ReadPlain: TypeAlias = Callable[[Draft, JsonObject], None]
@@ -118,6 +121,7 @@ class ReplyReader:
         failed = status if status != _OK else draft.status or status
         error = draft.error or (self._evidence() if failed != _OK else "")
         calls = draft.said()
+        whole = complete and (draft.ended or unread) and draft.finish_reason not in _BROKEN_OFF
         return Replied(
             status=failed,
             turn=self._turn(failed, error, calls),
@@ -128,7 +132,7 @@ class ReplyReader:
             cached_tokens=draft.cached_tokens,
             completion_tokens=draft.completion_tokens,
             error=error,
-            cut=failed == _OK and not (complete and draft.ended) and not (complete and unread),
+            cut=failed == _OK and not whole,
             unread=failed == _OK and unread,
             streamed=self._events is not None,
             response_id=draft.response_id,
@@ -139,20 +143,32 @@ class ReplyReader:
         return bytes(self._plain[:_EVIDENCE_CHARS]).decode("utf-8", "replace")
 
     def _turn(self, status: int, error: str, calls: tuple[SaidCall, ...]) -> Turn:
-        """The assay's own reading. Calls to tools without a schema may be no JSON: neither calls nor faults there."""
+        """The assay's own reading. Calls to tools without a schema may be no JSON: neither calls nor faults there. Nor
+        does a call leak where a request speaks of no tool: agents that name them in the prompt read it from the text.
+        """
         free = self._asked.unjudged
         judged = tuple(WireCall(c.name, c.arguments) for c in calls if not c.freeform and c.name not in free)
         reply = ChatReply(
             content="".join(self._draft.content),
             reasoning="".join(self._draft.reasoning),
             calls=judged,
-            finish_reason=self._draft.finish_reason,
+            finish_reason="length" if self._at_limit() else self._draft.finish_reason,
             status=status,
             error=error,
         )
         channel = Channel.STREAM if self._events is not None else Channel.PLAIN
         turn = from_reply(reply, channel, native=None, tools=self._asked.tools)
-        return replace(turn, faults=()) if len(judged) < len(calls) and not judged else turn
+        asked = self._asked
+        spoken_of = asked.tools or free or any(message.tool_calls for message in asked.messages)
+        no_fault = not judged if len(judged) < len(calls) else not calls and not spoken_of
+        return replace(turn, faults=()) if no_fault else turn
+
+    def _at_limit(self) -> bool:
+        """Whether as many tokens came as were allowed: vLLM's streams say ``tool_calls`` of a call that was cut by that
+        (vLLM issue 53269).
+        """
+        allowed, came = self._asked.max_tokens, self._draft.completion_tokens
+        return bool(allowed and came and came >= allowed and self._asked.choices == 1)
 
 
 _BLANK = b" \t\r\n\xef\xbb\xbf"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvassay.guard.contract import PieceKind
-from kvassay.guard.drafts import Draft, DraftCall
+from kvassay.guard.drafts import Draft, DraftCall, tells_error
 from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text, joined_text
 from kvassay.types import JsonObject
 
@@ -13,6 +13,7 @@ _ARGUMENTS_DONE = frozenset({"response.function_call_arguments.done", "response.
 _TEXT = frozenset({"response.output_text.delta", "response.refusal.delta"})
 _REASONING = frozenset({"response.reasoning_text.delta", "response.reasoning_summary_text.delta"})
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+_WHOLE = frozenset({"", "completed", "incomplete"})
 
 
 def read_plain(draft: Draft, body: JsonObject) -> None:
@@ -30,7 +31,7 @@ def read_event(draft: Draft, name: str, data: JsonObject) -> PieceKind:
     if kind in _ENDS:
         _end(draft, field_object(data, "response"))
         return PieceKind.END
-    if kind == "error":
+    if tells_error(name, data):
         draft.fail(data.get("error") or data, data)
         return PieceKind.OTHER
     draft.understood = draft.understood or kind.startswith("response.")
@@ -50,18 +51,26 @@ def _read_item(draft: Draft, kind: str, data: JsonObject) -> PieceKind:
     if kind in {"response.output_item.added", "response.output_item.done"}:
         _open(draft, item, added=kind.endswith("added"))
         if field_text(item, "type") in _CALLS:
-            _set_call(_call(draft, data, item), item)
+            _set_call(_call(draft, data, item, begins=kind.endswith("added")), item)
             return PieceKind.TOOL
     draft.name(field_object(data, "response"))
     return PieceKind.OTHER
 
 
-def _call(draft: Draft, data: JsonObject, item: JsonObject) -> DraftCall:
-    """The call that an event is about: by its place, or (llama.cpp sends none) by its item's or its own id."""
+def _call(draft: Draft, data: JsonObject, item: JsonObject, *, begins: bool = False) -> DraftCall:
+    """The call that an event is about: by its item's or its own id, else by its place. llama.cpp sends no places, and
+    Ollama one and the same for all calls: an item that begins where another stands is another call.
+    """
+    ids = list(filter(None, (field_text(data, "item_id"), field_text(item, "id"), field_text(item, "call_id"))))
     index = field_count(data, "output_index")
-    if index is not None:
-        return draft.call(index)
-    return draft.call_named(field_text(data, "item_id"), field_text(item, "id"), field_text(item, "call_id"))
+    if index is None:
+        return draft.call_named(*ids)
+    place = f"#{index}"
+    known = next((draft.call_keys[id_] for id_ in ids if id_ in draft.call_keys), None)
+    taken = begins and index in draft.calls
+    key = known if known is not None else max(draft.calls) + 1 if taken else draft.call_keys.get(place, index)
+    draft.call_keys |= dict.fromkeys([*ids, place], key)
+    return draft.call(key)
 
 
 def _open(draft: Draft, item: JsonObject, *, added: bool) -> None:
@@ -87,7 +96,8 @@ def _end(draft: Draft, response: JsonObject) -> None:
         draft.fail(response["error"], response)
         return
     _read_output(draft, response)
-    reason = field_text(field_object(response, "incomplete_details"), "reason")
+    status = field_text(response, "status")
+    reason = status if status not in _WHOLE else field_text(field_object(response, "incomplete_details"), "reason")
     natural = "tool_calls" if draft.calls else "stop"
     draft.finish_reason = "length" if reason == "max_output_tokens" else reason or natural
     draft.ended = draft.understood = True

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-import zlib
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from kvassay.guard.asking import read_request
 from kvassay.guard.contract import Asked, Expected, Replied
 from kvassay.guard.monitor import Monitor
+from kvassay.guard.packing import unpacked
 from kvassay.guard.recording import Exchange
 from kvassay.guard.replies import ReplyReader
 from kvassay.guard.store import Bodies, EventStore, open_store
 from kvassay.guard.turn_event import TurnEvent, turn_event
 from kvassay.guard.watching import Watched, WatchSettings
-
-_UNPACKED_BYTES = 64 * 1024 * 1024
-_WINDOW_BITS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}  # some servers leave zlib's frame off
 
 
 @dataclass(slots=True)
@@ -46,8 +42,8 @@ class Watcher:
         asked = None if exchange.too_large else _asked(exchange)
         if asked is None:
             return Watched()
-        reader = ReplyReader(asked)
-        reader.feed(unpacked(exchange.reply, exchange.reply_encoding) or b"")
+        reader, reply = ReplyReader(asked), unpacked(exchange.reply, exchange.reply_encoding) or b""
+        reader.feed(reply)
         if exchange.cancelled and reader.ended:  # some clients hang up as soon as they have read the end
             exchange = replace(exchange, complete=True)
         replied = reader.finish(exchange.status, complete=exchange.complete)
@@ -62,7 +58,7 @@ class Watcher:
         if self.store is None:
             return Watched(event, observed)
         try:
-            return Watched(self.store.add(event, self._bodies(asked, replied, exchange)), observed)
+            return Watched(self.store.add(event, self._bodies(asked, replied, reply)), observed)
         except sqlite3.Error as error:
             return Watched(event, observed, f"not stored: {error}")
 
@@ -76,21 +72,11 @@ class Watcher:
             alarms=tuple(redact(alarm) for alarm in event.alarms),
         )
 
-    def _bodies(self, asked: Asked, replied: Replied, exchange: Exchange) -> Bodies | None:
+    def _bodies(self, asked: Asked, replied: Replied, reply: bytes) -> Bodies | None:
         if not self.settings.keep_bodies:
             return None
-        texts = (_question(asked), answer_text(replied), _text(asked.body), _text(exchange.reply))
+        texts = (_question(asked), answer_text(replied), _text(asked.body), _text(reply))
         return Bodies(*(self.settings.redact(text) for text in texts))
-
-
-def unpacked(body: bytes, encoding: str) -> bytes | None:
-    """A body without its content encoding; None for encodings and sizes that are not read (br, zstd; over 64 MiB)."""
-    if encoding.lower() in ("", "identity"):
-        return body
-    for bits in _WINDOW_BITS.get(encoding.lower(), ()):
-        with suppress(zlib.error):
-            return zlib.decompressobj(bits).decompress(body, _UNPACKED_BYTES)
-    return None
 
 
 def answer_text(replied: Replied) -> str:
