@@ -49,6 +49,10 @@ CASES = (
         "-fa on",
     ),
     Case(
+        "flash-attention-value", P, command(f"{LLAMA} -fa -t 8 -ctk q8_0"), command(f"{LLAMA} -fa on -t 8 -ctk q8_0"),
+        "-fa on -t 8",
+    ),
+    Case(
         "grok-quantised-v", P, command(f"{LLAMA} -ctv q8_0", architecture="grok"),
         command(f"{LLAMA} -ctk q8_0", architecture="grok"), "-ctv f16",
     ),
@@ -339,6 +343,23 @@ def test_ik_llama_cpp_knows_types_of_its_own() -> None:
     found = findings(command("ik_llama.cpp/llama-server -ctk q6_0 -ctv q8_KV -fa off"))
     assert "v-needs-flash-attention" in found
     assert "unknown-type" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        (f"{LLAMA} -ctk q8_0 -fa", f"{LLAMA} -ctk q8_0 -fa on"),
+        (f"{LLAMA} --flash-attn -mg 0", f"{LLAMA} --flash-attn on -mg 0"),
+        (f"{LLAMA} -fa yes", f"{LLAMA} -fa on"),
+        (f"{LLAMA} -fa True", f"{LLAMA} -fa on"),
+        ("ik_llama.cpp/llama-server -fa -ctk q8_0", "ik_llama.cpp/llama-server -fa on -ctk q8_0"),
+    ],
+)
+def test_flash_attention_wants_one_of_its_own_values(text: str, fix: str) -> None:
+    """Nothing, the next flag and a word in capital letters end the server; builds that took none are let alone."""
+    assert findings(command(text))["flash-attention-value"].fix == fix
+    assert "flash-attention-value" not in findings(command(f"{LLAMA} -fa -ctk q8_0", build="b6055"))
+    assert "flash-attention-value" not in findings(command(f"{LLAMA} -fa -1"))
 
 
 def test_flash_attention_on_is_not_a_question_either() -> None:

@@ -91,9 +91,11 @@ def _passed(command: Command, table: tuple[Flag, ...]) -> Iterator[_Passed]:
         elif not flag.takes_value:
             yield _Passed(flag, name, meaning, at, joined=False)
         elif follows is None or _looks_like_flag(follows, flags, command.engine):
-            # -fa without a value was the form of older builds and still is ik_llama.cpp's.
+            # -fa without a value was the form of older builds.
             if flag.fact in {"flash_attention", "flash_attn"}:
                 yield _Passed(flag, name, "on", at, joined=False)
+        elif flag.fact == "flash_attention" and re.match(r"-[A-Za-z]", follows):
+            yield _Passed(flag, name, "on", at, joined=False)
         else:
             at += 1
             yield _Passed(flag, name, follows, at, joined=False)
@@ -114,7 +116,8 @@ def _looks_like_flag(word: str, flags: Mapping[str, object], engine: str) -> boo
 def _fact(flag: Flag, given: _Passed | None, command: Command, *, via: str, has_env: bool) -> Fact | None:
     env = command.env
     if given is not None:
-        shown = given.name if given.flag.secret or not flag.takes_value else f"{given.name} {given.value}"
+        bare = given.flag.secret or not flag.takes_value or command.words[given.at] == given.name
+        shown = given.name if bare else f"{given.name} {given.value}"
         return Fact(_clean(flag, given.value), f"{via}: {shown}")
     if flag.env and flag.env in env:
         value = env[flag.env]

@@ -13,6 +13,7 @@ Rule = Callable[[Setup], Iterator[Finding]]
 RULES: tuple[Rule, ...] = (
     start.unknown_type,
     start.v_needs_flash_attention,
+    start.flash_attention_value,
     start.grok_quantised_v,
     start.head_dimension,
     start.mla_unequal,

@@ -11,6 +11,7 @@ from kvassay.plan.capability import since
 from kvassay.plan.capability_file import engines
 
 _BLOCK = 32
+_FLASH_VALUES = frozenset({"on", "enabled", "true", "1", "off", "disabled", "false", "0", "auto", "-1"})
 _QUANTISED_TENSOR_SPLIT = "split-mode-tensor-quantised"
 
 
@@ -52,6 +53,31 @@ def v_needs_flash_attention(setup: Setup) -> Iterator[Finding]:
             changed(setup, {"flash_attention": "on"}),
             "llama.cpp b11434 src/llama-context.cpp:3843-3852",
         )
+
+
+def flash_attention_value(setup: Setup) -> Iterator[Finding]:
+    """-fa stands there without on, off or auto, as builds of before September 2025 wanted it."""
+    at = setup.passed.get("flash_attention")
+    if setup.engine not in {"llama.cpp", "ik_llama.cpp"} or at is None:
+        return
+    word = setup.words[at]
+    if "=" in word or word in _FLASH_VALUES:
+        return
+    bare = word.startswith("-")
+    if bare and since("flash-attn-wants-a-value", build_number(setup)) is False:
+        return
+    fixed = [*setup.words[: at + bare], "on", *setup.words[at + 1 :]]
+    yield Finding(
+        Severity.PROBLEM,
+        f"{word} wants a value: on, off or auto." if bare else f"{word!r} is no value of -fa: on, off or auto.",
+        "It takes the next word for its value, and ends with 'unknown value for --flash-attn'. llama.cpp's builds of "
+        "before September 2025 and ik_llama.cpp's of before November 2025 took no value."
+        if bare
+        else "The server ends with 'unknown value for --flash-attn'; capital letters count.",
+        setup.evidence("flash_attention", "build"),
+        written(setup, fixed),
+        "llama.cpp b11434 common/arg.cpp:1757-1775, PR 15434; ik_llama.cpp PR 944",
+    )
 
 
 def grok_quantised_v(setup: Setup) -> Iterator[Finding]:
