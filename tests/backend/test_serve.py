@@ -94,6 +94,7 @@ def test_types_are_spelt_as_the_engine_spells_them() -> None:
     mixed = KVConfig("q8_0", "q4_0")
     assert words("run --type_k {k} --type_v {v}", LlamaCppPython(), mixed) == ["run", "--type_k", "8", "--type_v", "2"]
     assert words("'a b' --quantkv {k}", Koboldcpp(), KVConfig("q4_0", "q4_0")) == ["a b", "--quantkv", "2"]
+    assert words("x --quantkv {k}", Koboldcpp(), KVConfig("q5_1", "q5_1")) == ["x", "--quantkv", "q5_1"]
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,9 @@ def test_lm_studio_is_read_in_both_forms() -> None:
 def test_koboldcpp_and_llama_cpp_python_are_read() -> None:
     """Their own JSON files."""
     assert str(pair(file('{"model_param": "m.gguf", "quantkv": 1, "flashattention": true}'))) == "q8_0/q8_0"
+    assert str(pair(file('{"model_param": "m.gguf", "quantkv": 1, "flashattention": false}'))) == "q8_0/f16"
+    today = '{"quantkv": "q5_1", "flashattention": false, "noflashattention": false}'
+    assert str(pair(file(today))) == "q5_1/q5_1"
     two = files('{"models": [{"model": "a", "type_k": 8}, {"model": "b", "type_v": 2, "flash_attn": true}]}')
     assert [str(pair(one)) for one in two] == ["q8_0/f16", "f16/q4_0"]
 

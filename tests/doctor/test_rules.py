@@ -173,8 +173,8 @@ CASES = (
         command("OLLAMA_NUM_PARALLEL=1 ollama serve"), "OLLAMA_NUM_PARALLEL=1",
     ),
     Case(
-        "koboldcpp-quantkv", W, command("koboldcpp --model m.gguf --quantkv 1"),
-        command("koboldcpp --model m.gguf --quantkv 1 --flashattention"), "--flashattention",
+        "koboldcpp-quantkv", W, command("koboldcpp --model m.gguf --quantkv 1 --noflashattention"),
+        command("koboldcpp --model m.gguf --quantkv 1 --flashattention"), "koboldcpp --model m.gguf --quantkv 1",
     ),
     Case(
         "lmstudio-flash-attention", P, file('{"llamaVCacheQuantizationType": "q8_0"}'),
@@ -255,7 +255,7 @@ def test_a_pair_without_a_kernel_depends_on_who_asks(
     [
         command(f"{LLAMA} -ctk q8_0 -fa off", device="metal", build="b11434"),
         command(f"{LLAMA} -ctk q8_0 -fa off", device="cuda", build="b11434"),
-        command("koboldcpp --quantkv 2", device="cuda", build="b11434"),
+        command("koboldcpp --quantkv 2 --noflashattention", device="cuda", build="b11434"),
         command("python -m llama_cpp.server --type_k 8", device="metal", build="b11434"),
         command(f"{LLAMA} -ctk q8_0 -fa off"),
     ],
@@ -360,6 +360,22 @@ def test_flash_attention_wants_one_of_its_own_values(text: str, fix: str) -> Non
     assert findings(command(text))["flash-attention-value"].fix == fix
     assert "flash-attention-value" not in findings(command(f"{LLAMA} -fa -ctk q8_0", build="b6055"))
     assert "flash-attention-value" not in findings(command(f"{LLAMA} -fa -1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("koboldcpp --quantkv q8_0", None),
+        ("koboldcpp --quantkv bf16 --noflashattention", None),
+        ("koboldcpp --quantkv 1", N),
+        ("koboldcpp --quantkv q4_0 -nofa", W),
+        ("koboldcpp --quantkv q6_0", P),
+    ],
+)
+def test_koboldcpps_knob_depends_on_its_release(text: str, severity: Severity | None) -> None:
+    """Names came together with a default of flash attention, or after it; what is a number may be older."""
+    found = findings(command(text)).get("koboldcpp-quantkv")
+    assert (found.severity if found else None) is severity
 
 
 def test_flash_attention_on_is_not_a_question_either() -> None:

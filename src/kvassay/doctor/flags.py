@@ -80,10 +80,16 @@ _IK = (
 )
 _KOBOLD = (
     Flag("model", ("--model", "-m")),
-    Flag("quantkv", ("--quantkv",), default="0"),
-    _switch("flashattention", "--flashattention"),
-    Flag("context", ("--contextsize",)),
-    Flag("gpu_layers", ("--gpulayers",)),
+    Flag("quantkv", ("--quantkv",), default="f16"),
+    Flag(
+        "flashattention",
+        ("--flashattention", "--flash-attn", "-fa"),
+        takes_value=False,
+        off=("--noflashattention", "--no-flash-attn", "-nofa"),
+        default="on",
+    ),
+    Flag("context", ("--contextsize", "--ctx-size", "-c")),
+    Flag("gpu_layers", ("--gpulayers", "--gpu-layers", "--n-gpu-layers", "-ngl")),
     Flag("api_key", ("--password",), secret=True),
     _switch("vulkan", "--usevulkan"),
 )

@@ -98,6 +98,9 @@ def koboldcpp(document: Document, label: str) -> list[Setup]:
     facts = {
         fact: Fact(_switch(document[key]), key) for key, fact in _KOBOLD.items() if document.get(key) not in (None, "")
     }
+    if isinstance(off := document.get("noflashattention"), bool):  # it beats "flashattention", of older releases
+        facts["flashattention"] = Fact(_switch(not off), "noflashattention")
+    facts.setdefault("flashattention", Fact("on", "default", stated=False))
     return [_setup("koboldcpp", label, facts, "json")]
 
 

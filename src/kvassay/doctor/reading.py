@@ -15,8 +15,10 @@ from kvassay.plan.capability import Placement, placement
 from kvassay.plan.capability_file import engines
 from kvassay.types import KVConfig
 
-KOBOLD_TYPES = {"0": "f16", "1": "q8_0", "2": "q4_0"}
-"""koboldcpp's --quantkv."""
+KOBOLD_TYPES = {"0": "f16", "1": "q8_0", "2": "q4_0", "3": "bf16"} | {
+    name: name for name in ("f16", "bf16", "q8_0", "q5_1", "q4_0")
+}
+"""koboldcpp's --quantkv: numbers, and, in newer releases, names (its arguments and load_model at 1.113.1)."""
 
 _LLAMA_FAMILY = frozenset({"llama.cpp", "ollama", "koboldcpp", "lmstudio", "llama-cpp-python"})
 _BUILD = re.compile(r"b?(\d{3,6})\b")
@@ -61,8 +63,8 @@ def _types(setup: Setup) -> tuple[str | None, str | None]:
             both = (setup.value("kv_type") or "").strip().lower() or None
             return both or setup.value("inherited_k"), both or setup.value("inherited_v")
         case "koboldcpp":
-            both = KOBOLD_TYPES.get(setup.value("quantkv") or "0")
-            return both, both if setup.value("flashattention") == "on" else "f16"
+            both = KOBOLD_TYPES.get(setup.value("quantkv") or "f16")
+            return both, "f16" if both and is_quantized(both) and setup.value("flashattention") == "off" else both
         case "llama-cpp-python":
             return _named(setup.value("k_number")), _named(setup.value("v_number"))
         case _:
@@ -85,7 +87,7 @@ def flash_off(setup: Setup) -> bool:
     """Whether attention is known to run without flash attention: no kernel of a pair is asked for then."""
     match setup.engine:
         case "koboldcpp":
-            return setup.value("flashattention") == "off" or not setup.stated("flashattention")
+            return setup.value("flashattention") == "off"
         case "llama-cpp-python":
             return not is_true(setup.value("flash_attn"))
         case _:
