@@ -48,6 +48,7 @@ _IMAGE_DEVICES = (("cuda", "cuda"), ("rocm", "hip"), ("musa", "musa"), ("vulkan"
 _IMAGE_BUILD = re.compile(r":(?:[a-z-]+)?-?b(\d{3,6})\b")
 _IK_FLAGS = frozenset({"-khad", "-vhad", "-ctk-first", "-ctk-last", "-ctv-first", "-ctv-last", "-ictk"})
 _TABBY_FLAGS = frozenset({"--cache-mode", "--draft-cache-mode", "--model-name"})
+_EXL3_FLAGS = frozenset({"-cq", "--cache_quant"})
 _DOCKER_SWITCHES = frozenset(
     {"--rm", "--detach", "--interactive", "--tty", "--init", "--privileged", "--read-only", "--publish-all"}
     | {"--no-healthcheck", "--oom-kill-disable", "--quiet", "--sig-proxy"}
@@ -162,7 +163,7 @@ def _engine(words: Sequence[str]) -> str | None:
         return "koboldcpp"
     if re.fullmatch(r"python[\d.]*", name):
         return _python(words[1:])
-    if name == "main.py" and _TABBY_FLAGS & set(words):
+    if (name == "main.py" and _TABBY_FLAGS & set(words)) or (name.endswith(".py") and _EXL3_FLAGS & set(words)):
         return "exllamav3"
     return None
 

@@ -137,8 +137,9 @@ _TABBY = (
     Flag("max_seq_len", ("--max-seq-len",)),
     Flag("backend", ("--backend",)),
     Flag("draft_model", ("--draft-model-name",)),
+    Flag("draft_mode", ("--draft-mode",)),
     Flag("draft_cache_mode", ("--draft-cache-mode",)),
-    Flag("cache_pair", ("-cq",)),
+    Flag("cache_pair", ("-cq", "--cache_quant")),
 )
 
 FLAGS: dict[str, tuple[Flag, ...]] = {

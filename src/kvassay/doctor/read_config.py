@@ -11,7 +11,7 @@ from kvassay.doctor.setup import SECRET, Fact, Setup
 
 _TABBY = {
     "model": ("cache_mode", "cache_size", "max_seq_len", "backend", "model_name", "layer_type"),
-    "draft_model": ("draft_cache_mode", "draft_model_name"),
+    "draft_model": ("draft_cache_mode", "draft_model_name", "draft_mode"),
 }
 _TABBY_NAMES = {"model_name": "model", "draft_model_name": "draft_model"}
 _LM_STUDIO = (
