@@ -182,6 +182,20 @@ def test_koboldcpp_and_llama_cpp_python_are_read() -> None:
     assert [str(pair(one)) for one in two] == ["q8_0/f16", "f16/q4_0"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "fix"),
+    [
+        ("a.ps1", '$env:OLLAMA_KV_CACHE_TYPE = "q4_0";\nollama serve\n', '$env:OLLAMA_KV_CACHE_TYPE = "q8_0"'),
+        ("b.ps1", '$env:OLLAMA_KV_CACHE_TYPE="q4_0"; ollama serve', '$env:OLLAMA_KV_CACHE_TYPE="q8_0" ; ollama serve'),
+        ("c.bat", 'set "OLLAMA_KV_CACHE_TYPE=q4_0"\nollama serve\n', "set OLLAMA_KV_CACHE_TYPE=q8_0"),
+        ("d.bat", "set OLLAMA_KV_CACHE_TYPE=q4_0 && ollama serve", "set OLLAMA_KV_CACHE_TYPE=q8_0 && ollama serve"),
+    ],
+)
+def test_a_script_for_windows_sets_variables_in_its_own_way(name: str, text: str, fix: str) -> None:
+    """On a line of their own, or before the command; the fix is written so, too."""
+    assert findings(file(text, name))["low-precision-k"].fix == fix
+
+
 def test_a_vllm_file_is_read() -> None:
     """Its keys are the flags without dashes; keys are kept secret."""
     setup = file("model: a/b\nkv_cache_dtype: fp8\napi-key: hunter2\n")

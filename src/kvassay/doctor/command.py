@@ -12,11 +12,17 @@ from typing import NamedTuple
 
 from kvassay.errors import ConfigError
 
-CONTINUED = re.compile(r"[\\^`][ \t]*\r?\n")
-"""A line that goes on in the next one: in sh, in cmd, in PowerShell."""
+CONTINUED = re.compile(r"[\\^`](?:[ \t]+#[^\n]*|[ \t]*)\r?\n")
+"""A line that goes on in the next one: in sh, in cmd, in PowerShell. No shell takes a comment behind the mark, but
+people add one where they explain a command.
+"""
 
-DRIVE = re.compile(r"(?:^|[\s\"'])[A-Za-z]:\\")
-"""The beginning of a Windows path."""
+_WINDOWS = re.compile(r"(?:^|[\s\"'])(?:[A-Za-z]:|\.{1,2})\\|\.(?:exe|bat|cmd|ps1)(?=[\s\"']|$)", re.IGNORECASE)
+_ESCAPING = re.compile(r"\\(?!\"(?!\s|$))")  # all but a backslash before a quote that does not end its word
+_PROMPT = re.compile(r"\A\s*\$\s+")
+_POWERSHELL = re.compile(r"(\$env:\w+)\s*=\s*", re.IGNORECASE)
+_POWERSHELL_VARIABLE = re.compile(r"\$env:(\w+)=(.*)", re.IGNORECASE | re.DOTALL)
+_PARTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|;(?=\s|$)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROGRAMS = {
     "llama-server": "llama.cpp",
@@ -87,14 +93,20 @@ class _Image(NamedTuple):
     build: str | None
 
 
+def is_windows(text: str) -> bool:
+    """Whether a line is written for Windows: by a path or a program's name in it."""
+    return _WINDOWS.search(text) is not None
+
+
 def split(text: str) -> list[str]:
-    """The words of a shell line; line continuations and comments are understood.
+    """The words of a shell line; line continuations, comments and a prompt in front of it are understood.
 
     Raises ConfigError where a quote is never closed.
     """
-    joined = CONTINUED.sub(" ", text)
-    if DRIVE.search(joined):  # Windows: backslashes are parts of paths, not escapes
-        joined = joined.replace("\\", "\\\\")
+    joined = _POWERSHELL.sub(r"\1=", _PROMPT.sub("", CONTINUED.sub(" ", text)))
+    joined = _PARTED.sub(lambda match: " ; " if match[0] == ";" else match[0], joined)
+    if is_windows(joined):  # backslashes are parts of paths there, not escapes
+        joined = _ESCAPING.sub(r"\\\\", joined)
     try:
         return shlex.split(joined, comments=True)
     except ValueError as error:
@@ -111,6 +123,9 @@ def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Com
         if _ASSIGNMENT.match(word) and not word.startswith("-"):
             name, _, value = word.partition("=")
             variables[name] = value
+            continue
+        if stated := _POWERSHELL_VARIABLE.fullmatch(word):
+            variables[stated[1]] = stated[2]
             continue
         name = base(word)
         if name in _SHELLS and (inner := _shell_text(words[at + 1 :])) is not None:

@@ -147,7 +147,7 @@ def _redacted(words: tuple[str, ...], passed: list[_Passed]) -> tuple[str, ...]:
     shown = []
     for at, word in enumerate(words):
         name, joined, _ = word.partition("=")
-        if joined and (_SECRET_FLAG.match(name) or _SECRET_NAME.match(name)):
+        if joined and (_SECRET_FLAG.match(name) or _SECRET_NAME.match(name.removeprefix("$env:"))):
             shown.append(f"{name}={SECRET}")
         elif at in hidden or (at and _SECRET_FLAG.match(words[at - 1])):
             shown.append(SECRET)

@@ -22,7 +22,7 @@ from kvassay.errors import ConfigError
 _MAX_BYTES = 64 << 20
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")
 _ENV_LINE = re.compile(r"(?:export +)?([A-Za-z_]\w*)=(.*)")
-_WINDOWS_ENV_LINE = re.compile(r"@?set +(\"?)([A-Za-z_]\w*)=(.*)\1|\$env:(\w+) *= *(.*)", re.IGNORECASE)
+_WINDOWS_ENV_LINE = re.compile(r"@?set +(\"?)([A-Za-z_]\w*)=([^&\"]*)\1|\$env:(\w+) *= *([^;]*?) *;?", re.IGNORECASE)
 _ENV_ENGINES = (("OLLAMA_", "ollama"), ("LLAMA_ARG_", "llama.cpp"), ("LLAMA_ATTN_", "llama.cpp"), ("VLLM_", "vllm"))
 _DATA = (".yaml", ".yml", ".json", ".kcpps")  # broken, they are still no scripts
 _NAMED_VARIABLE = re.compile(r"\$(\w+)|%(\w+)%")
