@@ -53,7 +53,17 @@ def test_programs_are_recognised(text: str, engine: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ls -l", "python main.py --port 1", "docker run nginx", "docker run", "", "bash -c", "llama quantize a b"]
+    "text",
+    [
+        "ls -l",
+        "python main.py --port 1",
+        "docker run nginx",
+        "docker run",
+        "",
+        "bash -c",
+        "llama quantize a b",
+        "llama-bench -fa 0,1",
+    ],
 )
 def test_other_programs_are_not(text: str) -> None:
     """Nothing is guessed."""

@@ -196,6 +196,12 @@ def test_a_script_for_windows_sets_variables_in_its_own_way(name: str, text: str
     assert findings(file(text, name))["low-precision-k"].fix == fix
 
 
+def test_a_comment_within_a_line_of_a_unit_hides_nothing() -> None:
+    """Systemd leaves it out and goes on."""
+    unit = "[Service]\nExecStart=/bin/llama-server -c 4096 \\\n  # -ctk q4_0 \\\n  -ctk q8_0 \\\n  -ctv q4_0\n"
+    assert str(pair(file(unit, "llama.service"))) == "q8_0/q4_0"
+
+
 def test_a_vllm_file_is_read() -> None:
     """Its keys are the flags without dashes; keys are kept secret."""
     setup = file("model: a/b\nkv_cache_dtype: fp8\napi-key: hunter2\n")

@@ -221,6 +221,10 @@ CASES = (
         "vllm serve a/b --kv-cache-dtype fp8_e5m2",
     ),
     Case(
+        "vllm-backend-variable", W, command("VLLM_ATTENTION_BACKEND=FLASHINFER vllm serve a/b"),
+        command("vllm serve a/b --attention-backend FLASHINFER"), "vllm serve a/b --attention-backend FLASHINFER",
+    ),
+    Case(
         "vllm-turboquant", N, command("vllm serve a/b --kv-cache-dtype turboquant_k8v4"),
         command("vllm serve a/b --kv-cache-dtype fp8"),
     ),
@@ -389,6 +393,75 @@ def test_without_a_draft_model_there_is_no_draft_cache(mode: str) -> None:
     """A name may stand there while TabbyAPI's draft_mode leaves it alone."""
     setup = file(f"model:\n  cache_mode: Q8\ndraft_model:\n  draft_model_name: small\n  draft_mode: {mode}\n")
     assert "draft-cache-mode" not in findings(setup)
+
+
+@pytest.mark.parametrize(
+    ("variables", "rule", "found"),
+    [
+        ("OLLAMA_KV_CACHE_TYPE='\"q8_0\"'", "ollama-unchecked", False),
+        ("OLLAMA_KV_CACHE_TYPE=", "ollama-env-missing", True),
+        ("OLLAMA_KV_CACHE_TYPE=q8_0 OLLAMA_FLASH_ATTENTION=off", "ollama-flash-attention", False),
+        ("OLLAMA_KV_CACHE_TYPE=q8_0 OLLAMA_FLASH_ATTENTION=False", "ollama-flash-attention", True),
+    ],
+)
+def test_ollamas_variables_mean_what_ollama_reads_in_them(variables: str, rule: str, found: bool) -> None:  # noqa: FBT001
+    """Quotes are taken off, nothing is unset, and a switch that is no Go boolean is on."""
+    assert (rule in findings(command(f"{variables} ollama serve"))) is found
+
+
+@pytest.mark.parametrize(("value", "off"), [("1", True), ("2", True), ("0", False), ("true", False), ("", False)])
+def test_rotation_is_switched_off_by_a_number_only(value: str, off: bool) -> None:  # noqa: FBT001
+    """llama.cpp reads the variable by atoi."""
+    setup = command(f"LLAMA_ATTN_ROT_DISABLE={value} {LLAMA} -ctk q8_0")
+    assert ("rotation-disabled" in findings(setup)) is off
+
+
+def test_a_variable_that_vllm_ignores_refuses_nothing() -> None:
+    """The back end that it names is not the one that runs."""
+    setup = command("VLLM_ATTENTION_BACKEND=FLASH_ATTN vllm serve a/b --kv-cache-dtype fp8_e5m2")
+    assert "vllm-backend" not in findings(setup)
+
+
+@pytest.mark.parametrize("kept", ["-nkvo", "-ngl 0", "--device none"])
+def test_a_cache_that_stays_with_the_cpu_needs_no_kernel(kept: str) -> None:
+    """No vector kernel to compile, no scratch on the card."""
+    setup = command(f"{LLAMA} -ctk q8_0 -ctv q4_0 {kept}", device="cuda", build="b11434")
+    assert not {"slow-on-gpu", "scratch", "device-unknown"} & findings(setup).keys()
+
+
+def test_tensor_overrides_add_up() -> None:
+    """They are collected, so that none is lost; and a variable beside them counts, too."""
+    found = findings(command(f"LLAMA_ARG_OVERRIDE_TENSOR=a=CPU {LLAMA} -ot b=CPU -ot c=CPU"))
+    assert not {"repeated-flags", "env-overridden"} & found.keys()
+
+
+@pytest.mark.parametrize("flags", ["-fmoe -rtr", "-mla 3 -amb 512", "-ctv-first q8_0,2"])
+def test_flags_of_ik_llama_cpp_tell_it(flags: str) -> None:
+    """So that its types are known."""
+    setup = command(f"./llama-server -m m.gguf -ctk q8_KV {flags}")
+    assert (setup.engine, "unknown-type" in findings(setup)) == ("ik_llama.cpp", False)
+
+
+def test_ik_llama_cpp_switches_flash_attention_off_by_a_flag_of_its_own() -> None:
+    """-no-fa takes no value, and is none that is missing."""
+    found = findings(command("ik_llama.cpp/llama-server -no-fa -ctv q8_0"))
+    assert "v-needs-flash-attention" in found
+    assert "flash-attention-value" not in found
+
+
+@pytest.mark.parametrize("program", ["llama-cli", "llama cli"])
+def test_only_a_server_has_slots(program: str) -> None:
+    """The command line's program has one sequence."""
+    assert "parallel-auto" not in findings(command(f"{program} -m m.gguf"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("q4", "q4_0"), ("q5", "q5_0"), ("Q8_0", "q8_0"), ("fp16", "f16"), ("q4_k_m", "q4_0"), ("bfloat16", "bf16")],
+)
+def test_the_type_that_was_meant_is_proposed(typed: str, meant: str) -> None:
+    """The common one of its size."""
+    assert str(findings(command(f"{LLAMA} -ctk {typed}"))["unknown-type"].fix).endswith(f"-ctk {meant}")
 
 
 def test_flash_attention_on_is_not_a_question_either() -> None:

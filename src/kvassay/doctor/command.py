@@ -27,7 +27,6 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROGRAMS = {
     "llama-server": "llama.cpp",
     "llama-cli": "llama.cpp",
-    "llama-bench": "llama.cpp",
     "ollama": "ollama",
     "koboldcpp": "koboldcpp",
     "koboldcpp.py": "koboldcpp",
@@ -52,7 +51,12 @@ _IMAGES = (
 )
 _IMAGE_DEVICES = (("cuda", "cuda"), ("rocm", "hip"), ("musa", "musa"), ("vulkan", "vulkan"), ("intel", "sycl"))
 _IMAGE_BUILD = re.compile(r":(?:[a-z-]+)?-?b(\d{3,6})\b")
-_IK_FLAGS = frozenset({"-khad", "-vhad", "-ctk-first", "-ctk-last", "-ctv-first", "-ctv-last", "-ictk"})
+_IK_FLAGS = frozenset(
+    {"-khad", "-vhad", "-ctk-first", "-ctk-last", "-ctv-first", "-ctv-last", "-ictk"}
+    | {"-fmoe", "--fused-moe", "-no-fmoe", "-mla", "--mla-use", "-amb", "-rtr", "--run-time-repack", "-ser", "-muge"}
+    | {"-mqkv", "-smgs", "-ger", "-gr"}
+)
+"""Flags of ik_llama.cpp (common/common.cpp) that llama.cpp's common/arg.cpp of b11434 does not have."""
 _TABBY_FLAGS = frozenset({"--cache-mode", "--draft-cache-mode", "--model-name"})
 _EXL3_FLAGS = frozenset({"-cq", "--cache_quant"})
 _DOCKER_SWITCHES = frozenset(

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One setting: its fact's name, its flags, its variable. ``takes_value`` False: the flag's presence says
-    ``value``, and ``off`` flags say the opposite. ``default`` is what holds where nobody set it.
+    """One setting: its fact's name, its flags, its variable. ``takes_value`` False: the flag's presence says "on".
+    ``off`` flags take no value and say "off". ``default`` is what holds where nobody set it.
     """
 
     fact: str
@@ -54,6 +54,7 @@ _LLAMA = (
     _switch("swa_full", "--swa-full", env="LLAMA_ARG_SWA_FULL"),
     Flag("fit", ("-fit", "--fit"), "LLAMA_ARG_FIT", default="on"),
     Flag("gpu_layers", ("-ngl", "--gpu-layers", "--n-gpu-layers"), "LLAMA_ARG_N_GPU_LAYERS"),
+    _switch("kv_offload", "-kvo", "--kv-offload", env="LLAMA_ARG_KV_OFFLOAD", off=("-nkvo", "--no-kv-offload")),
     Flag("split_mode", ("-sm", "--split-mode"), "LLAMA_ARG_SPLIT_MODE"),
     Flag("tensor_split", ("-ts", "--tensor-split"), "LLAMA_ARG_TENSOR_SPLIT"),
     Flag("override_tensor", ("-ot", "--override-tensor"), "LLAMA_ARG_OVERRIDE_TENSOR"),
@@ -69,13 +70,13 @@ _LLAMA = (
 )
 _IK = (
     *(flag for flag in _LLAMA if flag.fact not in {"fit", "rotation_off", "verbosity", "flash_attention", "unified"}),
-    Flag("flash_attention", ("-fa", "--flash-attn"), default="on"),
-    _switch("rotation_k", "-khad"),
-    _switch("rotation_v", "-vhad"),
-    Flag("k_first", ("-ctk-first",)),
-    Flag("k_last", ("-ctk-last",)),
-    Flag("v_first", ("-ctv-first",)),
-    Flag("v_last", ("-ctv-last",)),
+    Flag("flash_attention", ("-fa", "--flash-attn"), off=("-no-fa", "--no-flash-attn"), default="on"),
+    _switch("rotation_k", "-khad", "--k-cache-hadamard"),
+    _switch("rotation_v", "-vhad", "--v-cache-hadamard"),
+    Flag("k_first", ("-ctk-first", "--cache-type-k-first")),
+    Flag("k_last", ("-ctk-last", "--cache-type-k-last")),
+    Flag("v_first", ("-ctv-first", "--cache-type-v-first")),
+    Flag("v_last", ("-ctv-last", "--cache-type-v-last")),
     Flag("indexer_type", ("-ictk",)),
 )
 _KOBOLD = (
@@ -107,7 +108,8 @@ _VLLM = (
     Flag("model", ("--model",)),
     Flag("kv_dtype", ("--kv-cache-dtype",), default="auto"),
     Flag("skip_layers", ("--kv-cache-dtype-skip-layers",)),
-    Flag("attention_backend", ("--attention-backend",), "VLLM_ATTENTION_BACKEND"),
+    Flag("attention_backend", ("--attention-backend",)),
+    Flag("ignored_backend", (), "VLLM_ATTENTION_BACKEND"),
     _switch("calculate_kv_scales", "--calculate-kv-scales"),
     Flag("context", ("--max-model-len",)),
     Flag("api_key", ("--api-key",), "VLLM_API_KEY", secret=True),

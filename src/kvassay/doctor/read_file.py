@@ -138,8 +138,9 @@ def _llama_swap(text: str, _name: str) -> list[Setup] | None:
 def _systemd(text: str, name: str) -> list[Setup] | None:
     if not re.search(r"^\[Service\]\s*$", text, re.MULTILINE):
         return None
-    lines = re.sub(r"\\\r?\n", " ", text).splitlines()
-    settings = [line.strip().partition("=") for line in lines if not line.strip().startswith(("#", ";"))]
+    # A comment within a line that goes on is left out of it (systemd.syntax).
+    stated = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))
+    settings = [line.strip().partition("=") for line in stated.replace("\\\n", " ").splitlines()]
     env = dict(_assigned(value) for key, _, value in settings if key.strip() == "Environment" for value in split(value))
     starts = [value.strip().lstrip("-@:+!") for key, _, value in settings if key.strip() == "ExecStart"]
     command = recognise(split(starts[-1]), env) if starts and starts[-1] else None

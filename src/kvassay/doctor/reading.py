@@ -97,6 +97,12 @@ def flash_off(setup: Setup) -> bool:
             return (setup.value("flash_attention") or "").lower() in {"off", "false"}
 
 
+def on_cpu(setup: Setup) -> bool:
+    """Whether the cache is kept from every device: none is to be used, no layer lies on one, or it stays behind."""
+    kept = setup.value("kv_offload") == "off" or setup.value("gpu_layers") == "0"
+    return kept or (setup.value("devices_flag") or "").lower() == "none"
+
+
 def build_number(setup: Setup) -> int | None:
     """llama.cpp's build number; Ollama's pinned one is its engine's. None where unknown (``b0-unknown`` is unknown)."""
     found = _BUILD.match(setup.value("build") or "")
@@ -105,11 +111,11 @@ def build_number(setup: Setup) -> int | None:
 
 
 def placed(setup: Setup, device: str) -> Placement | None:
-    """Where the set-up's pair runs on a device; None where the pair isn't known, or needs no kernel of its own because
-    flash attention is off.
+    """Where the set-up's pair runs on a device; None where the pair isn't known, needs no kernel of its own because
+    flash attention is off, or stays with the CPU.
     """
     kv = pair(setup)
-    if kv is None or flash_off(setup):
+    if kv is None or flash_off(setup) or on_cpu(setup):
         return None
     mla = {"yes": True, "no": False}.get(setup.value("mla") or "")
     return placement(

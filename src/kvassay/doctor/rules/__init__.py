@@ -75,6 +75,7 @@ RULES: tuple[Rule, ...] = (
     servers.vllm_scales,
     servers.vllm_calculate_scales,
     servers.vllm_backend,
+    servers.vllm_backend_variable,
     servers.vllm_turboquant,
     servers.sglang_hardware,
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
+from kvassay.doctor.flags import flag_of
 from kvassay.doctor.reading import build_number, changed, is_llama, pair, quantises, unset, without, written
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.capability import since
 from kvassay.plan.capability_file import engines
 
 _BLOCK = 32
+_IK_FLASH_VALUES = frozenset({"on", "1", "off", "0", "auto"})
 _FLASH_VALUES = frozenset({"on", "enabled", "true", "1", "off", "disabled", "false", "0", "auto", "-1"})
 _QUANTISED_TENSOR_SPLIT = "split-mode-tensor-quantised"
 
@@ -35,8 +37,12 @@ def unknown_type(setup: Setup) -> Iterator[Finding]:
 
 def _nearest(value: str) -> str:
     lowered = value.lower().replace("-", "_")
-    close = next((one for one in LLAMA_TYPES if one == lowered or one.startswith(lowered[:2])), None)
-    return close or "q8_0"
+    if lowered in LLAMA_TYPES:
+        return lowered
+    if lowered in {"fp16", "float16", "half"}:
+        return "f16"
+    alike = [one for one in LLAMA_TYPES if one.startswith(lowered[:2])]
+    return f"{lowered[:2]}_0" if f"{lowered[:2]}_0" in alike else (alike or ["q8_0"])[0]
 
 
 def v_needs_flash_attention(setup: Setup) -> Iterator[Finding]:
@@ -57,11 +63,13 @@ def v_needs_flash_attention(setup: Setup) -> Iterator[Finding]:
 
 def flash_attention_value(setup: Setup) -> Iterator[Finding]:
     """-fa stands there without on, off or auto, as builds of before September 2025 wanted it."""
-    at = setup.passed.get("flash_attention")
-    if setup.engine not in {"llama.cpp", "ik_llama.cpp"} or at is None:
+    at, flag = setup.passed.get("flash_attention"), flag_of(setup.engine, "flash_attention")
+    if setup.engine not in {"llama.cpp", "ik_llama.cpp"} or at is None or flag is None:
         return
-    word = setup.words[at]
-    if "=" in word or word in _FLASH_VALUES:
+    word, known = setup.words[at], _FLASH_VALUES
+    if setup.engine == "ik_llama.cpp":  # common/common.cpp at 007d6400
+        word, known = word.lower(), _IK_FLASH_VALUES
+    if "=" in word or word in known or word in flag.off:
         return
     bare = word.startswith("-")
     if bare and since("flash-attn-wants-a-value", build_number(setup)) is False:
@@ -70,10 +78,10 @@ def flash_attention_value(setup: Setup) -> Iterator[Finding]:
     yield Finding(
         Severity.PROBLEM,
         f"{word} wants a value: on, off or auto." if bare else f"{word!r} is no value of -fa: on, off or auto.",
-        "It takes the next word for its value, and ends with 'unknown value for --flash-attn'. llama.cpp's builds of "
-        "before September 2025 and ik_llama.cpp's of before November 2025 took no value."
+        "It takes the next word for its value, and the server does not start ('unknown value for --flash-attn'). "
+        "llama.cpp's builds of before September 2025 and ik_llama.cpp's of before November 2025 took no value."
         if bare
-        else "The server ends with 'unknown value for --flash-attn'; capital letters count.",
+        else "The server does not start; llama.cpp's says 'unknown value for --flash-attn', and small letters count.",
         setup.evidence("flash_attention", "build"),
         written(setup, fixed),
         "llama.cpp b11434 common/arg.cpp:1757-1775, PR 15434; ik_llama.cpp PR 944",
