@@ -69,6 +69,7 @@ CASES = (
         command(f"{LLAMA} -ctk q8_0 -sm tensor", build="b9528"), "-sm layer",
     ),
     Case("joined-flags", P, command(f"{LLAMA} --ctx-size=8192"), command(f"{LLAMA} --ctx-size 8192"), "--ctx-size 8192"),  # noqa: E501
+    Case("number-cut-short", W, command(f"{LLAMA} -c 32k"), command(f"{LLAMA} -c 32768"), "-c 32768"),
     Case(
         "env-overridden", W, command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctk q4_0"),
         command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctv q4_0"), f"{LLAMA} -ctk q4_0",
@@ -462,6 +463,17 @@ def test_only_a_server_has_slots(program: str) -> None:
 def test_the_type_that_was_meant_is_proposed(typed: str, meant: str) -> None:
     """The common one of its size."""
     assert str(findings(command(f"{LLAMA} -ctk {typed}"))["unknown-type"].fix).endswith(f"-ctk {meant}")
+
+
+@pytest.mark.parametrize("text", ["LLAMA_ARG_CTX_SIZE=131,072 llama-server", "llama-server -c 131_072"])
+def test_a_number_in_groups_is_cut_short_as_well(text: str) -> None:
+    """In a variable as in a flag."""
+    assert "131072" in str(findings(command(text))["number-cut-short"].fix)
+
+
+def test_a_script_of_exllamav3_has_no_mode_of_tabbyapi() -> None:
+    """Its bits are what -cq says, and no default stands beside them."""
+    assert command("python examples/chat.py -m x -cq 4,3").value("cache_mode") is None
 
 
 def test_flash_attention_on_is_not_a_question_either() -> None:

@@ -51,6 +51,8 @@ def setup_of(
     for flag in table:
         if fact := _fact(flag, last.get(flag.fact), command, via=via, has_env=has_env):
             facts[flag.fact] = fact
+    if "cache_pair" in facts and not facts["cache_mode"].stated:
+        del facts["cache_mode"]  # ExLlamaV3's own script, not TabbyAPI
     facts |= _of_image(command)
     facts |= _subcommand(command)
     names = [one.flag.fact for one in passed if one.flag.fact not in _ADDED_UP]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
@@ -12,6 +13,8 @@ from kvassay.plan.capability import since
 from kvassay.plan.capability_file import engines
 
 _BLOCK = 32
+_CUT_SHORT = re.compile(r"(\d+)([kKmM]|(?:[,_.]\d{3})+)")
+_UNITS = {"k": 1024, "m": 1024 * 1024}
 _IK_FLASH_VALUES = frozenset({"on", "1", "off", "0", "auto"})
 _FLASH_VALUES = frozenset({"on", "enabled", "true", "1", "off", "disabled", "false", "0", "auto", "-1"})
 _QUANTISED_TENSOR_SPLIT = "split-mode-tensor-quantised"
@@ -183,6 +186,24 @@ def joined_flags(setup: Setup) -> Iterator[Finding]:
 def _apart(word: str, names: tuple[str, ...]) -> list[str]:
     name, joined, value = word.partition("=")
     return [name, value] if joined and name in names else [word]
+
+
+def number_cut_short(setup: Setup) -> Iterator[Finding]:
+    """llama-server reads a number up to its first letter or comma: 32k is 32."""
+    for fact in ("context", "parallel", "batch", "ubatch") if setup.engine == "llama.cpp" else ():
+        found = _CUT_SHORT.fullmatch(setup.value(fact) or "")
+        if found is None:
+            continue
+        unit = _UNITS.get(found[2].lower())
+        meant = int(found[1]) * unit if unit else int(re.sub(r"\D", "", found[0]))
+        yield Finding(
+            Severity.WARNING,
+            f"{found[0]} is read as {found[1]}.",
+            "llama-server reads digits and drops the rest without a word (std::stoi); it knows no units.",
+            setup.evidence(fact),
+            changed(setup, {fact: str(meant)}),
+            "llama.cpp b11434 common/arg.cpp:795, 858",
+        )
 
 
 def env_overridden(setup: Setup) -> Iterator[Finding]:
