@@ -202,6 +202,15 @@ def test_a_comment_within_a_line_of_a_unit_hides_nothing() -> None:
     assert str(pair(file(unit, "llama.service"))) == "q8_0/q4_0"
 
 
+def test_tabbyapis_variables_are_read() -> None:
+    """TABBY_, the section and the setting (common/tabby_config.py), as containers are configured."""
+    service = (
+        "services:\n  t:\n    image: ghcr.io/theroyallab/tabbyapi\n    environment:\n      TABBY_MODEL_CACHE_MODE: "
+    )
+    assert file(service + "8,4\n").value("cache_mode") == "8,4"
+    assert findings(file(service + "q8\n"))["cache-mode-form"].fix == "TABBY_MODEL_CACHE_MODE: Q8"
+
+
 def test_a_vllm_file_is_read() -> None:
     """Its keys are the flags without dashes; keys are kept secret."""
     setup = file("model: a/b\nkv_cache_dtype: fp8\napi-key: hunter2\n")

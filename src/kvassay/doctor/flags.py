@@ -133,14 +133,14 @@ _PYTHON = (
     Flag("api_key", ("--api_key",), "API_KEY", secret=True),
 )
 _TABBY = (
-    Flag("model", ("--model-name",)),
-    Flag("cache_mode", ("--cache-mode",), default="FP16"),
-    Flag("cache_size", ("--cache-size",)),
-    Flag("max_seq_len", ("--max-seq-len",)),
-    Flag("backend", ("--backend",)),
-    Flag("draft_model", ("--draft-model-name",)),
-    Flag("draft_mode", ("--draft-mode",)),
-    Flag("draft_cache_mode", ("--draft-cache-mode",)),
+    Flag("model", ("--model-name",), "TABBY_MODEL_MODEL_NAME"),
+    Flag("cache_mode", ("--cache-mode",), "TABBY_MODEL_CACHE_MODE", default="FP16"),
+    Flag("cache_size", ("--cache-size",), "TABBY_MODEL_CACHE_SIZE"),
+    Flag("max_seq_len", ("--max-seq-len",), "TABBY_MODEL_MAX_SEQ_LEN"),
+    Flag("backend", ("--backend",), "TABBY_MODEL_BACKEND"),
+    Flag("draft_model", ("--draft-model-name",), "TABBY_DRAFT_MODEL_DRAFT_MODEL_NAME"),
+    Flag("draft_mode", ("--draft-mode",), "TABBY_DRAFT_MODEL_DRAFT_MODE"),
+    Flag("draft_cache_mode", ("--draft-cache-mode",), "TABBY_DRAFT_MODEL_DRAFT_CACHE_MODE"),
     Flag("cache_pair", ("-cq", "--cache_quant")),
 )
 
