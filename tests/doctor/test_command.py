@@ -191,6 +191,12 @@ def test_a_device_that_the_command_names_counts() -> None:
     assert command("llama-server -dev Vulkan0").value("device") == "vulkan"
 
 
+def test_a_default_that_a_file_may_replace_says_so() -> None:
+    """Koboldcpp and vLLM take one."""
+    assert "--config" in command("koboldcpp --config a.kcpps").facts["quantkv"].how
+    assert "--config" in command("vllm serve --config=a.yaml").facts["kv_dtype"].how
+
+
 def test_facts_know_how_they_are_known() -> None:
     """An argument, a variable, a default."""
     setup = command("LLAMA_ARG_CTX_SIZE=4096 llama-server -ctk q8_0")

@@ -211,6 +211,28 @@ def test_tabbyapis_variables_are_read() -> None:
     assert findings(file(service + "q8\n"))["cache-mode-form"].fix == "TABBY_MODEL_CACHE_MODE: Q8"
 
 
+def test_arguments_that_a_script_collects_are_read() -> None:
+    """In an array, on lines with comments, added to, with the script's variables in it."""
+    text = (
+        'MODEL=/m/x.gguf\nARGS=(\n  -m "$MODEL"  # the model\n  -ctk q4_0\n)\nif [ -n "$V" ]; then\n'
+        '  ARGS+=(-ctv q8_0)\nfi\nexec llama-server "${ARGS[@]}" -c 8192\n'
+    )
+    setup = file(text, "start.sh")
+    assert (str(pair(setup)), setup.value("model"), setup.value("context")) == ("q4_0/q8_0", "/m/x.gguf", "8192")
+
+
+def test_what_an_unknown_array_holds_is_not_claimed_to_be_missing() -> None:
+    """There may be an -np and a -c in it."""
+    setup = file('source args.sh\nllama-server "${ARGS[@]}"\n', "start.sh")
+    assert not {"parallel-auto", "fit-keeps-types"} & findings(setup).keys()
+
+
+def test_variables_are_read_without_their_comments() -> None:
+    """Behind a value, quoted or not."""
+    setup = file('LLAMA_ARG_CACHE_TYPE_K="q4_0"   # low\nLLAMA_ARG_CACHE_TYPE_V=q8_0 # high\n', "a.env")
+    assert str(pair(setup)) == "q4_0/q8_0"
+
+
 def test_a_vllm_file_is_read() -> None:
     """Its keys are the flags without dashes; keys are kept secret."""
     setup = file("model: a/b\nkv_cache_dtype: fp8\napi-key: hunter2\n")

@@ -13,7 +13,7 @@ from kvassay.doctor.setup import SECRET, Fact, Overridden, Setup
 
 _SECRET_FLAG = re.compile(r"-.*(?:api[-_]?key|token|password|secret)$", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"(?:\w*_)?(?:KEY|TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
-_UNRESOLVED = re.compile(r"\$(?:\w+|\{\w+\}|[@*])")
+_UNRESOLVED = re.compile(r"\$(?:\w+|\{[^}]*\}|[@*])")
 _TRUE = frozenset({"on", "enabled", "true", "1"})
 """common/arg.cpp:1337 of llama.cpp b11434: a switch's variable of any other value changes nothing, or is refused."""
 _ADDED_UP = frozenset({"spec_type", "override_tensor", "alias", "api_key"})
@@ -136,6 +136,8 @@ def _fact(flag: Flag, given: _Passed | None, command: Command, *, via: str, has_
     hidden = (
         ", unless a variable of the command says otherwise" if any(map(_UNRESOLVED.fullmatch, command.words)) else ""
     )
+    if any(word.partition("=")[0] == "--config" for word in command.words):  # koboldcpp, vLLM, TabbyAPI
+        hidden = ", unless the file of --config says otherwise"
     return Fact(flag.default, f"default{hidden or unless}", stated=False)
 
 
