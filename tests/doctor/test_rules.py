@@ -476,6 +476,12 @@ def test_a_script_of_exllamav3_has_no_mode_of_tabbyapi() -> None:
     assert command("python examples/chat.py -m x -cq 4,3").value("cache_mode") is None
 
 
+def test_ollamas_forecast_is_said_as_it_is_today() -> None:
+    """It counts f16 before a model is loaded, which is too much, not too little."""
+    said = findings(command("OLLAMA_KV_CACHE_TYPE=q8_0 ollama serve"))["ollama-one-value"]
+    assert "counts the cache as f16" in said.why
+
+
 def test_flash_attention_on_is_not_a_question_either() -> None:
     """No device is asked."""
     assert "-fa on" in findings(command(f"{LLAMA} -ctk q8_0 -fa on"))["probe-skipped"].what

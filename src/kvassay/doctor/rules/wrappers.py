@@ -32,18 +32,18 @@ def ollama_unchecked(setup: Setup) -> Iterator[Finding]:
 
 
 def ollama_one_value(setup: Setup) -> Iterator[Finding]:
-    """One value for K and V and all models; the estimator is too low."""
+    """One value for K and V and all models, which Ollama's forecast of the memory does not know of."""
     value = (setup.value("kv_type") or "").lower()
     if setup.engine == "ollama" and value in LLAMA_TYPES and is_quantized(value):
         yield Finding(
             Severity.NOTE,
-            f"K and V are both {value}, for every model of this server; Ollama underestimates their memory.",
-            "There is one value for both sides. The estimator counts q8_0 as 1 byte and q4_0 as half a byte a "
-            "value and leaves "
-            "out the scales: 6 % and 12.5 % more are used.",
+            f"K and V are both {value}, for every model of this server.",
+            "There is one value for both sides. Before it loads a model Ollama counts the cache as f16, whatever the "
+            "type, so that it may unload another model although both would fit; 'ollama ps' then tells what was "
+            "allocated.",
             setup.evidence("kv_type"),
             None,
-            f"{_OLLAMA} llm/llama_server.go:394-395, kvCacheBytesPerElement",
+            "Ollama 00f6d620 llm/llama_server.go, PredictServerVRAM and memoryParsingWriter",
         )
 
 
