@@ -182,6 +182,8 @@ def test_an_image_tells_device_and_build() -> None:
     """As far as its tag does."""
     setup = command("docker run ghcr.io/ggml-org/llama.cpp:server-cuda-b10488 -m m.gguf")
     assert (setup.value("device"), setup.value("build")) == ("cuda", "10488")
+    pinned = command("docker run ghcr.io/ggml-org/llama.cpp:server-cuda13-b11206@sha256:b123 -m m.gguf")
+    assert (pinned.value("device"), pinned.value("build")) == ("cuda", "11206")
     assert command("docker run ghcr.io/ggml-org/llama.cpp:server-rocm").value("device") == "hip"
     assert command("docker run ghcr.io/ggml-org/llama.cpp:server").value("device") is None
 

@@ -50,7 +50,7 @@ _IMAGES = (
     ("tabbyapi", "exllamav3"),
 )
 _IMAGE_DEVICES = (("cuda", "cuda"), ("rocm", "hip"), ("musa", "musa"), ("vulkan", "vulkan"), ("intel", "sycl"))
-_IMAGE_BUILD = re.compile(r":(?:[a-z-]+)?-?b(\d{3,6})\b")
+_IMAGE_BUILD = re.compile(r":(?:[\w.-]+-)?b(\d{3,6})\b")
 _IK_FLAGS = frozenset(
     {"-khad", "-vhad", "-ctk-first", "-ctk-last", "-ctv-first", "-ctv-last", "-ictk"}
     | {"-fmoe", "--fused-moe", "-no-fmoe", "-mla", "--mla-use", "-amb", "-rtr", "--run-time-repack", "-ser", "-muge"}
@@ -234,7 +234,7 @@ def _docker(words: list[str], start: int, env: dict[str, str]) -> Command | None
 def _image(name: str) -> _Image:
     lowered = name.lower()
     engine = next((engine for part, engine in _IMAGES if part in lowered), None)
-    tag = lowered.rpartition("/")[2]
+    tag = lowered.partition("@")[0].rpartition("/")[2]
     device = next((device for part, device in _IMAGE_DEVICES if part in tag), None)
     build = _IMAGE_BUILD.search(tag) if engine == "llama.cpp" else None
     return _Image(engine, device if engine in {"llama.cpp", "ik_llama.cpp"} else None, build[1] if build else None)
