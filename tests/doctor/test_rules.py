@@ -69,6 +69,10 @@ CASES = (
         command(f"{LLAMA} -ctk q8_0 -sm tensor", build="b9528"), "-sm layer",
     ),
     Case("joined-flags", P, command(f"{LLAMA} --ctx-size=8192"), command(f"{LLAMA} --ctx-size 8192"), "--ctx-size 8192"),  # noqa: E501
+    Case(
+        "removed-flags", P, command(f"{LLAMA} -md d.gguf --draft-max 16"),
+        command(f"{LLAMA} -md d.gguf --draft-max 16", build="b9352"), "--spec-draft-n-max 16",
+    ),
     Case("number-cut-short", W, command(f"{LLAMA} -c 32k"), command(f"{LLAMA} -c 32768"), "-c 32768"),
     Case(
         "env-overridden", W, command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctk q4_0"),

@@ -19,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     start.mla_unequal,
     start.tensor_split_quantised,
     start.joined_flags,
+    start.removed_flags,
     start.number_cut_short,
     start.env_overridden,
     start.repeated_flags,

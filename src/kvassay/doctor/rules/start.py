@@ -14,6 +14,11 @@ from kvassay.plan.capability_file import engines
 
 _BLOCK = 32
 _CUT_SHORT = re.compile(r"(\d+)([kKmM]|(?:[,_.]\d{3})+)")
+_REMOVED = {
+    **dict.fromkeys(("--draft", "--draft-n", "--draft-max"), "--spec-draft-n-max"),
+    **dict.fromkeys(("--draft-min", "--draft-n-min"), "--spec-draft-n-min"),
+}
+_REMOVED_AT = 11434
 _UNITS = {"k": 1024, "m": 1024 * 1024}
 _IK_FLASH_VALUES = frozenset({"on", "1", "off", "0", "auto"})
 _FLASH_VALUES = frozenset({"on", "enabled", "true", "1", "off", "disabled", "false", "0", "auto", "-1"})
@@ -186,6 +191,25 @@ def joined_flags(setup: Setup) -> Iterator[Finding]:
 def _apart(word: str, names: tuple[str, ...]) -> list[str]:
     name, joined, value = word.partition("=")
     return [name, value] if joined and name in names else [word]
+
+
+def removed_flags(setup: Setup) -> Iterator[Finding]:
+    """Flags of speculative decoding that llama-server has taken out."""
+    build = build_number(setup)
+    if setup.engine != "llama.cpp" or (build is not None and build < _REMOVED_AT):
+        return
+    for at, word in enumerate(setup.words):
+        name = word.replace("_", "-")
+        if name in _REMOVED:
+            yield Finding(
+                Severity.PROBLEM,
+                f"{word} has been removed.",
+                "llama-server ends with 'the argument has been removed' (read at b11434; which build took it out was "
+                "not looked for).",
+                (f"argument: {' '.join(setup.words[at : at + 2])}",),
+                written(setup, [*setup.words[:at], _REMOVED[name], *setup.words[at + 1 :]]),
+                "llama.cpp b11434 common/arg.cpp:4407-4450",
+            )
 
 
 def number_cut_short(setup: Setup) -> Iterator[Finding]:
