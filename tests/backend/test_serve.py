@@ -15,6 +15,7 @@ from backend.replay import LetterPen
 from kvassay.backend.attached import Attached, _Shelf
 from kvassay.backend.engines.koboldcpp import Koboldcpp
 from kvassay.backend.engines.llama_cpp_python import LlamaCppPython
+from kvassay.backend.engines.tabbyapi import Tabby
 from kvassay.backend.serve import log_facts, words
 from kvassay.errors import BootFailed, ConfigError, NotEngaged, PortTaken
 from kvassay.types import Arm, BootFacts, KVConfig
@@ -94,6 +95,14 @@ def test_types_are_spelt_as_the_engine_spells_them() -> None:
     mixed = KVConfig("q8_0", "q4_0")
     assert words("run --type_k {k} --type_v {v}", LlamaCppPython(), mixed) == ["run", "--type_k", "8", "--type_v", "2"]
     assert words("'a b' --quantkv {k}", Koboldcpp(), KVConfig("q4_0", "q4_0")) == ["a b", "--quantkv", "2"]
+    assert words("x --quantkv {k}", Koboldcpp(), KVConfig("q5_1", "q5_1")) == ["x", "--quantkv", "q5_1"]
+
+
+def test_a_pair_in_one_word_is_what_tabbyapi_takes() -> None:
+    """FP16 has no form of a pair (common/config_models.py: CACHE_TYPE)."""
+    line = "python main.py --cache-mode {k},{v}"
+    assert words(line, Tabby(), KVConfig("f16", "f16"))[-1] == "FP16"
+    assert words(line, Tabby(), KVConfig("8", "8"))[-1] == "8,8"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from kvassay.doctor.read_command import setup_of
 from kvassay.doctor.reading import changed, pair, unset
 from kvassay.doctor.rules import examine
 from kvassay.doctor.setup import SECRET
+from kvassay.doctor.show import folded
 from kvassay.errors import ConfigError
 from kvassay.plan.capability_file import engines
 from kvassay.types import KVConfig
@@ -52,7 +53,17 @@ def test_programs_are_recognised(text: str, engine: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ls -l", "python main.py --port 1", "docker run nginx", "docker run", "", "bash -c", "llama quantize a b"]
+    "text",
+    [
+        "ls -l",
+        "python main.py --port 1",
+        "docker run nginx",
+        "docker run",
+        "",
+        "bash -c",
+        "llama quantize a b",
+        "llama-bench -fa 0,1",
+    ],
 )
 def test_other_programs_are_not(text: str) -> None:
     """Nothing is guessed."""
@@ -74,7 +85,9 @@ def test_other_programs_are_not(text: str) -> None:
         ("llama-server -ctk q8_0 # -ctv q4_0", "q8_0/f16"),
         ("docker run -e LLAMA_ARG_CACHE_TYPE_V=q8_0 -v /a:/b llama.cpp:server -ctk q8_0", "q8_0/q8_0"),
         ("docker run --env=LLAMA_ARG_CACHE_TYPE_V=q8_0 llama.cpp:server", "f16/q8_0"),
-        ("koboldcpp --quantkv 1", "q8_0/f16"),
+        ("koboldcpp --quantkv 1", "q8_0/q8_0"),
+        ("koboldcpp --quantkv q5_1 --ctx-size 8192", "q5_1/q5_1"),
+        ("koboldcpp --quantkv 1 --noflashattention", "q8_0/f16"),
         ("koboldcpp --quantkv 2 --flashattention", "q4_0/q4_0"),
         ("OLLAMA_KV_CACHE_TYPE=Q8_0 ollama serve", "q8_0/q8_0"),
         ("python -m llama_cpp.server --type_k 8 --type_v 2", "q8_0/q4_0"),
@@ -111,6 +124,7 @@ def test_flash_attention_is_read_in_all_its_forms(text: str, expected: str) -> N
         "llama-server --some-password hunter2 -ctk q4_0",
         "vllm serve m --api-key hunter2",
         "HF_TOKEN=hunter2 llama-server -hft hunter2",
+        "$env:MY_API_KEY = 'hunter2'; llama-server -ctk q4_0",
         "koboldcpp --password hunter2 --quantkv 1",
     ],
 )
@@ -168,6 +182,8 @@ def test_an_image_tells_device_and_build() -> None:
     """As far as its tag does."""
     setup = command("docker run ghcr.io/ggml-org/llama.cpp:server-cuda-b10488 -m m.gguf")
     assert (setup.value("device"), setup.value("build")) == ("cuda", "10488")
+    pinned = command("docker run ghcr.io/ggml-org/llama.cpp:server-cuda13-b11206@sha256:b123 -m m.gguf")
+    assert (pinned.value("device"), pinned.value("build")) == ("cuda", "11206")
     assert command("docker run ghcr.io/ggml-org/llama.cpp:server-rocm").value("device") == "hip"
     assert command("docker run ghcr.io/ggml-org/llama.cpp:server").value("device") is None
 
@@ -175,6 +191,12 @@ def test_an_image_tells_device_and_build() -> None:
 def test_a_device_that_the_command_names_counts() -> None:
     """Vulkan0 is a Vulkan device."""
     assert command("llama-server -dev Vulkan0").value("device") == "vulkan"
+
+
+def test_a_default_that_a_file_may_replace_says_so() -> None:
+    """Koboldcpp and vLLM take one."""
+    assert "--config" in command("koboldcpp --config a.kcpps").facts["quantkv"].how
+    assert "--config" in command("vllm serve --config=a.yaml").facts["kv_dtype"].how
 
 
 def test_facts_know_how_they_are_known() -> None:
@@ -202,7 +224,8 @@ def test_a_changed_setting_stays_where_it_stood() -> None:
     [
         ('exec llama-server -ctk q4_0 "$@" 2>&1 | tee log', 'exec llama-server -ctk q4_0 "$@" -np 1 2>&1 | tee log'),
         ("cd /x && llama-server -c 1 >> log &", "cd /x && llama-server -c 1 -np 1 >> log &"),
-        ("llama-server -m <file> -c 1; echo", "llama-server -m '<file>' -c '1;' echo -np 1"),
+        ("llama-server -m <file> -c 1; echo", "llama-server -m '<file>' -c 1 -np 1 ; echo"),
+        ("llama-server --samplers 'a;b' -c 1", "llama-server --samplers 'a;b' -c 1 -np 1"),
         ("docker run llama.cpp:server -c 1 > log", "docker run llama.cpp:server -c 1 -np 1 > log"),
         ("llama-server -ot 'a|b=CPU' < /dev/null", "llama-server -ot 'a|b=CPU' -np 1 < /dev/null"),
     ],
@@ -212,10 +235,55 @@ def test_what_the_shell_does_with_a_command_is_kept(text: str, expected: str) ->
     assert changed(command(text), {"parallel": "1"}) == expected
 
 
-def test_a_windows_path_is_written_as_windows_reads_it() -> None:
-    """In double quotes, where there is a space in it."""
-    setup = command('C:\\ai\\llama-server.exe -m "C:\\my m\\x.gguf" -ctk q4_0')
-    assert changed(setup, {"k_type": "q8_0"}) == 'C:\\ai\\llama-server.exe -m "C:\\my m\\x.gguf" -ctk q8_0'
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'C:\ai\llama-server.exe -m "C:\my m\x.gguf" -ctk {}',
+        r".\llama-server.exe -m models\x.gguf -ctk {}",
+        r'llama-server.exe -m x.gguf --chat-template-kwargs "{{\"enable_thinking\": false}}" -ctk {}',
+        r'& "C:\my m\llama-server.exe" --reasoning-budget-message "That is enough." -ctk {}',
+    ],
+)
+def test_a_windows_command_is_written_as_windows_reads_it(text: str) -> None:
+    """Backslashes are parts of paths, drive or not, and double quotes the only ones; nothing is broken into lines."""
+    fix = changed(command(text.format("q4_0")), {"k_type": "q8_0"})
+    assert fix == text.format("q8_0")
+    assert list(folded(fix, 20)) == [fix]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'docker run -v "$(pwd)/models:/models" -v ~/.cache:/root/.cache llama.cpp:server -ctk {}',
+        '~/llama.cpp/build/bin/llama-server -m "$HOME/my models/x.gguf" -c $CTX -ctk {}',
+        "llama-server -m ~/x.gguf --reasoning-budget-message 'That is $5!' -ctk {}",
+    ],
+)
+def test_what_a_shell_fills_in_stays_so(text: str) -> None:
+    """Single quotes would keep it from the variable, the command and the home folder."""
+    assert changed(command(text.format("q4_0")), {"k_type": "q8_0"}) == text.format("q8_0")
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ('$env:OLLAMA_KV_CACHE_TYPE = "q4_0"; ollama serve', '$env:OLLAMA_KV_CACHE_TYPE="q8_0" ; ollama serve'),
+        ("set OLLAMA_KV_CACHE_TYPE=q4_0 && ollama serve", "set OLLAMA_KV_CACHE_TYPE=q8_0 && ollama serve"),
+        ("export OLLAMA_KV_CACHE_TYPE=q4_0; ollama serve", "export OLLAMA_KV_CACHE_TYPE=q8_0 ; ollama serve"),
+    ],
+)
+def test_a_variable_set_in_the_same_line_counts(text: str, fix: str) -> None:
+    """In PowerShell, in cmd, in sh; taken away, nothing of its statement stays."""
+    setup = command(text)
+    assert str(pair(setup)) == "q4_0/q4_0"
+    assert changed(setup, {"kv_type": "q8_0"}) == fix
+    assert unset(setup, "OLLAMA_KV_CACHE_TYPE") == "ollama serve"
+
+
+def test_what_people_add_when_they_post_a_command_is_no_part_of_it() -> None:
+    """A prompt in front, and comments behind the mark of a line that goes on."""
+    setup = command("$ llama-server \\\n  -m m.gguf \\   # the model\n  -ctk q4_0")
+    assert changed(setup, {"k_type": "q8_0"}) == "llama-server -m m.gguf -ctk q8_0"
 
 
 def test_a_command_for_a_shell_is_handed_to_it_again() -> None:

@@ -175,8 +175,62 @@ def test_lm_studio_is_read_in_both_forms() -> None:
 def test_koboldcpp_and_llama_cpp_python_are_read() -> None:
     """Their own JSON files."""
     assert str(pair(file('{"model_param": "m.gguf", "quantkv": 1, "flashattention": true}'))) == "q8_0/q8_0"
+    assert str(pair(file('{"model_param": "m.gguf", "quantkv": 1, "flashattention": false}'))) == "q8_0/f16"
+    today = '{"quantkv": "q5_1", "flashattention": false, "noflashattention": false}'
+    assert str(pair(file(today))) == "q5_1/q5_1"
     two = files('{"models": [{"model": "a", "type_k": 8}, {"model": "b", "type_v": 2, "flash_attn": true}]}')
     assert [str(pair(one)) for one in two] == ["q8_0/f16", "f16/q4_0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fix"),
+    [
+        ("a.ps1", '$env:OLLAMA_KV_CACHE_TYPE = "q4_0";\nollama serve\n', '$env:OLLAMA_KV_CACHE_TYPE = "q8_0"'),
+        ("b.ps1", '$env:OLLAMA_KV_CACHE_TYPE="q4_0"; ollama serve', '$env:OLLAMA_KV_CACHE_TYPE="q8_0" ; ollama serve'),
+        ("c.bat", 'set "OLLAMA_KV_CACHE_TYPE=q4_0"\nollama serve\n', "set OLLAMA_KV_CACHE_TYPE=q8_0"),
+        ("d.bat", "set OLLAMA_KV_CACHE_TYPE=q4_0 && ollama serve", "set OLLAMA_KV_CACHE_TYPE=q8_0 && ollama serve"),
+    ],
+)
+def test_a_script_for_windows_sets_variables_in_its_own_way(name: str, text: str, fix: str) -> None:
+    """On a line of their own, or before the command; the fix is written so, too."""
+    assert findings(file(text, name))["low-precision-k"].fix == fix
+
+
+def test_a_comment_within_a_line_of_a_unit_hides_nothing() -> None:
+    """Systemd leaves it out and goes on."""
+    unit = "[Service]\nExecStart=/bin/llama-server -c 4096 \\\n  # -ctk q4_0 \\\n  -ctk q8_0 \\\n  -ctv q4_0\n"
+    assert str(pair(file(unit, "llama.service"))) == "q8_0/q4_0"
+
+
+def test_tabbyapis_variables_are_read() -> None:
+    """TABBY_, the section and the setting (common/tabby_config.py), as containers are configured."""
+    service = (
+        "services:\n  t:\n    image: ghcr.io/theroyallab/tabbyapi\n    environment:\n      TABBY_MODEL_CACHE_MODE: "
+    )
+    assert file(service + "8,4\n").value("cache_mode") == "8,4"
+    assert findings(file(service + "q8\n"))["cache-mode-form"].fix == "TABBY_MODEL_CACHE_MODE: Q8"
+
+
+def test_arguments_that_a_script_collects_are_read() -> None:
+    """In an array, on lines with comments, added to, with the script's variables in it."""
+    text = (
+        'MODEL=/m/x.gguf\nARGS=(\n  -m "$MODEL"  # the model\n  -ctk q4_0\n)\nif [ -n "$V" ]; then\n'
+        '  ARGS+=(-ctv q8_0)\nfi\nexec llama-server "${ARGS[@]}" -c 8192\n'
+    )
+    setup = file(text, "start.sh")
+    assert (str(pair(setup)), setup.value("model"), setup.value("context")) == ("q4_0/q8_0", "/m/x.gguf", "8192")
+
+
+def test_what_an_unknown_array_holds_is_not_claimed_to_be_missing() -> None:
+    """There may be an -np and a -c in it."""
+    setup = file('source args.sh\nllama-server "${ARGS[@]}"\n', "start.sh")
+    assert not {"parallel-auto", "fit-keeps-types"} & findings(setup).keys()
+
+
+def test_variables_are_read_without_their_comments() -> None:
+    """Behind a value, quoted or not."""
+    setup = file('LLAMA_ARG_CACHE_TYPE_K="q4_0"   # low\nLLAMA_ARG_CACHE_TYPE_V=q8_0 # high\n', "a.env")
+    assert str(pair(setup)) == "q4_0/q8_0"
 
 
 def test_a_vllm_file_is_read() -> None:

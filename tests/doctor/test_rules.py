@@ -49,6 +49,10 @@ CASES = (
         "-fa on",
     ),
     Case(
+        "flash-attention-value", P, command(f"{LLAMA} -fa -t 8 -ctk q8_0"), command(f"{LLAMA} -fa on -t 8 -ctk q8_0"),
+        "-fa on -t 8",
+    ),
+    Case(
         "grok-quantised-v", P, command(f"{LLAMA} -ctv q8_0", architecture="grok"),
         command(f"{LLAMA} -ctk q8_0", architecture="grok"), "-ctv f16",
     ),
@@ -65,6 +69,11 @@ CASES = (
         command(f"{LLAMA} -ctk q8_0 -sm tensor", build="b9528"), "-sm layer",
     ),
     Case("joined-flags", P, command(f"{LLAMA} --ctx-size=8192"), command(f"{LLAMA} --ctx-size 8192"), "--ctx-size 8192"),  # noqa: E501
+    Case(
+        "removed-flags", P, command(f"{LLAMA} -md d.gguf --draft-max 16"),
+        command(f"{LLAMA} -md d.gguf --draft-max 16", build="b9352"), "--spec-draft-n-max 16",
+    ),
+    Case("number-cut-short", W, command(f"{LLAMA} -c 32k"), command(f"{LLAMA} -c 32768"), "-c 32768"),
     Case(
         "env-overridden", W, command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctk q4_0"),
         command(f"LLAMA_ARG_CACHE_TYPE_K=q8_0 {LLAMA} -ctv q4_0"), f"{LLAMA} -ctk q4_0",
@@ -169,8 +178,8 @@ CASES = (
         command("OLLAMA_NUM_PARALLEL=1 ollama serve"), "OLLAMA_NUM_PARALLEL=1",
     ),
     Case(
-        "koboldcpp-quantkv", W, command("koboldcpp --model m.gguf --quantkv 1"),
-        command("koboldcpp --model m.gguf --quantkv 1 --flashattention"), "--flashattention",
+        "koboldcpp-quantkv", W, command("koboldcpp --model m.gguf --quantkv 1 --noflashattention"),
+        command("koboldcpp --model m.gguf --quantkv 1 --flashattention"), "koboldcpp --model m.gguf --quantkv 1",
     ),
     Case(
         "lmstudio-flash-attention", P, file('{"llamaVCacheQuantizationType": "q8_0"}'),
@@ -194,9 +203,9 @@ CASES = (
     Case("cache-mode-form", P, tabby(cache_mode="q8_0"), tabby(cache_mode="8,4"), "cache_mode: "),
     Case("odd-bits", N, tabby(cache_mode="5,3"), tabby(cache_mode="8,4")),
     Case("q6-differs", N, tabby(cache_mode="Q6"), tabby(cache_mode="Q8"), "cache_mode: 8,4"),
-    Case("cache-size-pages", W, tabby(cache_size=10_000), tabby(cache_size=10_240), "cache_size: 10240"),
+    Case("cache-size-pages", P, tabby(cache_size=10_000), tabby(cache_size=10_240), "cache_size: 10240"),
     Case("draft-cache-mode", P, drafted("8,4"), drafted("Q8"), "draft_cache_mode: Q8"),
-    Case("draft-same-bits", N, known(Setup("x", "exllamav3"), cache_pair="8,4"), tabby(cache_mode="8,4")),
+    Case("draft-same-bits", N, command("python examples/chat.py -m x -cq 8,4"), tabby(cache_mode="8,4")),
     Case("global-layers-only", N, tabby(cache_mode="8,4"), tabby(cache_mode="FP16")),
     Case("old-backend", P, tabby(cache_mode="Q4", backend="exllamav2"), tabby(cache_mode="Q4", backend="exllamav3")),
     Case(
@@ -215,6 +224,10 @@ CASES = (
         "vllm-backend", P, command("vllm serve a/b --kv-cache-dtype fp8_e5m2 --attention-backend FLASH_ATTN"),
         command("vllm serve a/b --kv-cache-dtype fp8_e5m2 --attention-backend FLASHINFER"),
         "vllm serve a/b --kv-cache-dtype fp8_e5m2",
+    ),
+    Case(
+        "vllm-backend-variable", W, command("VLLM_ATTENTION_BACKEND=FLASHINFER vllm serve a/b"),
+        command("vllm serve a/b --attention-backend FLASHINFER"), "vllm serve a/b --attention-backend FLASHINFER",
     ),
     Case(
         "vllm-turboquant", N, command("vllm serve a/b --kv-cache-dtype turboquant_k8v4"),
@@ -251,7 +264,7 @@ def test_a_pair_without_a_kernel_depends_on_who_asks(
     [
         command(f"{LLAMA} -ctk q8_0 -fa off", device="metal", build="b11434"),
         command(f"{LLAMA} -ctk q8_0 -fa off", device="cuda", build="b11434"),
-        command("koboldcpp --quantkv 2", device="cuda", build="b11434"),
+        command("koboldcpp --quantkv 2 --noflashattention", device="cuda", build="b11434"),
         command("python -m llama_cpp.server --type_k 8", device="metal", build="b11434"),
         command(f"{LLAMA} -ctk q8_0 -fa off"),
     ],
@@ -339,6 +352,138 @@ def test_ik_llama_cpp_knows_types_of_its_own() -> None:
     found = findings(command("ik_llama.cpp/llama-server -ctk q6_0 -ctv q8_KV -fa off"))
     assert "v-needs-flash-attention" in found
     assert "unknown-type" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        (f"{LLAMA} -ctk q8_0 -fa", f"{LLAMA} -ctk q8_0 -fa on"),
+        (f"{LLAMA} --flash-attn -mg 0", f"{LLAMA} --flash-attn on -mg 0"),
+        (f"{LLAMA} -fa yes", f"{LLAMA} -fa on"),
+        (f"{LLAMA} -fa True", f"{LLAMA} -fa on"),
+        ("ik_llama.cpp/llama-server -fa -ctk q8_0", "ik_llama.cpp/llama-server -fa on -ctk q8_0"),
+    ],
+)
+def test_flash_attention_wants_one_of_its_own_values(text: str, fix: str) -> None:
+    """Nothing, the next flag and a word in capital letters end the server; builds that took none are let alone."""
+    assert findings(command(text))["flash-attention-value"].fix == fix
+    assert "flash-attention-value" not in findings(command(f"{LLAMA} -fa -ctk q8_0", build="b6055"))
+    assert "flash-attention-value" not in findings(command(f"{LLAMA} -fa -1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("koboldcpp --quantkv q8_0", None),
+        ("koboldcpp --quantkv bf16 --noflashattention", None),
+        ("koboldcpp --quantkv 1", N),
+        ("koboldcpp --quantkv q4_0 -nofa", W),
+        ("koboldcpp --quantkv q6_0", P),
+    ],
+)
+def test_koboldcpps_knob_depends_on_its_release(text: str, severity: Severity | None) -> None:
+    """Names came together with a default of flash attention, or after it; what is a number may be older."""
+    found = findings(command(text)).get("koboldcpp-quantkv")
+    assert (found.severity if found else None) is severity
+
+
+def test_tabbyapis_modes_are_written_in_capital_letters() -> None:
+    """Its validation knows FP16 and Q8, not fp16 and q8."""
+    assert findings(tabby(cache_mode="q8"))["cache-mode-form"].fix == "cache_mode: Q8"
+    assert findings(tabby(cache_mode="fp16"))["cache-mode-form"].fix == "cache_mode: FP16"
+
+
+@pytest.mark.parametrize("mode", ["disabled", "ngram"])
+def test_without_a_draft_model_there_is_no_draft_cache(mode: str) -> None:
+    """A name may stand there while TabbyAPI's draft_mode leaves it alone."""
+    setup = file(f"model:\n  cache_mode: Q8\ndraft_model:\n  draft_model_name: small\n  draft_mode: {mode}\n")
+    assert "draft-cache-mode" not in findings(setup)
+
+
+@pytest.mark.parametrize(
+    ("variables", "rule", "found"),
+    [
+        ("OLLAMA_KV_CACHE_TYPE='\"q8_0\"'", "ollama-unchecked", False),
+        ("OLLAMA_KV_CACHE_TYPE=", "ollama-env-missing", True),
+        ("OLLAMA_KV_CACHE_TYPE=q8_0 OLLAMA_FLASH_ATTENTION=off", "ollama-flash-attention", False),
+        ("OLLAMA_KV_CACHE_TYPE=q8_0 OLLAMA_FLASH_ATTENTION=False", "ollama-flash-attention", True),
+    ],
+)
+def test_ollamas_variables_mean_what_ollama_reads_in_them(variables: str, rule: str, found: bool) -> None:  # noqa: FBT001
+    """Quotes are taken off, nothing is unset, and a switch that is no Go boolean is on."""
+    assert (rule in findings(command(f"{variables} ollama serve"))) is found
+
+
+@pytest.mark.parametrize(("value", "off"), [("1", True), ("2", True), ("0", False), ("true", False), ("", False)])
+def test_rotation_is_switched_off_by_a_number_only(value: str, off: bool) -> None:  # noqa: FBT001
+    """llama.cpp reads the variable by atoi."""
+    setup = command(f"LLAMA_ATTN_ROT_DISABLE={value} {LLAMA} -ctk q8_0")
+    assert ("rotation-disabled" in findings(setup)) is off
+
+
+def test_a_variable_that_vllm_ignores_refuses_nothing() -> None:
+    """The back end that it names is not the one that runs."""
+    setup = command("VLLM_ATTENTION_BACKEND=FLASH_ATTN vllm serve a/b --kv-cache-dtype fp8_e5m2")
+    assert "vllm-backend" not in findings(setup)
+
+
+@pytest.mark.parametrize("kept", ["-nkvo", "-ngl 0", "--device none"])
+def test_a_cache_that_stays_with_the_cpu_needs_no_kernel(kept: str) -> None:
+    """No vector kernel to compile, no scratch on the card."""
+    setup = command(f"{LLAMA} -ctk q8_0 -ctv q4_0 {kept}", device="cuda", build="b11434")
+    assert not {"slow-on-gpu", "scratch", "device-unknown"} & findings(setup).keys()
+
+
+def test_tensor_overrides_add_up() -> None:
+    """They are collected, so that none is lost; and a variable beside them counts, too."""
+    found = findings(command(f"LLAMA_ARG_OVERRIDE_TENSOR=a=CPU {LLAMA} -ot b=CPU -ot c=CPU"))
+    assert not {"repeated-flags", "env-overridden"} & found.keys()
+
+
+@pytest.mark.parametrize("flags", ["-fmoe -rtr", "-mla 3 -amb 512", "-ctv-first q8_0,2"])
+def test_flags_of_ik_llama_cpp_tell_it(flags: str) -> None:
+    """So that its types are known."""
+    setup = command(f"./llama-server -m m.gguf -ctk q8_KV {flags}")
+    assert (setup.engine, "unknown-type" in findings(setup)) == ("ik_llama.cpp", False)
+
+
+def test_ik_llama_cpp_switches_flash_attention_off_by_a_flag_of_its_own() -> None:
+    """-no-fa takes no value, and is none that is missing."""
+    found = findings(command("ik_llama.cpp/llama-server -no-fa -ctv q8_0"))
+    assert "v-needs-flash-attention" in found
+    assert "flash-attention-value" not in found
+
+
+@pytest.mark.parametrize("program", ["llama-cli", "llama cli"])
+def test_only_a_server_has_slots(program: str) -> None:
+    """The command line's program has one sequence."""
+    assert "parallel-auto" not in findings(command(f"{program} -m m.gguf"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("q4", "q4_0"), ("q5", "q5_0"), ("Q8_0", "q8_0"), ("fp16", "f16"), ("q4_k_m", "q4_0"), ("bfloat16", "bf16")],
+)
+def test_the_type_that_was_meant_is_proposed(typed: str, meant: str) -> None:
+    """The common one of its size."""
+    assert str(findings(command(f"{LLAMA} -ctk {typed}"))["unknown-type"].fix).endswith(f"-ctk {meant}")
+
+
+@pytest.mark.parametrize("text", ["LLAMA_ARG_CTX_SIZE=131,072 llama-server", "llama-server -c 131_072"])
+def test_a_number_in_groups_is_cut_short_as_well(text: str) -> None:
+    """In a variable as in a flag."""
+    assert "131072" in str(findings(command(text))["number-cut-short"].fix)
+
+
+def test_a_script_of_exllamav3_has_no_mode_of_tabbyapi() -> None:
+    """Its bits are what -cq says, and no default stands beside them."""
+    assert command("python examples/chat.py -m x -cq 4,3").value("cache_mode") is None
+
+
+def test_ollamas_forecast_is_said_as_it_is_today() -> None:
+    """It counts f16 before a model is loaded, which is too much, not too little."""
+    said = findings(command("OLLAMA_KV_CACHE_TYPE=q8_0 ollama serve"))["ollama-one-value"]
+    assert "counts the cache as f16" in said.why
 
 
 def test_flash_attention_on_is_not_a_question_either() -> None:

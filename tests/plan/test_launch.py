@@ -75,7 +75,7 @@ def test_koboldcpp_quantises_k_alone_only_without_flash_attention() -> None:
     """Its one implicit unequal pair; the other way round can't be had."""
     command = str(lines("q8_0/f16")["koboldcpp"][0])
     assert "--quantkv 1" in command
-    assert "--flashattention" not in command
+    assert "--noflashattention" in command
     assert lines("f16/q8_0")["koboldcpp"][0] is None
 
 

@@ -42,8 +42,11 @@ def words(command: str, engine: Engine, kv: KVConfig) -> list[str]:
             f"{{{unknown[0]}}} in --serve {command!r} is nothing that is known",
             hint="{k} and {v} are replaced by the arm's cache types.",
         )
+    # TabbyAPI's one word for a pair: what is not quantised has one name there, FP16 for both sides.
+    plain = kv.k == kv.v == engine.cache_types[0]
+    line = command.replace("{k},{v}", "{k}") if plain else command
     try:
-        found = shlex.split(_PLACEHOLDER.sub(lambda match: values[match[1]], command))
+        found = shlex.split(_PLACEHOLDER.sub(lambda match: values[match[1]], line))
     except ValueError as error:
         raise ConfigError(f"--serve {command!r} can't be split into words: {error}") from None
     if not found:

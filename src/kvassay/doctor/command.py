@@ -12,16 +12,21 @@ from typing import NamedTuple
 
 from kvassay.errors import ConfigError
 
-CONTINUED = re.compile(r"[\\^`][ \t]*\r?\n")
-"""A line that goes on in the next one: in sh, in cmd, in PowerShell."""
+CONTINUED = re.compile(r"[\\^`](?:[ \t]+#[^\n]*|[ \t]*)\r?\n")
+"""A line that goes on in the next one: in sh, in cmd, in PowerShell. No shell takes a comment behind the mark, but
+people add one where they explain a command.
+"""
 
-DRIVE = re.compile(r"(?:^|[\s\"'])[A-Za-z]:\\")
-"""The beginning of a Windows path."""
+_WINDOWS = re.compile(r"(?:^|[\s\"'])(?:[A-Za-z]:|\.{1,2})\\|\.(?:exe|bat|cmd|ps1)(?=[\s\"']|$)", re.IGNORECASE)
+_ESCAPING = re.compile(r"\\(?!\"(?!\s|$))")  # all but a backslash before a quote that does not end its word
+_PROMPT = re.compile(r"\A\s*\$\s+")
+_POWERSHELL = re.compile(r"(\$env:\w+)\s*=\s*", re.IGNORECASE)
+_POWERSHELL_VARIABLE = re.compile(r"\$env:(\w+)=(.*)", re.IGNORECASE | re.DOTALL)
+_PARTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|;(?=\s|$)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROGRAMS = {
     "llama-server": "llama.cpp",
     "llama-cli": "llama.cpp",
-    "llama-bench": "llama.cpp",
     "ollama": "ollama",
     "koboldcpp": "koboldcpp",
     "koboldcpp.py": "koboldcpp",
@@ -45,9 +50,15 @@ _IMAGES = (
     ("tabbyapi", "exllamav3"),
 )
 _IMAGE_DEVICES = (("cuda", "cuda"), ("rocm", "hip"), ("musa", "musa"), ("vulkan", "vulkan"), ("intel", "sycl"))
-_IMAGE_BUILD = re.compile(r":(?:[a-z-]+)?-?b(\d{3,6})\b")
-_IK_FLAGS = frozenset({"-khad", "-vhad", "-ctk-first", "-ctk-last", "-ctv-first", "-ctv-last", "-ictk"})
+_IMAGE_BUILD = re.compile(r":(?:[\w.-]+-)?b(\d{3,6})\b")
+_IK_FLAGS = frozenset(
+    {"-khad", "-vhad", "-ctk-first", "-ctk-last", "-ctv-first", "-ctv-last", "-ictk"}
+    | {"-fmoe", "--fused-moe", "-no-fmoe", "-mla", "--mla-use", "-amb", "-rtr", "--run-time-repack", "-ser", "-muge"}
+    | {"-mqkv", "-smgs", "-ger", "-gr"}
+)
+"""Flags of ik_llama.cpp (common/common.cpp) that llama.cpp's common/arg.cpp of b11434 does not have."""
 _TABBY_FLAGS = frozenset({"--cache-mode", "--draft-cache-mode", "--model-name"})
+_EXL3_FLAGS = frozenset({"-cq", "--cache_quant"})
 _DOCKER_SWITCHES = frozenset(
     {"--rm", "--detach", "--interactive", "--tty", "--init", "--privileged", "--read-only", "--publish-all"}
     | {"--no-healthcheck", "--oom-kill-disable", "--quiet", "--sig-proxy"}
@@ -86,14 +97,20 @@ class _Image(NamedTuple):
     build: str | None
 
 
+def is_windows(text: str) -> bool:
+    """Whether a line is written for Windows: by a path or a program's name in it."""
+    return _WINDOWS.search(text) is not None
+
+
 def split(text: str) -> list[str]:
-    """The words of a shell line; line continuations and comments are understood.
+    """The words of a shell line; line continuations, comments and a prompt in front of it are understood.
 
     Raises ConfigError where a quote is never closed.
     """
-    joined = CONTINUED.sub(" ", text)
-    if DRIVE.search(joined):  # Windows: backslashes are parts of paths, not escapes
-        joined = joined.replace("\\", "\\\\")
+    joined = _POWERSHELL.sub(r"\1=", _PROMPT.sub("", CONTINUED.sub(" ", text)))
+    joined = _PARTED.sub(lambda match: " ; " if match[0] == ";" else match[0], joined)
+    if is_windows(joined):  # backslashes are parts of paths there, not escapes
+        joined = _ESCAPING.sub(r"\\\\", joined)
     try:
         return shlex.split(joined, comments=True)
     except ValueError as error:
@@ -110,6 +127,9 @@ def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Com
         if _ASSIGNMENT.match(word) and not word.startswith("-"):
             name, _, value = word.partition("=")
             variables[name] = value
+            continue
+        if stated := _POWERSHELL_VARIABLE.fullmatch(word):
+            variables[stated[1]] = stated[2]
             continue
         name = base(word)
         if name in _SHELLS and (inner := _shell_text(words[at + 1 :])) is not None:
@@ -162,7 +182,7 @@ def _engine(words: Sequence[str]) -> str | None:
         return "koboldcpp"
     if re.fullmatch(r"python[\d.]*", name):
         return _python(words[1:])
-    if name == "main.py" and _TABBY_FLAGS & set(words):
+    if (name == "main.py" and _TABBY_FLAGS & set(words)) or (name.endswith(".py") and _EXL3_FLAGS & set(words)):
         return "exllamav3"
     return None
 
@@ -214,7 +234,7 @@ def _docker(words: list[str], start: int, env: dict[str, str]) -> Command | None
 def _image(name: str) -> _Image:
     lowered = name.lower()
     engine = next((engine for part, engine in _IMAGES if part in lowered), None)
-    tag = lowered.rpartition("/")[2]
+    tag = lowered.partition("@")[0].rpartition("/")[2]
     device = next((device for part, device in _IMAGE_DEVICES if part in tag), None)
     build = _IMAGE_BUILD.search(tag) if engine == "llama.cpp" else None
     return _Image(engine, device if engine in {"llama.cpp", "ik_llama.cpp"} else None, build[1] if build else None)

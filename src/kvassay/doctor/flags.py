@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One setting: its fact's name, its flags, its variable. ``takes_value`` False: the flag's presence says
-    ``value``, and ``off`` flags say the opposite. ``default`` is what holds where nobody set it.
+    """One setting: its fact's name, its flags, its variable. ``takes_value`` False: the flag's presence says "on".
+    ``off`` flags take no value and say "off". ``default`` is what holds where nobody set it.
     """
 
     fact: str
@@ -54,6 +54,7 @@ _LLAMA = (
     _switch("swa_full", "--swa-full", env="LLAMA_ARG_SWA_FULL"),
     Flag("fit", ("-fit", "--fit"), "LLAMA_ARG_FIT", default="on"),
     Flag("gpu_layers", ("-ngl", "--gpu-layers", "--n-gpu-layers"), "LLAMA_ARG_N_GPU_LAYERS"),
+    _switch("kv_offload", "-kvo", "--kv-offload", env="LLAMA_ARG_KV_OFFLOAD", off=("-nkvo", "--no-kv-offload")),
     Flag("split_mode", ("-sm", "--split-mode"), "LLAMA_ARG_SPLIT_MODE"),
     Flag("tensor_split", ("-ts", "--tensor-split"), "LLAMA_ARG_TENSOR_SPLIT"),
     Flag("override_tensor", ("-ot", "--override-tensor"), "LLAMA_ARG_OVERRIDE_TENSOR"),
@@ -69,21 +70,27 @@ _LLAMA = (
 )
 _IK = (
     *(flag for flag in _LLAMA if flag.fact not in {"fit", "rotation_off", "verbosity", "flash_attention", "unified"}),
-    Flag("flash_attention", ("-fa", "--flash-attn"), default="on"),
-    _switch("rotation_k", "-khad"),
-    _switch("rotation_v", "-vhad"),
-    Flag("k_first", ("-ctk-first",)),
-    Flag("k_last", ("-ctk-last",)),
-    Flag("v_first", ("-ctv-first",)),
-    Flag("v_last", ("-ctv-last",)),
+    Flag("flash_attention", ("-fa", "--flash-attn"), off=("-no-fa", "--no-flash-attn"), default="on"),
+    _switch("rotation_k", "-khad", "--k-cache-hadamard"),
+    _switch("rotation_v", "-vhad", "--v-cache-hadamard"),
+    Flag("k_first", ("-ctk-first", "--cache-type-k-first")),
+    Flag("k_last", ("-ctk-last", "--cache-type-k-last")),
+    Flag("v_first", ("-ctv-first", "--cache-type-v-first")),
+    Flag("v_last", ("-ctv-last", "--cache-type-v-last")),
     Flag("indexer_type", ("-ictk",)),
 )
 _KOBOLD = (
     Flag("model", ("--model", "-m")),
-    Flag("quantkv", ("--quantkv",), default="0"),
-    _switch("flashattention", "--flashattention"),
-    Flag("context", ("--contextsize",)),
-    Flag("gpu_layers", ("--gpulayers",)),
+    Flag("quantkv", ("--quantkv",), default="f16"),
+    Flag(
+        "flashattention",
+        ("--flashattention", "--flash-attn", "-fa"),
+        takes_value=False,
+        off=("--noflashattention", "--no-flash-attn", "-nofa"),
+        default="on",
+    ),
+    Flag("context", ("--contextsize", "--ctx-size", "-c")),
+    Flag("gpu_layers", ("--gpulayers", "--gpu-layers", "--n-gpu-layers", "-ngl")),
     Flag("api_key", ("--password",), secret=True),
     _switch("vulkan", "--usevulkan"),
 )
@@ -101,7 +108,8 @@ _VLLM = (
     Flag("model", ("--model",)),
     Flag("kv_dtype", ("--kv-cache-dtype",), default="auto"),
     Flag("skip_layers", ("--kv-cache-dtype-skip-layers",)),
-    Flag("attention_backend", ("--attention-backend",), "VLLM_ATTENTION_BACKEND"),
+    Flag("attention_backend", ("--attention-backend",)),
+    Flag("ignored_backend", (), "VLLM_ATTENTION_BACKEND"),
     _switch("calculate_kv_scales", "--calculate-kv-scales"),
     Flag("context", ("--max-model-len",)),
     Flag("api_key", ("--api-key",), "VLLM_API_KEY", secret=True),
@@ -125,14 +133,15 @@ _PYTHON = (
     Flag("api_key", ("--api_key",), "API_KEY", secret=True),
 )
 _TABBY = (
-    Flag("model", ("--model-name",)),
-    Flag("cache_mode", ("--cache-mode",), default="FP16"),
-    Flag("cache_size", ("--cache-size",)),
-    Flag("max_seq_len", ("--max-seq-len",)),
-    Flag("backend", ("--backend",)),
-    Flag("draft_model", ("--draft-model-name",)),
-    Flag("draft_cache_mode", ("--draft-cache-mode",)),
-    Flag("cache_pair", ("-cq",)),
+    Flag("model", ("--model-name",), "TABBY_MODEL_MODEL_NAME"),
+    Flag("cache_mode", ("--cache-mode",), "TABBY_MODEL_CACHE_MODE", default="FP16"),
+    Flag("cache_size", ("--cache-size",), "TABBY_MODEL_CACHE_SIZE"),
+    Flag("max_seq_len", ("--max-seq-len",), "TABBY_MODEL_MAX_SEQ_LEN"),
+    Flag("backend", ("--backend",), "TABBY_MODEL_BACKEND"),
+    Flag("draft_model", ("--draft-model-name",), "TABBY_DRAFT_MODEL_DRAFT_MODEL_NAME"),
+    Flag("draft_mode", ("--draft-mode",), "TABBY_DRAFT_MODEL_DRAFT_MODE"),
+    Flag("draft_cache_mode", ("--draft-cache-mode",), "TABBY_DRAFT_MODEL_DRAFT_CACHE_MODE"),
+    Flag("cache_pair", ("-cq", "--cache_quant")),
 )
 
 FLAGS: dict[str, tuple[Flag, ...]] = {

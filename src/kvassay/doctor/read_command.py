@@ -13,8 +13,13 @@ from kvassay.doctor.setup import SECRET, Fact, Overridden, Setup
 
 _SECRET_FLAG = re.compile(r"-.*(?:api[-_]?key|token|password|secret)$", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"(?:\w*_)?(?:KEY|TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
-_UNRESOLVED = re.compile(r"\$(?:\w+|\{\w+\}|[@*])")
-_FALSE = frozenset({"", "0", "false", "off", "no", "disabled"})
+_UNRESOLVED = re.compile(r"\$(?:\w+|\{[^}]*\}|[@*])")
+_TRUE = frozenset({"on", "enabled", "true", "1"})
+"""common/arg.cpp:1337 of llama.cpp b11434: a switch's variable of any other value changes nothing, or is refused."""
+_ADDED_UP = frozenset({"spec_type", "override_tensor", "alias", "api_key"})
+"""Settings that llama-server collects, whatever its warning says of the last value."""
+_GO_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+"""strconv.ParseBool, by which Ollama reads; what it doesn't know counts as true (envconfig.BoolWithDefault)."""
 _FLASH = {"1": "on", "true": "on", "enabled": "on", "0": "off", "false": "off", "disabled": "off", "-1": "auto"}
 _DEVICE_NAMES = (
     ("cuda", "cuda"), ("rocm", "hip"), ("hip", "hip"), ("musa", "musa"), ("mtl", "metal"), ("metal", "metal"),
@@ -46,9 +51,11 @@ def setup_of(
     for flag in table:
         if fact := _fact(flag, last.get(flag.fact), command, via=via, has_env=has_env):
             facts[flag.fact] = fact
+    if "cache_pair" in facts and not facts["cache_mode"].stated:
+        del facts["cache_mode"]  # ExLlamaV3's own script, not TabbyAPI
     facts |= _of_image(command)
     facts |= _subcommand(command)
-    names = [one.flag.fact for one in passed if one.flag.fact != "spec_type"]
+    names = [one.flag.fact for one in passed if one.flag.fact not in _ADDED_UP]
     return Setup(
         label=label,
         engine=command.engine,
@@ -70,7 +77,7 @@ def setup_of(
 def _overridden(command: Command, last: Mapping[str, _Passed]) -> Iterator[Overridden]:
     for one in last.values():
         env = one.flag.env
-        if env is not None and env in command.env and not one.flag.secret:
+        if env is not None and env in command.env and not one.flag.secret and one.flag.fact not in _ADDED_UP:
             yield Overridden(env, command.env[env], one.name, one.value)
 
 
@@ -88,12 +95,14 @@ def _passed(command: Command, table: tuple[Flag, ...]) -> Iterator[_Passed]:
         follows = words[at + 1] if at + 1 < len(words) else None
         if joined:
             yield _Passed(flag, name, value, at, joined=True)
-        elif not flag.takes_value:
+        elif not flag.takes_value or meaning == "off":
             yield _Passed(flag, name, meaning, at, joined=False)
         elif follows is None or _looks_like_flag(follows, flags, command.engine):
-            # -fa without a value was the form of older builds and still is ik_llama.cpp's.
+            # -fa without a value was the form of older builds.
             if flag.fact in {"flash_attention", "flash_attn"}:
                 yield _Passed(flag, name, "on", at, joined=False)
+        elif flag.fact == "flash_attention" and re.match(r"-[A-Za-z]", follows):
+            yield _Passed(flag, name, "on", at, joined=False)
         else:
             at += 1
             yield _Passed(flag, name, follows, at, joined=False)
@@ -114,20 +123,35 @@ def _looks_like_flag(word: str, flags: Mapping[str, object], engine: str) -> boo
 def _fact(flag: Flag, given: _Passed | None, command: Command, *, via: str, has_env: bool) -> Fact | None:
     env = command.env
     if given is not None:
-        shown = given.name if given.flag.secret or not flag.takes_value else f"{given.name} {given.value}"
+        bare = given.flag.secret or not flag.takes_value or command.words[given.at] == given.name
+        shown = given.name if bare else f"{given.name} {given.value}"
         return Fact(_clean(flag, given.value), f"{via}: {shown}")
     if flag.env and flag.env in env:
-        value = env[flag.env]
-        if not flag.takes_value or flag.fact == "rotation_off":
-            value = "off" if value.lower() in _FALSE else "on"
-        return Fact(_clean(flag, value), f"environment: {flag.env}")
+        value = _of_variable(flag, flag.env, env[flag.env])
+        if value or not flag.env.startswith("OLLAMA_"):  # empty is unset there
+            return Fact(_clean(flag, value), f"environment: {flag.env}")
     if flag.default is None:
         return None
     unless = f", unless {flag.env} is set" if flag.env and not has_env else ""
     hidden = (
         ", unless a variable of the command says otherwise" if any(map(_UNRESOLVED.fullmatch, command.words)) else ""
     )
+    if any(word.partition("=")[0] == "--config" for word in command.words):  # koboldcpp, vLLM, TabbyAPI
+        hidden = ", unless the file of --config says otherwise"
     return Fact(flag.default, f"default{hidden or unless}", stated=False)
+
+
+def _of_variable(flag: Flag, env: str, value: str) -> str:
+    """A variable's value as the program reads it."""
+    if flag.fact == "rotation_off":  # by atoi (llama.cpp b11434 src/llama-kv-cache.cpp:316)
+        return "on" if re.match(r"\s*[+-]?0*[1-9]", value) else "off"
+    if env.startswith("OLLAMA_"):
+        value = value.strip().strip("\"'")
+    if env == "OLLAMA_FLASH_ATTENTION" and value:
+        return "off" if value in _GO_FALSE else "on"
+    if not flag.takes_value:
+        return "on" if value in _TRUE else "off"
+    return value
 
 
 def _clean(flag: Flag, value: str) -> str:
@@ -144,7 +168,7 @@ def _redacted(words: tuple[str, ...], passed: list[_Passed]) -> tuple[str, ...]:
     shown = []
     for at, word in enumerate(words):
         name, joined, _ = word.partition("=")
-        if joined and (_SECRET_FLAG.match(name) or _SECRET_NAME.match(name)):
+        if joined and (_SECRET_FLAG.match(name) or _SECRET_NAME.match(name.removeprefix("$env:"))):
             shown.append(f"{name}={SECRET}")
         elif at in hidden or (at and _SECRET_FLAG.match(words[at - 1])):
             shown.append(SECRET)

@@ -11,7 +11,7 @@ from kvassay.doctor.setup import SECRET, Fact, Setup
 
 _TABBY = {
     "model": ("cache_mode", "cache_size", "max_seq_len", "backend", "model_name", "layer_type"),
-    "draft_model": ("draft_cache_mode", "draft_model_name"),
+    "draft_model": ("draft_cache_mode", "draft_model_name", "draft_mode"),
 }
 _TABBY_NAMES = {"model_name": "model", "draft_model_name": "draft_model"}
 _LM_STUDIO = (
@@ -98,6 +98,9 @@ def koboldcpp(document: Document, label: str) -> list[Setup]:
     facts = {
         fact: Fact(_switch(document[key]), key) for key, fact in _KOBOLD.items() if document.get(key) not in (None, "")
     }
+    if isinstance(off := document.get("noflashattention"), bool):  # it beats "flashattention", of older releases
+        facts["flashattention"] = Fact(_switch(not off), "noflashattention")
+    facts.setdefault("flashattention", Fact("on", "default", stated=False))
     return [_setup("koboldcpp", label, facts, "json")]
 
 

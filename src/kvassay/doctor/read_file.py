@@ -5,6 +5,7 @@ reading itself.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,12 @@ from kvassay.errors import ConfigError
 
 _MAX_BYTES = 64 << 20
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")
+_ARRAY = re.compile(
+    r"^[ \t]*(?:(?:local|declare -a|readonly)[ \t]+)?([A-Za-z_]\w*)(\+?)=\(([^()]*)\)[ \t]*$", re.MULTILINE
+)
+"""Arguments that a bash script collects before its command."""
 _ENV_LINE = re.compile(r"(?:export +)?([A-Za-z_]\w*)=(.*)")
-_WINDOWS_ENV_LINE = re.compile(r"@?set +(\"?)([A-Za-z_]\w*)=(.*)\1|\$env:(\w+) *= *(.*)", re.IGNORECASE)
+_WINDOWS_ENV_LINE = re.compile(r"@?set +(\"?)([A-Za-z_]\w*)=([^&\"]*)\1|\$env:(\w+) *= *([^;]*?) *;?", re.IGNORECASE)
 _ENV_ENGINES = (("OLLAMA_", "ollama"), ("LLAMA_ARG_", "llama.cpp"), ("LLAMA_ATTN_", "llama.cpp"), ("VLLM_", "vllm"))
 _DATA = (".yaml", ".yml", ".json", ".kcpps")  # broken, they are still no scripts
 _NAMED_VARIABLE = re.compile(r"\$(\w+)|%(\w+)%")
@@ -138,8 +143,9 @@ def _llama_swap(text: str, _name: str) -> list[Setup] | None:
 def _systemd(text: str, name: str) -> list[Setup] | None:
     if not re.search(r"^\[Service\]\s*$", text, re.MULTILINE):
         return None
-    lines = re.sub(r"\\\r?\n", " ", text).splitlines()
-    settings = [line.strip().partition("=") for line in lines if not line.strip().startswith(("#", ";"))]
+    # A comment within a line that goes on is left out of it (systemd.syntax).
+    stated = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))
+    settings = [line.strip().partition("=") for line in stated.replace("\\\n", " ").splitlines()]
     env = dict(_assigned(value) for key, _, value in settings if key.strip() == "Environment" for value in split(value))
     starts = [value.strip().lstrip("-@:+!") for key, _, value in settings if key.strip() == "ExecStart"]
     command = recognise(split(starts[-1]), env) if starts and starts[-1] else None
@@ -160,7 +166,10 @@ def _script(text: str, name: str) -> list[Setup] | None:
     env: dict[str, str] = {}
     own: dict[str, str] = {}
     found: list[Command] = []
-    for line in CONTINUED.sub(" ", text).splitlines():
+    for line in _ARRAY.sub(_on_one_line, CONTINUED.sub(" ", text)).splitlines():
+        if array := _ARRAY.fullmatch(line):
+            own[array[1]] = f"{own.get(array[1], '') if array[2] else ''} {array[3]}"
+            continue
         if stated := _WINDOWS_ENV_LINE.fullmatch(line.strip()):
             _, set_name, set_value, ps_name, ps_value = stated.groups()
             env |= {set_name: set_value} if set_name else {ps_name: ps_value.strip("\"'")}
@@ -179,21 +188,35 @@ def _script(text: str, name: str) -> list[Setup] | None:
     return [setup_of(command, label=name) for command in found] or None
 
 
+def _on_one_line(array: re.Match[str]) -> str:
+    try:
+        return f"{array[1]}{array[2]}=({shlex.join(split(array[3]))})"
+    except ConfigError:
+        return array[0]
+
+
 def _expanded(word: str, known: Mapping[str, str]) -> list[str]:
     """A word with the script's own variables filled in; one that is nothing but a variable may be several words."""
-    alone = re.fullmatch(r"\$\{?(\w+)\}?", word)
+    alone = re.fullmatch(r"\$\{?(\w+)(?:\[[@*]\])?\}?", word)
     if alone and alone[1] in known:
-        return split(known[alone[1]])
+        rest = {name: value for name, value in known.items() if name != alone[1]}
+        return [part for one in split(known[alone[1]]) for part in _expanded(one, rest)]
     return [_NAMED_VARIABLE.sub(lambda m: known.get(m[1] or m[2], m[0]), _filled(word, known))]
 
 
 def _variables(text: str, name: str) -> list[Setup] | None:
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     matches = [_ENV_LINE.fullmatch(line) for line in lines]
-    env = {m[1]: m[2].strip().strip("\"'") for m in matches if m}
+    env = {m[1]: _bare(m[2]) for m in matches if m}
     if not lines or not all(matches) or not any(key.startswith(p) for key in env for p, _ in _ENV_ENGINES):
         return None
     return _of_variables(env, name)
+
+
+def _bare(value: str) -> str:
+    """A variable's value without its quotes and without a comment behind it."""
+    quoted = re.fullmatch(r"\s*([\"'])(.*?)\1\s*(?:#.*)?", value)
+    return quoted[2] if quoted else re.sub(r"(?:^|\s+)#.*", "", value).strip()
 
 
 def _of_variables(env: Mapping[str, str], name: str, *, style: str = "env") -> list[Setup]:

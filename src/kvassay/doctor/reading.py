@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
-from kvassay.doctor.command import DRIVE, OPERATOR
+from kvassay.doctor.command import OPERATOR, is_windows
 from kvassay.doctor.flags import flag_of
 from kvassay.doctor.setup import Setup
 from kvassay.plan.cache_types import ggml_name
@@ -15,8 +15,10 @@ from kvassay.plan.capability import Placement, placement
 from kvassay.plan.capability_file import engines
 from kvassay.types import KVConfig
 
-KOBOLD_TYPES = {"0": "f16", "1": "q8_0", "2": "q4_0"}
-"""koboldcpp's --quantkv."""
+KOBOLD_TYPES = {"0": "f16", "1": "q8_0", "2": "q4_0", "3": "bf16"} | {
+    name: name for name in ("f16", "bf16", "q8_0", "q5_1", "q4_0")
+}
+"""koboldcpp's --quantkv: numbers, and, in newer releases, names (its arguments and load_model at 1.113.1)."""
 
 _LLAMA_FAMILY = frozenset({"llama.cpp", "ollama", "koboldcpp", "lmstudio", "llama-cpp-python"})
 _BUILD = re.compile(r"b?(\d{3,6})\b")
@@ -31,6 +33,9 @@ _JSON_KEYS = {
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _PLACEHOLDER = re.compile(r"[\w./:-]*\$(?:\w+|\{\w+\})[\w./:-]*")
 _ARGUMENTS = frozenset({"$@", "$*"})
+_EXPANDS = re.compile(r"\$[A-Za-z_{(]")
+_NOT_DOUBLE = re.compile(r'["`\\!]')
+_PLAIN_ON_WINDOWS = re.compile(r"(?!\$env:)[\w.:\\/=,+%*?${}~\[\]-]+")
 _NOT_PLAIN = re.compile(r":(?: |$)| #|^[\[{&*!|>'\"%@`,?]")  # YAML reads more than text into it
 _ENTRIES = {"systemd": "ExecStart=", "llama-swap": "cmd: ", "compose": "command: "}
 
@@ -61,8 +66,8 @@ def _types(setup: Setup) -> tuple[str | None, str | None]:
             both = (setup.value("kv_type") or "").strip().lower() or None
             return both or setup.value("inherited_k"), both or setup.value("inherited_v")
         case "koboldcpp":
-            both = KOBOLD_TYPES.get(setup.value("quantkv") or "0")
-            return both, both if setup.value("flashattention") == "on" else "f16"
+            both = KOBOLD_TYPES.get(setup.value("quantkv") or "f16")
+            return both, "f16" if both and is_quantized(both) and setup.value("flashattention") == "off" else both
         case "llama-cpp-python":
             return _named(setup.value("k_number")), _named(setup.value("v_number"))
         case _:
@@ -85,11 +90,17 @@ def flash_off(setup: Setup) -> bool:
     """Whether attention is known to run without flash attention: no kernel of a pair is asked for then."""
     match setup.engine:
         case "koboldcpp":
-            return setup.value("flashattention") == "off" or not setup.stated("flashattention")
+            return setup.value("flashattention") == "off"
         case "llama-cpp-python":
             return not is_true(setup.value("flash_attn"))
         case _:
             return (setup.value("flash_attention") or "").lower() in {"off", "false"}
+
+
+def on_cpu(setup: Setup) -> bool:
+    """Whether the cache is kept from every device: none is to be used, no layer lies on one, or it stays behind."""
+    kept = setup.value("kv_offload") == "off" or setup.value("gpu_layers") == "0"
+    return kept or (setup.value("devices_flag") or "").lower() == "none"
 
 
 def build_number(setup: Setup) -> int | None:
@@ -100,11 +111,11 @@ def build_number(setup: Setup) -> int | None:
 
 
 def placed(setup: Setup, device: str) -> Placement | None:
-    """Where the set-up's pair runs on a device; None where the pair isn't known, or needs no kernel of its own because
-    flash attention is off.
+    """Where the set-up's pair runs on a device; None where the pair isn't known, needs no kernel of its own because
+    flash attention is off, or stays with the CPU.
     """
     kv = pair(setup)
-    if kv is None or flash_off(setup):
+    if kv is None or flash_off(setup) or on_cpu(setup):
         return None
     mla = {"yes": True, "no": False}.get(setup.value("mla") or "")
     return placement(
@@ -132,7 +143,7 @@ def changed(setup: Setup, settings: Mapping[str, str]) -> str:
             if at is None:
                 lines.append(_variable(setup, flag.env, value))
             else:
-                before[at] = f"{flag.env}={value}"
+                before[at] = f"{before[at].partition('=')[0]}={value}"
         elif setup.words and fact in setup.passed:
             at = setup.passed[fact]
             name, joined, _ = words[at].partition("=")
@@ -158,18 +169,22 @@ def without(setup: Setup, fact: str) -> str:
 
 def unset(setup: Setup, env: str) -> str:
     """How a variable is taken away where the set-up has it from."""
-    at = _assigned_at(list(setup.before), env)
+    before = setup.before
+    at = _assigned_at(before, env)
     if at is not None:
-        option = at > 0 and setup.before[at - 1] in {"-e", "--env"}
-        gone = {at - 1, at} if option else {at}
-        return written(setup, setup.words, [word for n, word in enumerate(setup.before) if n not in gone])
-    return f"unset {env}" if setup.style == "command" else f"# remove {env}"
+        gone = {at - 1, at} if at and before[at - 1] in {"-e", "--env", "export", "set"} else {at}
+        gone |= {at + 1} if before[at + 1 : at + 2] and OPERATOR.fullmatch(before[at + 1]) else set()
+        return written(setup, setup.words, [word for n, word in enumerate(before) if n not in gone])
+    if setup.style != "command":
+        return f"# remove {env}"
+    return {"powershell": f"Remove-Item Env:{env}", "cmd": f"set {env}="}.get(_shell(setup), f"unset {env}")
 
 
 def written(setup: Setup, words: Sequence[str], before: Sequence[str] | None = None) -> str:
     """A command as it stands where it was found: in a shell, in a compose file, in a unit."""
     shown = [*(setup.before if before is None else before), *(words[1:] if setup.implied else words), *setup.after]
-    line = " ".join(_quoted(word) for word in shown)
+    quoted = _quoted_for_windows if is_windows(" ".join(shown)) else _quoted
+    line = " ".join(quoted(word) for word in shown)
     if setup.shell:
         line = shlex.join([*setup.shell, line])
     entry = "entrypoint: " if setup.entrypoint else _ENTRIES.get(setup.style, "")
@@ -181,18 +196,46 @@ def written(setup: Setup, words: Sequence[str], before: Sequence[str] | None = N
 def _quoted(word: str) -> str:
     if OPERATOR.fullmatch(word):
         return word
-    if DRIVE.match(word):
-        return f'"{word}"' if " " in word else word
-    if word in _ARGUMENTS:
-        return f'"{word}"'
+    if word.startswith("$env:"):
+        name, _, value = word.partition("=")
+        return f'{name}="{value}"'
     assigned = _ASSIGNMENT.match(word)
     if assigned:
-        return assigned[0] + (shlex.quote(word[assigned.end() :]) if word[assigned.end() :] else "")
-    return word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word)
+        return assigned[0] + (_expanding(word[assigned.end() :]) if word[assigned.end() :] else "")
+    return _expanding(word)
+
+
+def _expanding(word: str) -> str:
+    """A word quoted so that the shell still fills in what it would have filled in: a variable, a command, ``~``."""
+    if word.startswith("~/"):
+        return "~/" + (_expanding(word[2:]) if word[2:] else "")
+    if _PLACEHOLDER.fullmatch(word):
+        return word
+    expands = word in _ARGUMENTS or _EXPANDS.search(word)
+    return f'"{word}"' if expands and not _NOT_DOUBLE.search(word) else shlex.quote(word)
+
+
+def _quoted_for_windows(word: str) -> str:
+    """As cmd and PowerShell read it; single quotes mean nothing to cmd."""
+    if OPERATOR.fullmatch(word) or _PLAIN_ON_WINDOWS.fullmatch(word):
+        return word
+    if word.startswith("$env:"):
+        return _quoted(word)
+    escaped = word.replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _assigned_at(words: Sequence[str], env: str) -> int | None:
-    return next((at for at, word in enumerate(words) if word.startswith(f"{env}=")), None)
+    forms = (f"{env}=", f"$env:{env}=")
+    return next((at for at, word in enumerate(words) if word.startswith(forms)), None)
+
+
+def _shell(setup: Setup) -> str:
+    """Whose language the set-up's command is written in, as far as its file's name or its words tell."""
+    if setup.label.lower().endswith(".ps1") or any(word.startswith("$env:") for word in setup.before):
+        return "powershell"
+    windows = setup.label.lower().endswith((".bat", ".cmd")) or is_windows(" ".join(setup.words))
+    return "cmd" if windows else "sh"
 
 
 def _variable(setup: Setup, env: str, value: str) -> str:
@@ -205,6 +248,9 @@ def _variable(setup: Setup, env: str, value: str) -> str:
             return f"- {env}={value}"
         case "llama-swap":
             return f"- {env}={value}"
+        case "command":
+            forms = {"powershell": f'$env:{env} = "{value}"', "cmd": f"set {env}={value}"}
+            return forms.get(_shell(setup), f"{env}={value}")
         case _:
             return f"{env}={value}"
 

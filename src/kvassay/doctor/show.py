@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from kvassay.doctor.command import is_windows
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.capability_file import engines
 from kvassay.types import JsonObject
@@ -78,8 +79,11 @@ def _finding(console: Console, finding: Finding) -> None:
 
 def folded(command: str, width: int = _COMMAND_WIDTH) -> Iterator[str]:
     """A long command on several lines, each but the last ended by a backslash (in YAML, which joins lines itself, by
-    nothing); quoted words are not broken.
+    nothing); quoted words are not broken. One for Windows stays whole: cmd and PowerShell have marks of their own.
     """
+    if is_windows(command):
+        yield command
+        return
     text = command.lstrip()
     line, mark = "", "" if command.startswith(_YAML_ENTRIES) else " \\"
     for word in re.findall(r"(?:'[^']*'|\"[^\"]*\"|\S)+", text):

@@ -14,7 +14,7 @@ FlashAttention = Literal["auto", "on", "off"]
 
 _FLOATS = ("f32", "f16", "bf16")
 _OLLAMA = ("f16", "q8_0", "q4_0")
-_QUANTKV = {"f16": 0, "q8_0": 1, "q4_0": 2}
+_QUANTKV = {"f16": "0", "bf16": "bf16", "q8_0": "1", "q5_1": "q5_1", "q4_0": "2"}
 _PAGE = 256  # exllamav3 1.6.5: the cache is made of pages of 256 tokens
 _BITS_TO_TYPE = {"8": "q8_0", "7": "q8_0", "6": "q5_1", "5": "q5_0", "4": "q4_0", "3": "q4_0", "2": "q4_0"}
 _ADDRESS = ("http://", "https://")
@@ -171,15 +171,17 @@ def _koboldcpp(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, "koboldcpp wants the file itself: download it first.")
     implicit = kv.k != kv.v and kv.v == "f16" and wanted.flash_attention != "on"
     if kv.k not in _QUANTKV or not (kv.k == kv.v or implicit):
-        why = f"koboldcpp has one knob, --quantkv, for f16, q8_0 or q4_0 on both sides: {kv} can't be set."
+        why = f"koboldcpp has one knob, --quantkv, for f16, bf16, q8_0, q5_1 or q4_0 on both sides: {kv} can't be set."
         return LaunchLine(engine, None, why)
     if wanted.without_flash:
         return LaunchLine(engine, None, _NEEDS_FLASH)
     words = ["koboldcpp", "--model", wanted.model, "--contextsize", str(wanted.context_tokens)]
-    words += ["--quantkv", str(_QUANTKV[kv.k])]
-    words += ["--flashattention"] if not implicit and wanted.flash_attention != "off" else []
+    words += ["--quantkv", _QUANTKV[kv.k]]
+    words += ["--noflashattention" if implicit or wanted.flash_attention == "off" else "--flashattention"]
     words += ["--gpulayers", str(wanted.gpu_layers)] if wanted.gpu_layers is not None else []
-    why = "Without --flashattention koboldcpp quantises K only." if implicit else "One knob for K and V."
+    why = "One knob for K and V; today's releases have flash attention on unless told otherwise."
+    if implicit:
+        why = "Without flash attention koboldcpp quantises K only; older releases (1.102) have it off, without a flag."
     return LaunchLine(engine, shlex.join(words), why)
 
 

@@ -5,8 +5,9 @@
   text, ``finish_reason``, ``prompt_tokens``, ``completion_tokens``; log-probabilities are keyed by text, five at most
   (``logprobs_max``): they are not used.
 - A prompt that is too long is cut in silence from its front: ``prompt_tokens`` is then below our own count (P0).
-- One knob, ``--quantkv 0|1|2``, for both sides; without ``--flashattention`` only K is quantised. No endpoint tells the
-  pair; its log is llama.cpp's, so that ``--serve`` reads it back.
+- One knob, ``--quantkv``, for both sides: ``0|1|2``, and in newer releases (1.113.1) names, bf16 and q5_1
+  among them. With ``--noflashattention``, and in 1.102 without ``--flashattention``, only K is quantised. No endpoint
+  tells the pair; its log is llama.cpp's, so that ``--serve`` reads it back.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
 from kvassay.types import BootFacts, Completion, JsonObject, Stop, Timings
 
-TYPES = ("f16", "q8_0", "q4_0")
-"""In the order of ``--quantkv 0|1|2``."""
+TYPES = ("f16", "bf16", "q8_0", "q5_1", "q4_0")
+_NUMBERS = {"f16": "0", "q8_0": "1", "q4_0": "2"}  # which every release knows
 
 _NEUTRAL: JsonObject = {
     "top_k": 0,
@@ -48,7 +49,7 @@ class Koboldcpp:
     most_alternatives: int = 0
 
     def flag(self, cache_type: str) -> str:
-        return str(TYPES.index(cache_type))
+        return _NUMBERS.get(cache_type, cache_type)
 
     def meet(self, ask: Ask, model: str | None) -> Met:
         told = ask.json("/api/extra/version")

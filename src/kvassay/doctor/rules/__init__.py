@@ -13,11 +13,14 @@ Rule = Callable[[Setup], Iterator[Finding]]
 RULES: tuple[Rule, ...] = (
     start.unknown_type,
     start.v_needs_flash_attention,
+    start.flash_attention_value,
     start.grok_quantised_v,
     start.head_dimension,
     start.mla_unequal,
     start.tensor_split_quantised,
     start.joined_flags,
+    start.removed_flags,
+    start.number_cut_short,
     start.env_overridden,
     start.repeated_flags,
     start.context_zero,
@@ -74,6 +77,7 @@ RULES: tuple[Rule, ...] = (
     servers.vllm_scales,
     servers.vllm_calculate_scales,
     servers.vllm_backend,
+    servers.vllm_backend_variable,
     servers.vllm_turboquant,
     servers.sglang_hardware,
 )

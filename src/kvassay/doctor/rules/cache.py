@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvassay.backend.kv import is_quantized
-from kvassay.doctor.reading import build_number, changed, flash_off, is_llama, pair, quantises
+from kvassay.doctor.command import base
+from kvassay.doctor.reading import build_number, changed, flash_off, is_llama, on_cpu, pair, quantises
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.capability import since
 
 _LOG_LEVEL = 4
-_SPLIT_DRAFT = ("draft-mtp", "draft-simple", "draft-eagle3", "mtp", "eagle3")
+_SPLIT_DRAFT = ("draft-mtp", "draft-simple", "draft-eagle3", "draft-dflash", "draft-dspark", "mtp", "eagle3")
 
 
 def draft_cache(setup: Setup) -> Iterator[Finding]:
@@ -37,6 +38,8 @@ def parallel_auto(setup: Setup) -> Iterator[Finding]:
     """Without -np there are four slots, which share the context."""
     given = setup.value("parallel")
     if setup.engine != "llama.cpp" or not setup.words or setup.unresolved or given not in {None, "-1"}:
+        return
+    if base(setup.words[0]) == "llama-cli" or setup.words[1:2] == ("cli",):
         return
     yield Finding(
         Severity.NOTE,
@@ -184,6 +187,7 @@ def scratch(setup: Setup) -> Iterator[Finding]:
         or kv.k == kv.v == "f16"
         or setup.value("device") not in {"cuda", "hip", "musa"}
         or flash_off(setup)
+        or on_cpu(setup)
     ):
         return
     size = _scratch_bytes(setup)

@@ -9,7 +9,7 @@ from kvassay.doctor.reading import changed
 from kvassay.doctor.setup import Finding, Setup, Severity
 
 _TABBY = "TabbyAPI e632af41 common/config_models.py:12-13, 203, 469"
-_NAMED = re.compile(r"fp16|q[468]", re.IGNORECASE)
+_NAMED = re.compile(r"FP16|Q[468]")
 _PAIR = re.compile(r"\s*([2-8])\s*,\s*([2-8])\s*")
 _PAGE = 256
 
@@ -25,9 +25,8 @@ def cache_mode_form(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             Severity.PROBLEM,
             f"{value!r} is no cache mode.",
-            "It is FP16, Q8, Q6 or Q4 for both sides, or whole bits from 2 to 8 for K and V: '8,4'. llama.cpp's "
-            "names and FP8 "
-            "are not known; 'one side FP16' does not exist.",
+            "It is FP16, Q8, Q6 or Q4 for both sides, in capital letters, or whole bits from 2 to 8 for K and V: "
+            "'8,4'. llama.cpp's names and FP8 are not known; 'one side FP16' does not exist.",
             setup.evidence(fact),
             changed(setup, {fact: _guess(value)}),
             f"{_TABBY}; exllamav3 1.6.5 cache/quant.py:27-45",
@@ -35,6 +34,8 @@ def cache_mode_form(setup: Setup) -> Iterator[Finding]:
 
 
 def _guess(value: str) -> str:
+    if _NAMED.fullmatch(value.upper()):
+        return value.upper()
     numbers = [min(8, max(2, int(n))) for n in re.findall(r"(?<![\d_])\d{1,2}(?!\d)", value)[:2]]
     if not numbers:
         return "8,8"
@@ -84,18 +85,18 @@ def cache_size_pages(setup: Setup) -> Iterator[Finding]:
         return
     if size % _PAGE:
         yield Finding(
-            Severity.WARNING,
+            Severity.PROBLEM,
             f"cache_size {size:,} is no multiple of {_PAGE}.",
-            f"The cache is made of pages of {_PAGE} tokens.",
+            f"The cache is made of pages of {_PAGE} tokens, and TabbyAPI refuses any other number.",
             setup.evidence("cache_size"),
             changed(setup, {"cache_size": str(-(-size // _PAGE) * _PAGE)}),
-            "exllamav3 1.6.5, page size",
+            "TabbyAPI 004e8374 common/config_models.py, cache_size; exllamav3 1.6.5, page size",
         )
     if longest is not None and size < longest:
         yield Finding(
             Severity.WARNING,
             f"cache_size {size:,} holds less than max_seq_len {longest:,}.",
-            "One sequence can't be longer than the cache.",
+            "One sequence can't be longer than the cache; TabbyAPI takes the smaller number and goes on.",
             setup.evidence("cache_size", "max_seq_len"),
             changed(setup, {"cache_size": str(-(-longest // _PAGE) * _PAGE)}),
             "exllamav3 1.6.5, page size",
@@ -116,7 +117,9 @@ def draft_cache_mode(setup: Setup) -> Iterator[Finding]:
             changed(setup, {"draft_cache_mode": "Q8"}),
             _TABBY,
         )
-    elif value is None and setup.stated("draft_model") and _bits(setup):
+    elif (
+        value is None and setup.stated("draft_model") and setup.value("draft_mode") in {None, "model"} and _bits(setup)
+    ):
         yield Finding(
             Severity.NOTE,
             "The draft model's cache has a mode of its own and stays FP16.",

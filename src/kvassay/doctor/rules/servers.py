@@ -83,6 +83,20 @@ def vllm_backend(setup: Setup) -> Iterator[Finding]:
         )
 
 
+def vllm_backend_variable(setup: Setup) -> Iterator[Finding]:
+    """VLLM_ATTENTION_BACKEND is not read any more."""
+    named = setup.value("ignored_backend")
+    if setup.engine == "vllm" and named is not None:
+        yield Finding(
+            Severity.WARNING,
+            f"VLLM_ATTENTION_BACKEND={named} has no effect.",
+            "vLLM has not read it since 0.14 and says nothing; the choice is a flag now: --attention-backend.",
+            setup.evidence("ignored_backend", "kv_dtype"),
+            changed(setup, {"attention_backend": named}) if not setup.stated("attention_backend") else None,
+            "vllm PRs 26315 and 30564, issue 50292 (0.26.0)",
+        )
+
+
 def vllm_turboquant(setup: Setup) -> Iterator[Finding]:
     """TurboQuant leaves out layers and forces FlashAttention 2."""
     dtype = setup.value("kv_dtype") or ""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
+from kvassay.doctor.flags import flag_of
 from kvassay.doctor.reading import build_number, changed, is_llama, pair, quantises, unset, without, written
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.capability import since
 from kvassay.plan.capability_file import engines
 
 _BLOCK = 32
+_CUT_SHORT = re.compile(r"(\d+)([kKmM]|(?:[,_.]\d{3})+)")
+_REMOVED = {
+    **dict.fromkeys(("--draft", "--draft-n", "--draft-max"), "--spec-draft-n-max"),
+    **dict.fromkeys(("--draft-min", "--draft-n-min"), "--spec-draft-n-min"),
+}
+_REMOVED_AT = 11434
+_UNITS = {"k": 1024, "m": 1024 * 1024}
+_IK_FLASH_VALUES = frozenset({"on", "1", "off", "0", "auto"})
+_FLASH_VALUES = frozenset({"on", "enabled", "true", "1", "off", "disabled", "false", "0", "auto", "-1"})
 _QUANTISED_TENSOR_SPLIT = "split-mode-tensor-quantised"
 
 
@@ -34,8 +45,12 @@ def unknown_type(setup: Setup) -> Iterator[Finding]:
 
 def _nearest(value: str) -> str:
     lowered = value.lower().replace("-", "_")
-    close = next((one for one in LLAMA_TYPES if one == lowered or one.startswith(lowered[:2])), None)
-    return close or "q8_0"
+    if lowered in LLAMA_TYPES:
+        return lowered
+    if lowered in {"fp16", "float16", "half"}:
+        return "f16"
+    alike = [one for one in LLAMA_TYPES if one.startswith(lowered[:2])]
+    return f"{lowered[:2]}_0" if f"{lowered[:2]}_0" in alike else (alike or ["q8_0"])[0]
 
 
 def v_needs_flash_attention(setup: Setup) -> Iterator[Finding]:
@@ -52,6 +67,33 @@ def v_needs_flash_attention(setup: Setup) -> Iterator[Finding]:
             changed(setup, {"flash_attention": "on"}),
             "llama.cpp b11434 src/llama-context.cpp:3843-3852",
         )
+
+
+def flash_attention_value(setup: Setup) -> Iterator[Finding]:
+    """-fa stands there without on, off or auto, as builds of before September 2025 wanted it."""
+    at, flag = setup.passed.get("flash_attention"), flag_of(setup.engine, "flash_attention")
+    if setup.engine not in {"llama.cpp", "ik_llama.cpp"} or at is None or flag is None:
+        return
+    word, known = setup.words[at], _FLASH_VALUES
+    if setup.engine == "ik_llama.cpp":  # common/common.cpp at 007d6400
+        word, known = word.lower(), _IK_FLASH_VALUES
+    if "=" in word or word in known or word in flag.off:
+        return
+    bare = word.startswith("-")
+    if bare and since("flash-attn-wants-a-value", build_number(setup)) is False:
+        return
+    fixed = [*setup.words[: at + bare], "on", *setup.words[at + 1 :]]
+    yield Finding(
+        Severity.PROBLEM,
+        f"{word} wants a value: on, off or auto." if bare else f"{word!r} is no value of -fa: on, off or auto.",
+        "It takes the next word for its value, and the server does not start ('unknown value for --flash-attn'). "
+        "llama.cpp's builds of before September 2025 and ik_llama.cpp's of before November 2025 took no value."
+        if bare
+        else "The server does not start; llama.cpp's says 'unknown value for --flash-attn', and small letters count.",
+        setup.evidence("flash_attention", "build"),
+        written(setup, fixed),
+        "llama.cpp b11434 common/arg.cpp:1757-1775, PR 15434; ik_llama.cpp PR 944",
+    )
 
 
 def grok_quantised_v(setup: Setup) -> Iterator[Finding]:
@@ -149,6 +191,43 @@ def joined_flags(setup: Setup) -> Iterator[Finding]:
 def _apart(word: str, names: tuple[str, ...]) -> list[str]:
     name, joined, value = word.partition("=")
     return [name, value] if joined and name in names else [word]
+
+
+def removed_flags(setup: Setup) -> Iterator[Finding]:
+    """Flags of speculative decoding that llama-server has taken out."""
+    build = build_number(setup)
+    if setup.engine != "llama.cpp" or (build is not None and build < _REMOVED_AT):
+        return
+    for at, word in enumerate(setup.words):
+        name = word.replace("_", "-")
+        if name in _REMOVED:
+            yield Finding(
+                Severity.PROBLEM,
+                f"{word} has been removed.",
+                "llama-server ends with 'the argument has been removed' (read at b11434; which build took it out was "
+                "not looked for).",
+                (f"argument: {' '.join(setup.words[at : at + 2])}",),
+                written(setup, [*setup.words[:at], _REMOVED[name], *setup.words[at + 1 :]]),
+                "llama.cpp b11434 common/arg.cpp:4407-4450",
+            )
+
+
+def number_cut_short(setup: Setup) -> Iterator[Finding]:
+    """llama-server reads a number up to its first letter or comma: 32k is 32."""
+    for fact in ("context", "parallel", "batch", "ubatch") if setup.engine == "llama.cpp" else ():
+        found = _CUT_SHORT.fullmatch(setup.value(fact) or "")
+        if found is None:
+            continue
+        unit = _UNITS.get(found[2].lower())
+        meant = int(found[1]) * unit if unit else int(re.sub(r"\D", "", found[0]))
+        yield Finding(
+            Severity.WARNING,
+            f"{found[0]} is read as {found[1]}.",
+            "llama-server reads digits and drops the rest without a word (std::stoi); it knows no units.",
+            setup.evidence(fact),
+            changed(setup, {fact: str(meant)}),
+            "llama.cpp b11434 common/arg.cpp:795, 858",
+        )
 
 
 def env_overridden(setup: Setup) -> Iterator[Finding]:

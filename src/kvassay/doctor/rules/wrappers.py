@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
-from kvassay.doctor.reading import KOBOLD_TYPES, changed, is_true, pair, unset, written
+from kvassay.doctor.reading import KOBOLD_TYPES, changed, is_true, pair, unset, without, written
 from kvassay.doctor.setup import Finding, Setup, Severity
 from kvassay.plan.cache_types import ggml_id, ggml_name
 
 _OLLAMA = "Ollama fb307609"
 _DOCUMENTED = ("f16", "q8_0", "q4_0")
+_KOBOLD = "koboldcpp 1.113.1, --quantkv and --noflashattention of its arguments"
 
 
 def ollama_unchecked(setup: Setup) -> Iterator[Finding]:
@@ -31,18 +32,18 @@ def ollama_unchecked(setup: Setup) -> Iterator[Finding]:
 
 
 def ollama_one_value(setup: Setup) -> Iterator[Finding]:
-    """One value for K and V and all models; the estimator is too low."""
+    """One value for K and V and all models, which Ollama's forecast of the memory does not know of."""
     value = (setup.value("kv_type") or "").lower()
     if setup.engine == "ollama" and value in LLAMA_TYPES and is_quantized(value):
         yield Finding(
             Severity.NOTE,
-            f"K and V are both {value}, for every model of this server; Ollama underestimates their memory.",
-            "There is one value for both sides. The estimator counts q8_0 as 1 byte and q4_0 as half a byte a "
-            "value and leaves "
-            "out the scales: 6 % and 12.5 % more are used.",
+            f"K and V are both {value}, for every model of this server.",
+            "There is one value for both sides. Before it loads a model Ollama counts the cache as f16, whatever the "
+            "type, so that it may unload another model although both would fit; 'ollama ps' then tells what was "
+            "allocated.",
             setup.evidence("kv_type"),
             None,
-            f"{_OLLAMA} llm/llama_server.go:394-395, kvCacheBytesPerElement",
+            "Ollama 00f6d620 llm/llama_server.go, PredictServerVRAM and memoryParsingWriter",
         )
 
 
@@ -128,33 +129,39 @@ def ollama_context(setup: Setup) -> Iterator[Finding]:
 
 
 def koboldcpp_quantkv(setup: Setup) -> Iterator[Finding]:
-    """--quantkv: its range, and what it does without --flashattention."""
+    """--quantkv: its range, and what it does without flash attention."""
     if setup.engine != "koboldcpp" or not setup.stated("quantkv"):
         return
     value = setup.value("quantkv") or ""
     if value not in KOBOLD_TYPES:
         yield Finding(
-            Severity.WARNING,
-            f"--quantkv {value} is none of 0 (f16), 1 (q8_0), 2 (q4_0).",
-            "Newer builds may know more (bf16 was discussed in issue 2074): see koboldcpp --help.",
+            Severity.PROBLEM if setup.words else Severity.WARNING,
+            f"--quantkv {value} is none of f16, bf16, q8_0, q5_1 and q4_0.",
+            "koboldcpp refuses the command; a file's value counts as f16. 0, 1 and 2 are the older names of f16, q8_0 "
+            "and q4_0, and the only ones that 1.102 knows.",
             setup.evidence("quantkv"),
             changed(setup, {"quantkv": "1"}),
-            "koboldcpp.py help text",
+            _KOBOLD,
         )
-    elif value != "0" and setup.value("flashattention") != "on":
+    elif is_quantized(KOBOLD_TYPES[value]) and setup.value("flashattention") == "off":
         yield Finding(
             Severity.WARNING,
-            f"Without --flashattention only K is quantised ({KOBOLD_TYPES[value]}/f16).",
-            "V stays f16, so the cache is larger than --quantkv suggests. Builds of 2024 refused this.",
-            setup.evidence("quantkv", "flashattention")
-            + ("no --flashattention",) * (not setup.stated("flashattention")),
-            _with_flash(setup),
-            "koboldcpp.py help text",
+            f"Without flash attention only K is quantised ({KOBOLD_TYPES[value]}/f16).",
+            "V stays f16, so the cache is larger than --quantkv suggests. koboldcpp itself advises against it.",
+            setup.evidence("quantkv", "flashattention"),
+            without(setup, "flashattention") if setup.words else '"noflashattention": false',
+            _KOBOLD,
         )
-
-
-def _with_flash(setup: Setup) -> str:
-    return written(setup, [*setup.words, "--flashattention"]) if setup.words else '"flashattention": true'
+    elif value in {"1", "2"} and not setup.stated("flashattention"):
+        yield Finding(
+            Severity.NOTE,
+            f"V is {KOBOLD_TYPES[value]}, too, unless your koboldcpp is an older one.",
+            "Flash attention is on by default today (seen in 1.113.1). In 1.102 it was off, and then only K was "
+            "quantised; --flashattention says it for both.",
+            setup.evidence("quantkv", "flashattention"),
+            written(setup, [*setup.words, "--flashattention"]) if setup.words else None,
+            _KOBOLD,
+        )
 
 
 def lmstudio_flash_attention(setup: Setup) -> Iterator[Finding]:
