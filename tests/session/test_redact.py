@@ -144,6 +144,24 @@ def test_equal_secrets_get_equal_masks_and_others_other_ones() -> None:
     assert Redactor(key=b"other").text(f"sk-{KEY}") != one
 
 
+@pytest.mark.parametrize(
+    "text", ["http://h/p?key={}&sort=asc&page=2", "x?token={}&more=1 end", "https://anna@h/x?sig={}&a=b"]
+)
+def test_what_follows_a_mask_stays(text: str) -> None:
+    """A mask is no assignment of its own, and a name that became a mask is no login."""
+    masked = MASKS.text(text.format("opaque-value-1"))
+    assert masked.endswith(text.partition("{}")[2])
+    assert masked.count("⟨secret:") == 1
+    assert MASKS.text(masked) == masked
+
+
+@pytest.mark.parametrize("text", ["/home/j\udcffdoe/x", 'token = "abc\ud83d0123456789"'])
+def test_half_a_character_is_masked_as_any_other(text: str) -> None:
+    """A folder's name may hold bytes that are no UTF-8; Python keeps them as halves of characters."""
+    assert "\udcff" not in MASKS.text(text)
+    assert "\ud83d" not in MASKS.text(text)
+
+
 @given(st.lists(st.sampled_from([*SECRETS]) | st.text(max_size=8), max_size=6))
 def test_masking_is_idempotent(kinds: list[str]) -> None:
     """Whatever stands beside what."""

@@ -30,7 +30,7 @@ _WORDS = r"(?:api[_-]?key|secret|passw(?:or)?d|passphrase|access[_-]?token|auth[
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"  # of a word, in text that holds JSON's escapes too
 _QUOTE = r"\\{0,7}[\"'`]"  # as JSON in JSON in JSON writes it
 _MIXED = r"(?=[^\s'\"`]{0,99}\d)(?=[^\s'\"`]{0,99}[A-Za-z])"  # what follows has a digit and a letter
-_PLAIN = r"[^\s'\"`()\[\]{}.,;<>\\]"
+_PLAIN = r"[^\s'\"`()\[\]{}.,;<>\\⟨⟩]"
 
 # What providers say their keys look like.
 _KEYS = (
@@ -57,7 +57,7 @@ _SECRETS = tuple(
         ),
         rf"{_START}(?P<s>{'|'.join(_KEYS)})",
         # passwords and keys in addresses
-        r"(?<=\w)://[^\s/:@'\"]{0,200}:(?P<s>[^\s/@'\"]+)@",
+        r"(?<=\w)://[^\s/:@'\"⟨⟩]{0,200}:(?P<s>[^\s/@'\"⟨⟩]+)@",
         r"(?i)[?&](?:token|key|sig|signature|auth|apikey|secret|password|pwd)=(?P<s>[^\s&#'\"\\<>]{8,})",
         r"(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/(?P<s>[\w/\-]{20,})",
         # … in headers and on command lines
@@ -222,7 +222,7 @@ class Redactor:
         return mask
 
     def _mask(self, kind: str, found: str) -> str:
-        return f"⟨{kind}:{hmac.new(self.key, found.encode(), hashlib.sha256).hexdigest()[:8]}⟩"
+        return f"⟨{kind}:{hmac.new(self.key, found.encode('utf-8', 'surrogatepass'), hashlib.sha256).hexdigest()[:8]}⟩"
 
 
 _WORD_START = r"(?:(?<![\w⟨])(?<!⟨user:)(?<!⟨mail:)(?<!⟨secret:)|(?<=\\[nrt]))"
