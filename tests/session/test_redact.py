@@ -129,6 +129,13 @@ def test_what_is_secret_is_masked_and_the_rest_stays(kind: str) -> None:
         "key-value store, risk-managed_and_task_key",
         "the cookie: a biscuit",
         "decorator @app.route('/x')",
+        '"author": "jane2026", "authority": "https://login.example.org/2"',
+        '"tokenizer_class": "Qwen2Tokenizer", TOKENIZER_PATH=/models/qwen2',
+        '"eos_token": "<|im_end|>", api_key: "${API_KEY_1}", token = f"{token1}"',
+        'token_type = "bearer2", AUTH_MODE=oauth2, "secretName": "shop-db-2"',
+        "CONSTRAINT pk_user_primary_key_constraint_2, sk-learn-contrib-py310-wheel-builder",
+        "git clone git@example.org:shop/shop.git",
+        "dp.set.something.very.long.dotted.attribute.path.here",
     ],
 )
 def test_code_is_left_alone(text: str) -> None:

@@ -22,9 +22,15 @@ from kvassay.types import JsonValue, Message, ToolCall
 _MASK = r"⟨[a-z]+:[0-9a-f]{8}⟩"
 _KEY_CHARS = r"[A-Za-z0-9_\-]"
 _NAMES = (
-    r"(?:(?:api|access|private|signing|encryption|master|account|deploy)[_-]?key|secret|token|passwd|password|passphrase"
-    r"|pwd|credential|auth)"
+    r"(?:(?:api|access|secret|private|signing|encryption|master|account|deploy)[_-]?key|secret|token|passwd|password"
+    r"|passphrase|pwd|credential|auth)"
 )
+# The word ends here (authors and tokenizers are none), and the name doesn't say that it only tells about a secret.
+_ABOUT = r"(?:type|kind|class|name|url|uri|endpoint|mode|header|field|scheme|method)"
+_END = rf"(?:(?-i:(?<=[a-z])s?(?![a-z])|(?<=[A-Z])S?(?![A-Za-z])))(?![\w\-]{{0,64}}{_ABOUT}(?![\w\-]))"
+_UPPER_END = rf"S?(?![A-Z])(?![A-Z0-9_]{{0,64}}{_ABOUT.upper()}(?![A-Z0-9_]))"
+_NAMED = rf"{_NAMES}{_END}[\w\-]{{0,64}}"
+_CAPITALS = rf"[A-Z0-9_]{{0,64}}{_NAMES.upper()}{_UPPER_END}[A-Z0-9_]{{0,64}}"
 _WORDS = r"(?:api[_-]?key|secret|passw(?:or)?d|passphrase|access[_-]?token|auth[_-]?token|private[_-]?key)"
 
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"  # of a word, in text that holds JSON's escapes too
@@ -34,7 +40,10 @@ _PLAIN = r"[^\s'\"`()\[\]{}.,;<>\\⟨⟩]"
 
 # What providers say their keys look like.
 _KEYS = (
-    rf"(?:sk|pk|rk)[-_](?:ant|proj|or|live|test|lf|svcacct)?[-_]?{_KEY_CHARS}{{16,}}",  # Anthropic, OpenAI, Stripe …
+    # Anthropic, OpenAI, Stripe …; without a mark of theirs, what is no row of words: names of constraints are
+    rf"(?:sk|pk|rk)[-_](?:ant|proj|or|live|test|lf|svcacct|admin)[-_]{_KEY_CHARS}{{16,}}",
+    rf"(?:sk|pk|rk)[-_](?:[a-z0-9]{{1,10}}-){{0,3}}[A-Za-z0-9]{{16,}}{_KEY_CHARS}*",
+    rf"sk-(?={_KEY_CHARS}{{0,99}}[A-Z])(?={_KEY_CHARS}{{0,99}}\d){_KEY_CHARS}{{16,}}",
     r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|rt|ptt|soat)-[\w\-]{16,}",
     r"hf_[A-Za-z0-9]{16,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,}|pplx-[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{20,}",
     r"nvapi-[\w\-]{20,}|tvly-[\w\-]{16,}|fw_[A-Za-z0-9]{20,}|lsv2_[a-z]{2}_\w{20,}",
@@ -43,7 +52,8 @@ _KEYS = (
     r"npm_[A-Za-z0-9]{30,}|pypi-[\w\-]{30,}|rubygems_[a-f0-9]{40,}|dckr_pat_[\w\-]{20,}|do[opr]_v1_[a-f0-9]{40,}",
     r"SG\.[\w\-]{16,99}\.[\w\-]{16,}|whsec_[\w+/=]{20,}|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32,}|key-[a-f0-9]{32}\b",
     r"lin_api_\w{20,}|(?:secret|ntn)_[A-Za-z0-9]{40,}|fig[duo]_[\w\-]{20,}|tskey-[a-z]+-[\w\-]{10,}|SK[0-9a-f]{32}\b",
-    r"dp\.[a-z]{2,6}\.[\w.\-]{30,}|hv[sbr]\.[\w\-]{20,}|glsa_\w{30,}|sbp_[a-f0-9]{30,}|ATATT3[\w\-=]{20,}|PMAK-[\w\-]{40,}",
+    r"dp\.(?:[cps]t|sa|said|scim|audit)\.(?:[\w\-]{1,35}\.)?[A-Za-z0-9]{30,}|hv[sbr]\.[\w\-]{20,}|glsa_\w{30,}",
+    r"sbp_[a-f0-9]{30,}|ATATT3[\w\-=]{20,}|PMAK-[\w\-]{40,}",
     r"AGE-SECRET-KEY-1[A-Z0-9]{50,}|eyJ[\w\-]{6,999}\.[\w\-]{6,9999}\.[\w\-]*",
 )
 
@@ -82,7 +92,7 @@ _SECRETS = tuple(
         r"\b(?:AccountKey|SharedAccessKey)=(?P<s>[\w+/=]{20,})",
         # assignments: NAME_TOKEN=…, password: …, "password": "…"
         (
-            rf"(?m)^[ \t]*(?:export[ \t]+)?[A-Z0-9_]{{0,64}}{_NAMES.upper()}[A-Z0-9_]{{0,64}}=(?!\d+$)"
+            rf"(?m)^[ \t]*(?:export[ \t]+)?{_CAPITALS}=(?!\d+$)"
             r"(?P<s>[^\s'\"$()\[\]{}]{6,})"
         ),
         (
@@ -90,7 +100,7 @@ _SECRETS = tuple(
             rf"(?:[ \t]{{0,9}}{_QUOTE})?(?=[^\s'\"`]{{0,99}}\d)(?!\d+\b)(?P<s>[^\s'\"`$()\[\]{{}}\\;&|]{{6,}})"
         ),
         (
-            rf"{_START}(?:ENV|set(?:[ \t]+-\w+)+)[ \t]+[A-Z0-9_]{{0,64}}{_NAMES.upper()}[A-Z0-9_]{{0,64}}[ \t]+"
+            rf"{_START}(?:ENV|set(?:[ \t]+-\w+)+)[ \t]+{_CAPITALS}[ \t]+"
             r"(?P<s>[^\s'\"`$(){}\\]{6,})"
         ),
         (
@@ -104,14 +114,14 @@ _SECRETS = tuple(
         ),
         # … as a string, whatever type is declared between
         (
-            rf"(?i){_NAMES}[\w\-]{{0,64}}(?:{_QUOTE})?\]?(?:[ \t]?:[ \t]?[a-z]{{1,20}})?[ \t]{{0,9}}[:=][ \t]{{0,9}}"
+            rf"(?i){_NAMED}(?:{_QUOTE})?\]?(?:[ \t]?:[ \t]?[a-z]{{1,20}})?[ \t]{{0,9}}[:=][ \t]{{0,9}}"
             rf"{_QUOTE}(?P<s>[^\s\"'`\\]{{6,}}){_QUOTE}"
         ),
         # … within a sentence or a line of code; what is called or subscripted is code, and no mask is a secret
         rf"(?i)(?<!⟨){_WORDS}(?:=|:[ \t]?(?=\S{{0,99}}\d))(?P<s>[^\s'\"\\,;}}{{()\[\]]{{6,}}+)(?![(\[])",
     )
 )
-_EMAIL = re.compile(r"(?P<s>(?<![\w.+\-])[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*\.[A-Za-z]{2,}\b)")
+_EMAIL = re.compile(r"(?P<s>(?<![\w.+\-])(?!git@)[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*\.[A-Za-z]{2,}\b)")
 _NAME = r"[^\s/\\:\"'`<>|⟨⟩;,&)\]}%]+"
 _HOMES = tuple(
     re.compile(pattern)
@@ -215,7 +225,7 @@ class Redactor:
     def _masking(self, kind: str) -> Callable[[re.Match[str]], str]:
         def mask(match: re.Match[str]) -> str:
             found, (start, end) = match["s"], match.span("s")
-            if _MASKED.search(found) or found.lower() in _SHARED:
+            if _MASKED.search(found) or found.lower() in _SHARED or _STAND_IN.fullmatch(found):
                 return match[0]
             return match[0][: start - match.start()] + self._mask(kind, found) + match[0][end - match.start() :]
 
@@ -227,6 +237,7 @@ class Redactor:
 
 _WORD_START = r"(?:(?<![\w⟨])(?<!⟨user:)(?<!⟨mail:)(?<!⟨secret:)|(?<=\\[nrt]))"
 _MASKED = re.compile(_MASK)
+_STAND_IN = re.compile(r"<[^<>]*>|\$?\{[^{}]*\}|\{\{[^{}]*\}\}")  # <|im_end|>, ${API_KEY}: in a secret's place
 _SECRET_NAME = re.compile(rf"(?i)[\w\-]*{_NAMES}")
 _SHORTEST_NAME = 3
 _SHORTEST_SECRET = 8
