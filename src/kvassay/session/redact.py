@@ -44,7 +44,7 @@ _KEYS = (
     rf"(?:sk|pk|rk)[-_](?:ant|proj|or|live|test|lf|svcacct|admin)[-_]{_KEY_CHARS}{{16,}}",
     rf"(?:sk|pk|rk)[-_](?:[a-z0-9]{{1,10}}-){{0,3}}[A-Za-z0-9]{{16,}}{_KEY_CHARS}*",
     rf"sk-(?={_KEY_CHARS}{{0,99}}[A-Z])(?={_KEY_CHARS}{{0,99}}\d){_KEY_CHARS}{{16,}}",
-    r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|rt|ptt|soat)-[\w\-]{16,}",
+    r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|rt|ptt|soat|cbt|ft|imt|agent|oas|ffct)-[\w\-]{16,}(?:\.[\w]{2,9}){0,2}",
     r"hf_[A-Za-z0-9]{16,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,}|pplx-[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{20,}",
     r"nvapi-[\w\-]{20,}|tvly-[\w\-]{16,}|fw_[A-Za-z0-9]{20,}|lsv2_[a-z]{2}_\w{20,}",
     r"(?:AKIA|ASIA)[A-Z0-9]{16}\b|AIza[\w\-]{30,}|ya29\.[\w\-]{20,}|GOCSPX-[\w\-]{20,}",
@@ -53,7 +53,14 @@ _KEYS = (
     r"SG\.[\w\-]{16,99}\.[\w\-]{16,}|whsec_[\w+/=]{20,}|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32,}|key-[a-f0-9]{32}\b",
     r"lin_api_\w{20,}|(?:secret|ntn)_[A-Za-z0-9]{40,}|fig[duo]_[\w\-]{20,}|tskey-[a-z]+-[\w\-]{10,}|SK[0-9a-f]{32}\b",
     r"dp\.(?:[cps]t|sa|said|scim|audit)\.(?:[\w\-]{1,35}\.)?[A-Za-z0-9]{30,}|hv[sbr]\.[\w\-]{20,}|glsa_\w{30,}",
-    r"sbp_[a-f0-9]{30,}|ATATT3[\w\-=]{20,}|PMAK-[\w\-]{40,}",
+    r"sbp_[a-f0-9]{30,}|sb_secret_[\w\-]{20,}|AT(?:ATT3|CTT3|BB)[\w\-=]{20,}|PMAK-[\w\-]{40,}|BSA[\w\-]{27,}",
+    r"tgp_v1_[\w\-]{20,}|csk-[a-z0-9]{32,}|pcsk_\w{32,}|jina_\w{32,}|fc-[0-9a-f]{32}\b|e2b_[0-9a-f]{32,}|rpa_[A-Z0-9]{32,}",
+    r"AQ\.Ab[\w\-]{30,}|1//0[\w\-]{30,}|ABSK[A-Za-z0-9+/=]{40,}|api_org_[A-Za-z0-9]{30,}|dapi[0-9a-f]{32}\b",
+    r"vc[aciprk]_[A-Za-z0-9]{24,}|nf[bcopu]_[A-Za-z0-9]{32,}|HRKU-[\w\-]{30,}|(?:FlyV1[ \t])?f[mo][12]_[\w+/=,\-]{30,}",
+    r"pscale_(?:tkn|pw|oauth)_[\w\-.]{30,}|napi_[a-z0-9]{40,}|ops_eyJ[\w+/=\-]{40,}|[A-Za-z0-9]{14}\.atlasv1\.[\w\-=]{40,}",
+    r"sntry[sua]_[\w+/=\-]{40,}|NRAK-[A-Z0-9]{27}|NRJS-[a-f0-9]{19}|glc_eyJ[\w+/=]{20,}|ph[cx]_[A-Za-z0-9]{32,}",
+    r"sq0[a-z]{3}-[\w\-]{22,}|EAA[A-Za-z][\w\-]{56,}|xkeysib-[0-9a-f]{64}|mlsn\.[0-9a-f]{40,}|re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}",
+    r"[0-9a-f]{32}-us\d{1,2}\b|dckr_oat_[\w\-]{20,}|CFPAT-[\w\-]{40,}|dt0c01\.[A-Z0-9]{24}\.[A-Z0-9]{40,}|rnd_[A-Za-z0-9]{28,}",
     r"AGE-SECRET-KEY-1[A-Z0-9]{50,}|eyJ[\w\-]{6,999}\.[\w\-]{6,9999}\.[\w\-]*",
 )
 
@@ -65,17 +72,31 @@ _SECRETS = tuple(
             r"(?s)(?P<s>-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?"
             r"(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z))"
         ),
+        r"Private-Lines: \d{1,3}\s+(?P<s>[A-Za-z0-9+/=\s]{40,9999}?)\s*Private-MAC",  # PuTTY's
         rf"{_START}(?P<s>{'|'.join(_KEYS)})",
         # passwords and keys in addresses
         r"(?<=\w)://[^\s/:@'\"⟨⟩]{0,200}:(?P<s>[^\s/@'\"⟨⟩]+)@",
-        r"(?i)[?&](?:token|key|sig|signature|auth|apikey|secret|password|pwd)=(?P<s>[^\s&#'\"\\<>]{8,})",
-        r"(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/(?P<s>[\w/\-]{20,})",
+        (
+            r"(?i)(?:[?&]|&amp;|\\u0026)(?:token|key|sig|auth|apikey|secret|password|pwd|(?:x-(?:amz|goog)-)?signature"
+            r"|x-amz-security-token)=(?P<s>[^\s&#'\"\\<>]{8,})"
+        ),
+        (
+            r"(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks"
+            r"|webhook\.office\.com/webhookb2)/(?P<s>[\w/@\-]{20,})"
+        ),
         # … in headers and on command lines
         r"(?i)\b(?:authorization|proxy-authorization)\W{1,4}(?:bearer|basic|token)\s+(?P<s>[\w\-.~+/=]{8,})",
         r"(?i)\b(?:bearer|basic)\s+(?=\S{0,99}\d)(?P<s>[A-Za-z0-9._~+/\-]{12,}=*)",
-        r"(?i)\b(?:x-api-key|api-key)\W{1,4}(?P<s>[\w\-.~+/=]{8,})",
+        r"(?i)\b(?:x-api-key|api-key|subscription-key)\W{1,4}(?P<s>[\w\-.~+/=]{8,})",
         rf"(?i){_START}(?:set-)?cookie['\"]?:[ \t]{{0,9}}['\"]?(?P<s>[\w.\-]{{1,99}}=[^\r\n'\"\\]{{8,}})",
         rf"(?i)--(?:password|token|api-key|secret)[= ](?:{_QUOTE})?(?P<s>[^\s'\"`\\\-][^\s'\"`\\]{{5,}})",
+        (
+            r"(?i)--[a-z][\w\-]{0,40}-(?:password|passphrase|token|secret|(?:access|account|secret|api)-key)[= ]"
+            rf"(?:{_QUOTE})?{_MIXED}(?P<s>[^\s'\"`\\\-][^\s'\"`\\]{{5,}})"
+        ),
+        r"\bwandb login (?:--\S{1,40} )?(?P<s>[0-9a-f]{40,})",
+        r"\s-pass(?:in|out)? pass:(?P<s>[^\s'\"`\\]{4,})",
+        rf"{_START}redis-cli\b[^\n]{{0,200}}?\s-a[ =]?(?:{_QUOTE})?(?P<s>[^\s'\"`\\]{{4,}})",
         (
             rf"{_START}(?:sshpass|(?:docker|podman|helm registry|az) login)\b[^\n]{{0,200}}?\s-p[ =]?(?:{_QUOTE})?"
             r"(?P<s>[^\s'\"`\\]{4,})"
@@ -95,12 +116,20 @@ _SECRETS = tuple(
             rf"(?m)^[ \t]*(?:export[ \t]+)?{_CAPITALS}=(?!\d+$)"
             r"(?P<s>[^\s'\"$()\[\]{}]{6,})"
         ),
+        (  # … of several words, as in .env
+            r"(?m)^[ \t]*(?:export[ \t]+)?[A-Z0-9_]{0,64}(?:SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|PWD)="
+            r"(?P<q>['\"])(?P<s>[^'\"\n]{6,200})(?P=q)[ \t]*$"
+        ),
+        (
+            rf"(?i)(?:[_\-]|{_START})pass(?:{_QUOTE})?[ \t]{{0,9}}[:=][ \t]{{0,9}}{_QUOTE}{_MIXED}"
+            rf"(?P<s>[^\s\"'`\\]{{6,}}){_QUOTE}"
+        ),
         (
             rf"{_START}[A-Z][A-Z0-9_]{{0,64}}_(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASS|PWD|PAT)[ \t]{{0,9}}="
             rf"(?:[ \t]{{0,9}}{_QUOTE})?(?=[^\s'\"`]{{0,99}}\d)(?!\d+\b)(?P<s>[^\s'\"`$()\[\]{{}}\\;&|]{{6,}})"
         ),
         (
-            rf"{_START}(?:ENV|set(?:[ \t]+-\w+)+)[ \t]+{_CAPITALS}[ \t]+"
+            rf"{_START}(?:ENV|setenv|setx|set(?:[ \t]+-\w+)+)[ \t]+{_CAPITALS}[ \t]+"
             r"(?P<s>[^\s'\"`$(){}\\]{6,})"
         ),
         (
@@ -131,7 +160,10 @@ _HOMES = tuple(
         + _NAME
         + ")",
         rf"(?i)[a-z]:/users/(?P<s>{_NAME})",
-        rf"(?:\\?/|%2[Ff]|\\{{1,4}})(?:home|Users)(?:\\?/|%2[Ff]|\\{{1,4}})(?P<s>{_NAME})",
+        (
+            rf"(?:\\?/|%2[Ff]|\\{{1,4}})(?:home|Users)(?:\\?/|%2[Ff]|\\{{1,4}})"
+            rf"(?P<s>{_NAME}(?:\\? [A-Z][\w.\-]{{0,40}}(?=/))?)"
+        ),
         # the folders in which agents keep a project's sessions are named after its path
         r"(?<=[/\\])(?:[A-Za-z]-)?-{1,2}(?:home|Users)-(?P<s>[^\s/\\\-⟨⟩]+)",
     )
