@@ -95,3 +95,8 @@ def test_nothing_found_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_missing_path_is_the_users_mistake(tmp_path: Path) -> None:
     """It is named."""
     assert isinstance(run(tmp_path / "missing").exception, UsageError)
+
+
+def test_what_can_be_no_name_of_a_file_is_told() -> None:
+    """The system's own words, and no traceback."""
+    assert "can't be read: File name too long" in str(run("x" * 300).exception)

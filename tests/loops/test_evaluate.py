@@ -71,6 +71,7 @@ def test_functions_call_each_other_and_defaults_are_filled_in() -> None:
         "return 'x' * 9",
         "return '%s' % a",
         "return range(10000)",
+        "return round(5, -1000000000)",
         "global a",
         "with a:\n        pass",
         "return [0] * 9",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,17 @@ def test_an_exact_id_wins_over_one_that_begins_with_it(home: Path) -> None:
     longer = recording(home, name="third.jsonl")
     longer.write_text(longer.read_text().replace("s-shop-1", "s-shop-12", 1))
     assert find("s-shop-1").path == home / "shop.jsonl"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes among files")
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """It is said what it is: it does exist."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="no file but a pipe"):
+        find(str(tmp_path / "pipe"))
+
+
+def test_what_can_be_no_name_of_a_file_is_told() -> None:
+    """The system's own words, and no traceback."""
+    with pytest.raises(UsageError, match="can't be read: File name too long"):
+        find("x" * 300)

@@ -45,6 +45,18 @@ def test_a_compaction_replaces_what_its_agent_replaced() -> None:
         assert last.compactions == 1
 
 
+def test_what_was_taken_out_is_not_made_up_for_over_a_compaction() -> None:
+    """Neither a poisoned turn nor a cut brings back older messages, or an earlier summary."""
+    one, two = (Compaction((Message("user", summary),), kept, "x") for summary, kept in (("first", 0), ("second", 3)))
+    poisoned = [calls(poisoned=True), answer("?", id_="bad")]
+    *_, last = moments(transcript(user("one"), one, user("two"), *poisoned, two, calls(text="3")), EVERYTHING)
+    assert [m.content for m in last.history] == ["Code.", "second", "two"]
+    *_, last = moments(
+        transcript(user("one"), one, user("two"), *poisoned, user("four"), two, calls(text="3")), EVERYTHING
+    )
+    assert [m.content for m in last.history] == ["Code.", "second", "four"]
+
+
 def test_poisoned_calls_and_their_results_are_taken_out() -> None:
     """No server takes them; what is left of the turn stays, and it is counted."""
     entries = [

@@ -50,6 +50,15 @@ def test_lines_are_read_one_by_one_whatever_they_hold(tmp_path: Path) -> None:
     ]
 
 
+def test_records_on_one_line_are_told_one_by_one(tmp_path: Path) -> None:
+    """An agent that was killed before it ended a line goes on behind it; what it left half-written is damage."""
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}{"a": "}{"}\n{"a": 3}{"a": \n{"a": 4}1 {"a": 5}\n{"a": 6}\n')
+    assert [(line.number, line.value) for line in read_lines(path)] == [
+        (1, {"a": 1}), (1, {"a": "}{"}), (2, {"a": 3}), (2, None), (3, {"a": 4}), (3, None), (4, {"a": 6}),
+    ]  # fmt: skip
+
+
 def test_a_line_without_end_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is damage, and the next line is read."""
     monkeypatch.setattr("kvassay.session.json_text.MAX_LINE_BYTES", 16)

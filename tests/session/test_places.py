@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,12 @@ def test_files_are_found_once_and_parts_are_passed_over(tmp_path: Path) -> None:
         "storage/session/s.json",
         "a/y.txt",
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes among files")
+def test_pipes_are_passed_over(tmp_path: Path) -> None:
+    """Opening one would wait for a writer; a link that leads to itself is no file either."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    (tmp_path / "x.jsonl").touch()
+    assert list(session_files([tmp_path, tmp_path / "pipe.jsonl"])) == [tmp_path / "x.jsonl"]

@@ -11,6 +11,7 @@ from kvassay.types import Message, ToolCall
 
 MASKS = Redactor(key=b"k", users=("anna",))
 KEY = "abcdefghijklmnopqrst0123456789ABCDEF"
+HEX = "0123456789abcdef0123456789abcdef"
 
 SECRETS = {
     "openai": ("key sk-proj-{}", KEY),
@@ -69,6 +70,53 @@ SECRETS = {
     "cookie that is set": ("one\\nSet-Cookie: sid={}", "opaque-value-1"),
     "name after an at sign's host": ("git@host:{}/shop", "anna"),
     "name's home": ("cd ~{}/shop", "anna"),
+    "openrouter": ("sk-or-v1-{}", HEX * 2),
+    "deepseek": ("sk-{}", HEX),
+    "litellm": ("sk-{}", "aB3-defghij_lmnopqrstu"),
+    "gemini": ("AQ.Ab8{}", KEY),
+    "together": ("tgp_v1_{}", KEY),
+    "cerebras": ("csk-{}", HEX),
+    "pinecone": ("pcsk_{}", KEY),
+    "jina": ("jina_{}", KEY),
+    "firecrawl": ("fc-{}", HEX),
+    "e2b": ("e2b_{}", HEX),
+    "bedrock": ("ABSK{}=", KEY + KEY),
+    "databricks": ("dapi{}", HEX),
+    "vercel": ("vcp_{}", KEY),
+    "netlify": ("nfp_{}", KEY),
+    "heroku": ("HRKU-{}", KEY),
+    "fly": ("FlyV1 fm2_{}", KEY),
+    "supabase": ("sb_secret_{}", KEY),
+    "planetscale": ("pscale_tkn_{}", KEY),
+    "neon": ("napi_{}", HEX + HEX),
+    "sentry": ("sntryu_{}", HEX + HEX),
+    "new relic": ("NRAK-{}", "ABCDEFGHIJKLMNOPQRSTU012345"),
+    "posthog": ("phx_{}", KEY),
+    "square": ("sq0atp-{}", "abcdefghijklmnopqrst01"),
+    "bitbucket": ("ATBB{}", KEY),
+    "gitlab's routable": ("glpat-{}", f"{KEY}.01.0123456ab"),
+    "gitlab's job": ("glcbt-64_{}", KEY),
+    "terraform": ("{}", f"abcdefghij0123.atlasv1.{KEY}{KEY}"),
+    "1password": ("ops_eyJ{}", KEY + KEY),
+    "mailchimp": ("{}-us12", HEX),
+    "brevo": ("xkeysib-{}", HEX + HEX),
+    "docker": ("dckr_oat_{}", KEY),
+    "wandb": ("wandb login {}", f"{HEX}01234567"),
+    "azure's header": ("Ocp-Apim-Subscription-Key: {}", HEX),
+    "teams' hook": ("https://x.webhook.office.com/webhookb2/{}", f"1-2@3-4/IncomingWebhook/{HEX}/5-6"),
+    "signed address": ("https://h/x?X-Amz-Date=1&X-Amz-Signature={}&a=b", HEX),
+    "address in html": ('<a href="/x?a=1&amp;token={}">', "opaque-value-1"),
+    "address in json": ("https://h/x?a=1\\u0026sig={}", "opaque-value-1"),
+    "flag of two words": ("tool --client-secret {}", "opaque-value-1"),
+    "openssl": ("openssl enc -pass pass:{} -in x", "hunter2!"),
+    "redis": ("redis-cli -h x -a {} ping", "hunter2!"),
+    "setx": ("setx OPENAI_API_KEY {}", "opaque-value-1"),
+    "several words": ('DB_PASSWORD="{}"', "correct horse battery"),
+    "pass in json": ('{{"smtp_pass": "{}"}}', "hunter2!"),
+    "glued name": ("secretkey = '{}'", "hunter2!"),
+    "putty": ("Private-Lines: 1\n{}\nPrivate-MAC: 00", KEY + KEY),
+    "mac home of two words": ("/Users/{}/x", "Jane Doe"),
+    "home of two words in a shell": ("cd /mnt/c/Users/{}/x", "Jane\\ Doe"),
     "pgp": ("-----BEGIN PGP PRIVATE KEY BLOCK-----\n{}\n-----END PGP PRIVATE KEY BLOCK-----", KEY),
     "private key": ("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----", KEY),
     "cut private key": ("-----BEGIN PRIVATE KEY-----\n{}", KEY),
@@ -129,6 +177,17 @@ def test_what_is_secret_is_masked_and_the_rest_stays(kind: str) -> None:
         "key-value store, risk-managed_and_task_key",
         "the cookie: a biscuit",
         "decorator @app.route('/x')",
+        "cp /home/ubuntu Makefile && ls --sort-key name1x --max-tokens 4096",
+        'BYPASS="two words 9", "compass": "north1", test_pass = "passed"',
+        "tests pass: 12 of 12, -a redis, --pass-through 1",
+        "md5 0123456789abcdef0123456789abcdef us-12, re_compile_all_of_them_at_once",
+        '"author": "jane2026", "authority": "https://login.example.org/2"',
+        '"tokenizer_class": "Qwen2Tokenizer", TOKENIZER_PATH=/models/qwen2',
+        '"eos_token": "<|im_end|>", api_key: "${API_KEY_1}", token = f"{token1}"',
+        'token_type = "bearer2", AUTH_MODE=oauth2, "secretName": "shop-db-2"',
+        "CONSTRAINT pk_user_primary_key_constraint_2, sk-learn-contrib-py310-wheel-builder",
+        "git clone git@example.org:shop/shop.git",
+        "dp.set.something.very.long.dotted.attribute.path.here",
     ],
 )
 def test_code_is_left_alone(text: str) -> None:
@@ -142,6 +201,24 @@ def test_equal_secrets_get_equal_masks_and_others_other_ones() -> None:
     assert one == MASKS.text(f"sk-{KEY}")
     assert one != two
     assert Redactor(key=b"other").text(f"sk-{KEY}") != one
+
+
+@pytest.mark.parametrize(
+    "text", ["http://h/p?key={}&sort=asc&page=2", "x?token={}&more=1 end", "https://anna@h/x?sig={}&a=b"]
+)
+def test_what_follows_a_mask_stays(text: str) -> None:
+    """A mask is no assignment of its own, and a name that became a mask is no login."""
+    masked = MASKS.text(text.format("opaque-value-1"))
+    assert masked.endswith(text.partition("{}")[2])
+    assert masked.count("⟨secret:") == 1
+    assert MASKS.text(masked) == masked
+
+
+@pytest.mark.parametrize("text", ["/home/j\udcffdoe/x", 'token = "abc\ud83d0123456789"'])
+def test_half_a_character_is_masked_as_any_other(text: str) -> None:
+    """A folder's name may hold bytes that are no UTF-8; Python keeps them as halves of characters."""
+    assert "\udcff" not in MASKS.text(text)
+    assert "\ud83d" not in MASKS.text(text)
 
 
 @given(st.lists(st.sampled_from([*SECRETS]) | st.text(max_size=8), max_size=6))

@@ -57,8 +57,13 @@ def sessions(paths: Sequence[Path], agents: Sequence[str], *, redact: bool, as_j
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if not path.exists():
-            raise UsageError(f"{str(path)!r} does not exist.", hint="Give a session's file, or a folder of sessions.")
+        try:
+            path.stat()
+        except FileNotFoundError as error:
+            hint = "Give a session's file, or a folder of sessions."
+            raise UsageError(f"{str(path)!r} does not exist.", hint=hint) from error
+        except OSError as error:
+            raise UsageError(f"{str(path)!r} can't be read: {error.strerror}.") from error
     return session_files(paths or chain.from_iterable(usual_places().values()))
 
 

@@ -18,6 +18,7 @@ Value: TypeAlias = "int | float | str | bool | list[Value] | tuple[Value, ...] |
 MAX_STEPS = 5_000
 MAX_ITEMS = 1_000
 MAX_NUMBER = 1e15
+MAX_DIGITS = 30
 MAX_CALLS = 30
 
 _BINARY: Mapping[type[ast.operator], Callable[..., Value]] = MappingProxyType({
@@ -41,8 +42,14 @@ def _range(*bounds: int) -> Value:
     return [*found]
 
 
+def _round(number: float, digits: int | None = None) -> Value:
+    if digits is not None and abs(digits) > MAX_DIGITS:  # Python would work out ten to that power
+        raise Unsupported("that many digits")
+    return round(number) if digits is None else round(number, digits)
+
+
 _BUILT_IN: Mapping[str, Callable[..., Value]] = MappingProxyType({
-    "len": len, "min": min, "max": max, "sum": sum, "abs": abs, "round": round, "int": int, "float": float,
+    "len": len, "min": min, "max": max, "sum": sum, "abs": abs, "round": _round, "int": int, "float": float,
     "sorted": sorted, "list": list, "tuple": tuple, "range": _range, "bool": bool,
 })  # fmt: skip
 

@@ -19,17 +19,28 @@ def find(session: str) -> Source:
     """The session that is meant: a file, ``FILE#ID`` for one of several in a store, or an id (or its beginning) that
     `kvassay sessions` lists. Raises UsageError where there is none, or more than one.
     """
+    try:
+        by_file = _by_file(session)
+    except OSError as error:
+        raise UsageError(f"{session!r} can't be read: {error.strerror}.") from error
+    if by_file:
+        return by_file
+    if len(Path(session).parts) > 1:
+        raise UsageError(f"{session!r} does not exist.", hint="Give a session's file, or an id: kvassay sessions")
+    return _by_id(session, session_files(chain.from_iterable(usual_places().values())))
+
+
+def _by_file(session: str) -> Source | None:
+    """The session of a file; None where there is none of that name. Raises OSError."""
     path = Path(session)
     if path.is_dir():
         raise UsageError(f"{session!r} is a folder.", hint=f"Name one session of it: kvassay sessions {session}")
     if path.is_file():
         return choose(path)
+    if path.exists():
+        raise UsageError(f"{session!r} is no file but a pipe or a device.", hint="Save the session as a file first.")
     file, hash_, id_ = session.rpartition("#")
-    if hash_ and Path(file).is_file():
-        return choose(Path(file), id_)
-    if len(path.parts) > 1:
-        raise UsageError(f"{session!r} does not exist.", hint="Give a session's file, or an id: kvassay sessions")
-    return _by_id(session, session_files(chain.from_iterable(usual_places().values())))
+    return choose(Path(file), id_) if hash_ and Path(file).is_file() else None
 
 
 def _by_id(wanted: str, files: Iterable[Path]) -> Source:

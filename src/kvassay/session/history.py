@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -82,6 +83,8 @@ class _Shown:
     room: Room
     opening: tuple[Message, ...]
     messages: list[Message] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)  # of each message among all that were said; 0: a replacement
+    said: int = 0
     tokens: int = 0
     compactions: int = 0
     cleared: int = 0
@@ -94,6 +97,7 @@ class _Shown:
 
     def add(self, said: Said) -> None:
         """Show one more message. Poisoned calls and their results are taken out; a turn of nothing else is none."""
+        self.said += 1
         self.mended += len(said.poisoned)
         self.poisoned_ids.update(call.id for call in said.poisoned)
         message = said.message
@@ -101,13 +105,16 @@ class _Shown:
         empty = message.role == "assistant" and not message.content and not message.tool_calls
         if not orphan and not empty:
             self.messages.append(message)
+            self.numbers.append(self.said)
             self.tokens += self.room.tokens_of(message)
 
     def compact(self, marker: Compaction) -> None:
-        kept = self.messages[-marker.kept :] if marker.kept else []
-        while kept and kept[0].role == "tool":  # its call is gone
-            kept = kept[1:]
-        self.messages = [*marker.replacement, *kept]
+        """What was taken out since then is not made up for by older messages: ``kept`` counts what was said."""
+        first = bisect_right(self.numbers, max(self.said - marker.kept, 0))
+        while first < len(self.messages) and self.messages[first].role == "tool":  # its call is gone
+            first += 1
+        self.messages = [*marker.replacement, *self.messages[first:]]
+        self.numbers = [0] * len(marker.replacement) + self.numbers[first:]
         self.tokens = self._count(self.opening) + self._count(self.messages)
         self.compactions += 1
         self.cleared = self.dropped = 0
@@ -151,7 +158,7 @@ class _Shown:
                 self.tokens -= self._count(self.messages[last:end])
                 last = end
         self.dropped += last - first
-        del self.messages[first:last]
+        del self.messages[first:last], self.numbers[first:last]
 
     def _count(self, messages: Sequence[Message]) -> int:
         return sum(map(self.room.tokens_of, messages))

@@ -12,6 +12,8 @@ from kvassay.types import JsonObject, JsonValue
 
 MAX_LINE_BYTES = 1 << 27
 _MAX_LEVELS = 200  # agents' records have some ten; readers that call themselves would fail at about a thousand
+_NOT_JSON = "not JSON"
+_DECODER = json.JSONDecoder()
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -28,13 +30,16 @@ class Line(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Read JSONL line by line; blank lines are passed over. Raises OSError."""
+    """Read JSONL line by line; blank lines are passed over. Records that stand on one line, because an agent was killed
+    before it could end the first, are told one by one. Raises OSError.
+    """
     with path.open("rb") as file:
         number = 0
         while line := file.readline(MAX_LINE_BYTES):
             number += 1
             if line.strip():
-                yield _line_at(file, number, line)
+                found = _line_at(file, number, line)
+                yield from _apart(number, line) if found.fault == _NOT_JSON else [found]
 
 
 class Start(NamedTuple):
@@ -111,8 +116,21 @@ def line_of(number: int, line: str | bytes) -> Line:
     try:
         value = load(line)
     except ValueError:
-        return Line(number, None, "not JSON")
+        return Line(number, None, _NOT_JSON)
     return Line(number, value) if isinstance(value, dict) else Line(number, None, "no JSON object")
+
+
+def _apart(number: int, line: bytes) -> Iterator[Line]:
+    """The records on a line that is not one; what can't be read ends it."""
+    text = line.decode("utf-8", "replace").removeprefix("\ufeff").rstrip()
+    at = 0
+    while at < len(text):
+        try:
+            value, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            value, end = None, len(text)
+        yield line_of(number, text[at:end]) if isinstance(value, dict) else Line(number, None, _NOT_JSON)
+        at = end if isinstance(value, dict) else len(text)
 
 
 def _line_at(file: BinaryIO, number: int, line: bytes) -> Line:

@@ -25,12 +25,13 @@ def usual_places(*, home: Path | None = None, env: Mapping[str, str] | None = No
 
 def session_files(paths: Iterable[Path]) -> Iterator[Path]:
     """The files that may hold sessions: those given, and those with a fitting ending below the folders given, once each
-    and in order. Links to folders are not followed; folders that can't be read are passed over.
+    and in order. Links to folders are not followed; folders that can't be read are passed over, and so are pipes and
+    devices, which would be waited for.
     """
     seen: set[Path] = set()
     for path in paths:
         for file in _below(path) if path.is_dir() else [path]:
-            if (real := file.resolve()) not in seen:
+            if file.is_file() and (real := file.resolve()) not in seen:
                 seen.add(real)
                 yield file
 

@@ -157,6 +157,16 @@ def test_bodies_line_by_line(tmp_path: Path, envelope: Callable[[JsonObject], Js
     assert load(choose(path, "line 4")).model == "m-2"
 
 
+@pytest.mark.parametrize("envelope", [lambda body: body, lambda body: {"request": body}])
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_logged_response_is_counted(tmp_path: Path, lines: int, envelope: Callable[[JsonObject], JsonObject]) -> None:
+    """Only what was asked is told."""
+    log = {**envelope({"model": "m", "messages": CHAT}), "response": {"choices": []}}
+    for source in sessions_in(jsonl(tmp_path, *[log] * lines)):
+        assert messages(load(source)) == ASKED
+        assert oddities(load(source))["response"] == 1
+
+
 @pytest.mark.parametrize("value", [{}, [], {"a": 1}, [1, 2], {"messages": []}, {"messages": "x"}, {"role": "user"}])
 def test_other_documents_are_no_sessions(tmp_path: Path, value: JsonValue) -> None:
     """Not every JSON file is a conversation."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from kvassay.session.transcript import Branch, Compaction, Usage
 from kvassay.types import JsonObject, Message, ToolCall
 from session.importers.files import chained, jsonl, messages, oddities, only, said
@@ -110,3 +112,66 @@ def test_titles_and_what_the_model_never_saw(tmp_path: Path) -> None:
     found = only(jsonl(tmp_path, *tree(user("one"), error), title, {"type": "dream"}, "{"))
     assert (found.title, messages(found)) == ("My work", [Message("user", "one")])
     assert oddities(found) == {"turn that reports an API error": 1, "entry dream": 1, "not JSON": 1}
+
+
+def test_a_late_entry_that_says_nothing_ends_no_branch(tmp_path: Path) -> None:
+    """A hook's progress or a notice hangs on an old entry: the session ends with what was said last."""
+    lines = tree(
+        user("one"),
+        block("m1", {"type": "text", "text": "1"}),
+        user("two"),
+        block("m2", {"type": "text", "text": "2"}),
+        {"type": "system", "subtype": "informational", "parentUuid": "e0"},
+        {"type": "progress", "parentUuid": "e1"},
+        {"type": "custom-title", "customTitle": "Numbers", "uuid": None},
+    )
+    found = only(jsonl(tmp_path, *lines))
+    assert [message.content for message in messages(found)] == ["one", "1", "two", "2"]
+    assert not [entry for entry in found.entries if isinstance(entry, Branch)]
+    assert found.title == "Numbers"
+
+
+@pytest.mark.parametrize("parent", ["s", "e5"])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"preservedSegment": {"headUuid": "e2", "tailUuid": "e5", "anchorUuid": "s"}},
+        {"preservedMessages": {"uuids": ["e2", "e3", "e4", "e5"], "anchorUuid": "s"}},
+    ],
+)
+def test_a_compaction_that_keeps_messages_says_how_many(tmp_path: Path, kept: JsonObject, parent: str) -> None:
+    """They stand behind the summary. What comes next may hang on the summary or on the last message kept."""
+    boundary: JsonObject = {"type": "system", "subtype": "compact_boundary", "compactMetadata": kept}
+    lines = tree(
+        user("one"),
+        block("m1", {"type": "text", "text": "1"}),
+        user("two"),
+        block("m2", use("c1", "a.py")),
+        answer("c1", "A"),
+        block("m3", {"type": "text", "text": "2"}),
+        {**boundary, "uuid": "b", "parentUuid": None, "logicalParentUuid": "e5"},
+        user("Summary: one", uuid="s", parentUuid="b", isCompactSummary=True),
+        user("three", parentUuid=parent),
+        block("m4", {"type": "text", "text": "3"}),
+    )
+    found = only(jsonl(tmp_path, *lines))
+    (marker,) = [entry for entry in found.entries if isinstance(entry, Compaction)]
+    assert (marker.kept, [message.content for message in marker.replacement]) == (4, ["Summary: one"])
+    assert [message.content for message in messages(found)] == ["one", "1", "two", "", "A", "2", "three", "3"]
+
+
+def test_messages_kept_in_front_of_a_summary_are_counted(tmp_path: Path) -> None:
+    """A compaction of the newer part only: no marker can say it, so it is told that they are missing."""
+    kept: JsonObject = {"preservedSegment": {"headUuid": "e0", "tailUuid": "e1", "anchorUuid": "b"}}
+    boundary: JsonObject = {"type": "system", "subtype": "compact_boundary", "compactMetadata": kept}
+    lines = tree(
+        user("one"),
+        block("m1", {"type": "text", "text": "1"}),
+        user("two"),
+        {**boundary, "uuid": "b", "parentUuid": None, "logicalParentUuid": "e2"},
+        user("Summary: two", uuid="s", parentUuid="b", isCompactSummary=True),
+    )
+    found = only(jsonl(tmp_path, *lines))
+    (marker,) = [entry for entry in found.entries if isinstance(entry, Compaction)]
+    assert marker.kept == 0
+    assert oddities(found) == {"messages that a compaction keeps in front of its summary": 1}

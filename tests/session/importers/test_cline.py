@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from kvassay.session.transcript import Usage
 from kvassay.types import JsonValue, Message, ToolCall
 from session.importers.files import document, messages, only, said
@@ -58,6 +60,24 @@ def test_the_newer_core_has_native_calls_and_tokens(tmp_path: Path) -> None:
     assert messages(found)[1].tool_calls == (ToolCall("c1", "read_files", {"paths": ["a"]}),)
     assert said(found)[1].usage == Usage(100, 3)
     assert said(found)[2].failed is False
+
+
+@pytest.mark.parametrize(
+    ("words", "failed"),
+    [("The tool execution failed with the following error:\n<error>no</error>", True), ("A", False)],
+)
+def test_native_calls_of_the_extension(tmp_path: Path, words: str, failed: bool) -> None:  # noqa: FBT001
+    """Its results have no flag, but Cline's wording; its metrics count cached tokens among the prompt's."""
+    use: JsonValue = {"type": "tool_use", "id": "c1", "name": "read_file", "input": {"path": "a"}}
+    told = [{"type": "text", "text": part} for part in ("[read_file for 'a'] Result:", words)]
+    metrics = {"tokens": {"prompt": 100, "completion": 3, "cached": 90}, "cost": 0}
+    task: JsonValue = [
+        {"role": "user", "content": [{"type": "text", "text": "<task>Fix it.</task>"}]},
+        {"role": "assistant", "content": [use], "metrics": metrics},  # type: ignore[dict-item]
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": told}]},  # type: ignore[dict-item]
+    ]
+    found = said(only(document(tmp_path, task)))
+    assert (found[1].usage, found[2].failed) == (Usage(100, 3), failed)
 
 
 def test_a_message_may_be_one_string(tmp_path: Path) -> None:

@@ -63,7 +63,30 @@ def test_a_compaction_says_what_the_model_saw_instead(tmp_path: Path, history: o
     found = only(jsonl(tmp_path, META, USER, line("compacted", payload), USER))
     (marker,) = [entry for entry in found.entries if isinstance(entry, Compaction)]
     assert marker.kept == 0
-    assert [m.content.endswith("Summary.") for m in marker.replacement] == [True]
+    assert marker.replacement[-1].content.endswith("Summary.")
+
+
+def test_a_compaction_without_its_history_keeps_the_users_messages(tmp_path: Path) -> None:
+    """As Codex does: the context, the newest of the user's own messages, and the summary, introduced once."""
+
+    def says(text: str) -> JsonObject:
+        return item(type="message", role="user", content=[{"type": "input_text", "text": text}])
+
+    context, aborted = "<environment_context>/w", "<turn_aborted>"
+    summary = "Another language model started to solve this problem and produced a summary of its thinking process. X"
+    users = [says(text) for text in (context, "x" * 80_001, "old", aborted, "new")]
+    compacted = line("compacted", {"message": summary})
+    found = only(jsonl(tmp_path, META, *users, CALL, compacted, says("newer"), compacted))
+    one, two = (entry for entry in found.entries if isinstance(entry, Compaction))
+    assert [m.content for m in one.replacement] == [context, "old", "new", summary]
+    assert [m.content for m in two.replacement] == [context, "old", "new", "newer", summary]
+
+
+def test_a_forked_rollout_is_itself(tmp_path: Path) -> None:
+    """It repeats all of the rollout it came from, that one's head included."""
+    fork = line("session_meta", {**META["payload"], "id": "s-2", "forked_from_id": "s-1"})  # type: ignore[dict-item]
+    found = only(jsonl(tmp_path, fork, META, USER, CALL))
+    assert (found.id, found.system) == ("s-2", "Code.")
 
 
 def test_tokens_told_after_the_results_belong_to_the_turn_before_them(tmp_path: Path) -> None:

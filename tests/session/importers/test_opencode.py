@@ -120,12 +120,44 @@ def test_a_compaction_keeps_its_tail(kept) -> None:  # type: ignore[no-untyped-d
         user(text("two")),
         agent(text("2")),
         user({"type": "compaction", "auto": True, "tail_start_id": "msg_1"}),
-        agent(text("Summary."), summary=True),
+        agent(text("Summary."), summary=True, finish="stop"),
         user(text("three")),
     )
     (marker,) = [entry for entry in found.entries if isinstance(entry, Compaction)]
     assert (marker.kept, [m.content for m in marker.replacement]) == (2, ["What did we do so far?", "Summary."])
     assert [m.content for m in messages(found)] == ["one", "two", "2", "three"]
+
+
+@pytest.mark.parametrize("end", [{"error": {"name": "MessageAbortedError"}, "finish": "stop"}, {}])
+def test_a_compaction_that_was_broken_off_replaces_nothing(kept, end: JsonObject) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """The whole history goes on being shown: an error, or no end at all, as where the program was killed."""
+    found = kept(
+        user(text("one")),
+        agent(text("1")),
+        user({"type": "compaction", "auto": True}),
+        agent(text("Half a"), summary=True, **end),
+        user(text("two")),
+    )
+    assert not [entry for entry in found.entries if isinstance(entry, Compaction)]
+    assert [m.content for m in messages(found)] == ["one", "1", "two"]
+    assert oddities(found) == {"compaction that was broken off": 1}
+
+
+def test_turns_that_ended_in_an_error_are_told_as_the_model_saw_them(kept) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """What was aborted midway was shown, and is marked; what failed otherwise never was."""
+    begun = {"type": "step-start"}
+    aborted, failed = ({"name": name} for name in ("MessageAbortedError", "APIError"))
+    found = kept(
+        user(text("one")),
+        agent(begun, text("Half"), error=failed),
+        agent(begun, error=aborted),
+        agent(begun, tool("c1", status="error", input={}, error="Tool execution aborted"), error=aborted),
+        user({"type": "subtask", "prompt": "Look", "agent": "explore"}),
+    )
+    assert [m.role for m in messages(found)] == ["user", "assistant", "tool", "user"]
+    assert said(found)[1].stop_reason == "aborted"
+    assert said(found)[3].message.content == "The following tool was executed by the user"
+    assert oddities(found) == {"turn that ended in an error": 2}
 
 
 def test_what_was_taken_back_is_left_out(kept) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001

@@ -91,6 +91,24 @@ def test_a_condensation_is_a_compaction(tmp_path: Path) -> None:
     assert [entry.replacement for entry in found.entries if isinstance(entry, Compaction)] == [(Message("user", "S"),)]
 
 
+def test_a_condensation_keeps_the_first_messages_and_the_newest(tmp_path: Path) -> None:
+    """As it names what is forgotten: by ids, or in earlier releases from one number to another; never as a call."""
+    said_ = [{"id": n, "source": "user", "action": "message", "args": {"content": f"m{n}"}} for n in range(6)]
+    by_ids = {"forgotten_event_ids": [1, 2], "summary": "S1", "summary_offset": 1}
+    by_ends = {"forgotten_events_start_id": 3, "forgotten_events_end_id": 3, "summary": "S2"}
+    condensed = [
+        {"id": 10 + at, "source": "agent", "action": "condensation", "args": args}
+        for at, args in enumerate((by_ids, by_ends))
+    ]
+    asked = {"id": 9, "source": "agent", "action": "condensation_request", "args": {}}
+    found = only(document(tmp_path, [*said_[:5], asked, condensed[0], said_[5], condensed[1]]))  # type: ignore[list-item]
+    one, two = (entry for entry in found.entries if isinstance(entry, Compaction))
+    assert ([m.content for m in one.replacement], one.kept) == (["m0", "S1"], 2)
+    assert ([m.content for m in two.replacement], two.kept) == (["m0", "S2"], 2)
+    assert [m.content for m in messages(found)] == [f"m{n}" for n in range(6)]
+    assert not found.oddities
+
+
 def test_older_events(tmp_path: Path) -> None:
     """Arguments without what the agent added; recorded calls where there are any; exit codes."""
     response = {"id": "r1", "choices": [{"message": {"tool_calls": [{"id": "c9", "function": FUNCTION}]}}]}

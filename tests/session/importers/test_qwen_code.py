@@ -54,6 +54,15 @@ def test_a_compression_replaces_the_history(tmp_path: Path) -> None:
     assert found.entries[-1] == Compaction((ASKED[0],), 0, "line 4", found.started_s, 900)
 
 
+def test_records_that_the_model_was_never_shown_are_counted(tmp_path: Path) -> None:
+    """What was said in a live conversation, and the results of calls that a script made."""
+    spoken = record("user", message=CONTENTS[0], subtype="realtime_message")
+    inner = record("tool_result", message=CONTENTS[2], subtype="code_mode_tool_result")
+    found = only(jsonl(tmp_path, *records(spoken, inner)))
+    assert messages(found) == ASKED
+    assert {"record realtime_message": 1, "record code_mode_tool_result": 1}.items() <= oddities(found).items()
+
+
 def test_a_checkpoint_is_a_list_of_contents(tmp_path: Path) -> None:
     """Without envelopes nothing says what failed, but an error's own field."""
     failed: JsonValue = {"role": "user", "parts": [{"functionResponse": {"id": "c1", "response": {"error": "no"}}}]}

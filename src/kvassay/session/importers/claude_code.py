@@ -9,16 +9,17 @@ a session of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from kvassay.session.importers.dialogue import Stamp, assistant, read_message, read_tools, take_apart, usage_at
 from kvassay.session.importers.fields import RawCall, at, int_at, list_at, object_at, text_at, unix_s
 from kvassay.session.importers.source import Importer, Sample, one_file
 from kvassay.session.importers.tree import Node, way_to_last
-from kvassay.session.json_text import Line, read_lines
+from kvassay.session.json_text import read_lines
 from kvassay.session.transcript import Branch, Compaction, Facts, Item, Oddity, Said
-from kvassay.types import JsonObject
+from kvassay.types import JsonObject, JsonValue
 
 AGENT = "claude-code"
 _SPOKEN = ("user", "assistant")
@@ -44,7 +45,7 @@ def _is_spoken(entry: JsonObject) -> bool:
 
 def _read(path: Path) -> Iterator[Item]:
     sidechain = _starts_aside(path)
-    way = way_to_last(lambda: (_node(line, aside=sidechain) for line in read_lines(path)))
+    way = way_to_last(lambda: _nodes(path, sidechain=sidechain))
     teller = _Teller()
     left_out = 0
     for number, line in enumerate(read_lines(path)):
@@ -71,13 +72,46 @@ def _starts_aside(path: Path) -> bool:
     return bool(next(spoken, {}).get("isSidechain"))
 
 
-def _node(line: Line, *, aside: bool) -> Node | None:
-    entry = line.value
+def _nodes(path: Path, *, sidechain: bool) -> Iterator[Node | None]:
+    """The tree's nodes. Where a compaction keeps messages, what hangs on the last of these comes after the summary."""
+    moved: dict[str | None, str | None] = {}
+    for line in read_lines(path):
+        node = _node(line.value, sidechain=sidechain)
+        yield node and node._replace(parent=moved.get(node.parent, node.parent))
+        if line.value and node and _is_boundary(line.value):
+            kept = _preserved(line.value)
+            moved = {kept.tail: kept.anchor} if kept else {}
+
+
+def _node(entry: JsonObject | None, *, sidechain: bool) -> Node | None:
     uuid = text_at(entry, "uuid")
-    if entry is None or uuid is None or bool(entry.get("isSidechain")) is not aside:
+    if entry is None or uuid is None or bool(entry.get("isSidechain")) is not sidechain:
         return None
     # A compaction's boundary is a new root; what came before it stands under ``logicalParentUuid``.
-    return Node(uuid, text_at(entry, "parentUuid") or text_at(entry, "logicalParentUuid"))
+    parent = text_at(entry, "parentUuid") or text_at(entry, "logicalParentUuid")
+    return Node(uuid, parent, aside=text_at(entry, "type") not in _SPOKEN)
+
+
+class _Preserved(NamedTuple):
+    """The first and the last entry that a compaction keeps, and the one behind which they stand from then on."""
+
+    head: str | None
+    tail: str | None
+    anchor: str | None
+
+
+def _preserved(boundary: JsonObject) -> _Preserved | None:
+    segment = object_at(boundary, "compactMetadata", "preservedSegment")
+    named = object_at(boundary, "compactMetadata", "preservedMessages")  # of newer releases
+    uuids = [uuid for uuid in list_at(named, "uuids") if isinstance(uuid, str)]
+    if uuids:
+        return _Preserved(uuids[0], uuids[-1], text_at(named, "anchorUuid"))
+    ends = (text_at(segment, name) for name in ("headUuid", "tailUuid", "anchorUuid"))
+    return _Preserved(*ends) if segment else None
+
+
+def _is_boundary(entry: JsonValue) -> bool:
+    return text_at(entry, "type") == "system" and text_at(entry, "subtype") == _BOUNDARY
 
 
 @dataclass(slots=True)
@@ -90,6 +124,8 @@ class _Teller:
     turn: str | None = None
     stamp: Stamp | None = None
     boundary: Compaction | None = None
+    said: int = 0
+    begins: dict[str | None, int] = field(default_factory=dict)  # of entries since the last compaction, in ``said``
 
     def awaits(self, entry: JsonObject) -> bool:
         """Whether an entry beside the way answers or goes on with the turn that is under way."""
@@ -105,10 +141,8 @@ class _Teller:
             yield from self._assistant(entry, place)
         elif kind == "user":
             yield from self._user(entry, place)
-        elif kind == "system" and entry.get("subtype") == _BOUNDARY:
-            yield from self.end()
-            before = int_at(entry, "compactMetadata", "preTokens")
-            self.boundary = Compaction((), 0, place, unix_s(entry.get("timestamp")), before)
+        elif _is_boundary(entry):
+            yield from self._compacted(entry, place)
         elif kind == "attachment":
             yield Oddity("left out", "attachment", place)
         elif kind == "api-request-shape":
@@ -122,11 +156,31 @@ class _Teller:
         """The turn that is under way, and its results."""
         if self.boundary:
             yield self.boundary
-        if self.stamp and (self.texts or self.calls):
+        if self.stamp and self._speaks:
             yield assistant("\n".join(self.texts), self.calls, self.stamp)
         yield from self.results
+        self.said += self._pending
         self.texts, self.calls, self.results = [], [], []
         self.turn = self.stamp = self.boundary = None
+
+    @property
+    def _speaks(self) -> bool:
+        return bool(self.texts or self.calls)
+
+    @property
+    def _pending(self) -> int:
+        return self._speaks + sum(isinstance(item, Said) for item in self.results)
+
+    def _compacted(self, boundary: JsonObject, place: str) -> Iterator[Item]:
+        yield from self.end()
+        preserved, kept = _preserved(boundary), 0
+        if preserved and preserved.anchor == text_at(boundary, "uuid"):
+            yield Oddity("left out", "messages that a compaction keeps in front of its summary", place)
+        elif preserved:
+            kept = self.said - self.begins.get(preserved.head, self.said)
+        before = int_at(boundary, "compactMetadata", "preTokens")
+        self.boundary = Compaction((), kept, place, unix_s(boundary.get("timestamp")), before)
+        self.begins = {}
 
     def _assistant(self, entry: JsonObject, place: str) -> Iterator[Item]:
         message = object_at(entry, "message")
@@ -137,6 +191,7 @@ class _Teller:
         if id_ != self.turn:
             yield from self.end()
             yield _facts(entry)
+        self.begins[text_at(entry, "uuid")] = self.said
         self.turn = id_
         began = self.stamp.place if self.stamp else place
         self.stamp = Stamp(
@@ -159,14 +214,17 @@ class _Teller:
         if entry.get("isCompactSummary") is True and self.boundary:
             replacement = tuple(item.message for item in items if isinstance(item, Said))
             held, self.boundary = self.boundary, None
-            yield Compaction(replacement, 0, held.place, held.at_s, held.tokens_before)
+            yield replace(held, replacement=replacement)
         elif any(isinstance(item, Said) and item.message.role == "user" for item in items):
             results = [item for item in items if isinstance(item, Said) and item.message.role == "tool"]
             self.results += results
             yield from self.end()
             yield _facts(entry)
+            self.begins[text_at(entry, "uuid")] = self.said
+            self.said += 1
             yield from (item for item in items if item not in results)
         else:
+            self.begins[text_at(entry, "uuid")] = self.said + self._pending
             self.results += items
 
 

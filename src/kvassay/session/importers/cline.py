@@ -91,16 +91,20 @@ def _message(piece: Piece, pending: list[str]) -> Iterator[Item]:
             yield from _answers(item, wire)
             pending.clear()
         else:
-            yield item
+            # The extension leaves a native result's flag out.
+            yield replace(item, failed=_says_failed(item.message.content)) if item.failed is False else item
 
 
 def _stamp(piece: Piece) -> Stamp:
     metrics = object_at(piece.value, "metrics")
     prompt = [int_at(metrics, name) for name in ("inputTokens", "cacheReadTokens", "cacheWriteTokens")]
+    core = usage_of(prompt=prompt, output=int_at(metrics, "outputTokens"))
+    tokens = object_at(metrics, "tokens")  # the extension's: ``prompt`` includes what was read from a cache
+    extension = usage_of(prompt=[int_at(tokens, "prompt")], output=int_at(tokens, "completion"))
     return Stamp(
         piece.place,
         unix_s(at(piece.value, "ts")),
-        usage_of(prompt=prompt, output=int_at(metrics, "outputTokens")) or usage_at(at(piece.value, "usage")),
+        core or extension or usage_at(at(piece.value, "usage")),
         model=text_at(piece.value, "modelInfo", "modelId") or text_at(piece.value, "modelInfo", "id"),
     )
 
@@ -133,7 +137,12 @@ def _answers(said: Said, wire: JsonValue) -> Iterator[Item]:
 
 
 def _answer(said: Said, text: str) -> Said:
-    return Said(Message("tool", text), said.place, said.at_s, failed=text.lstrip().startswith(_FAILED))
+    return Said(Message("tool", text), said.place, said.at_s, failed=_says_failed(text))
+
+
+def _says_failed(result: str) -> bool:
+    heading = _RESULT.match(result)
+    return result[heading.end() if heading else 0 :].lstrip().startswith(_FAILED)
 
 
 IMPORTER = Importer(AGENT, _recognises, one_file(AGENT, _read))

@@ -8,8 +8,9 @@ of those, unverified. Turns rolled back are told.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate, takewhile
 from pathlib import Path
 
 from kvassay.session.importers.dialogue import Stamp
@@ -37,7 +38,12 @@ _FAILED = (
     "unsupported custom tool call", "execution error", "exec_command failed", "exec command rejected",
     "write_stdin failed", "failed in sandbox",
 )  # fmt: skip
-_SUMMARY = "Another language model started to solve this problem and produced a summary of its thinking process."
+_SUMMARY = "Another language model started to solve this problem and produced a summary of its thinking process"
+_CONTEXT = (  # what Codex itself says in the user's name
+    "# AGENTS.md instructions", "<environment_context>", "<user_instructions>", "<turn_aborted>", "<skill>",
+    "<user_shell_command>", "<subagent_notification>", _SUMMARY,
+)  # fmt: skip
+_KEPT_CHARS = 80_000  # of the user's messages over a compaction: 20,000 tokens of four characters
 
 
 def _recognises(sample: Sample) -> bool:
@@ -68,6 +74,8 @@ class _Rollout:
         self._turns = Turns()
         self._model: str | None = None
         self._held: list[Item] = []  # the last turn and its results: its tokens may be told after them
+        self._begun = False  # a rollout that was forked repeats the head of the one it came from
+        self._users: list[Message] = []
 
     def items(self, path: Path) -> Iterator[Item]:
         told = self._document(path) if _is_document(sample(path)) else self._lines(path)
@@ -93,6 +101,8 @@ class _Rollout:
 
     def _in_order(self, items: Iterable[Item]) -> Iterator[Item]:
         for item in items:
+            if isinstance(item, Said) and item.message.role == "user":
+                self._users.append(item.message)
             if not (self._held and isinstance(item, Said) and item.message.role == "tool"):
                 yield from self._held
                 self._held = []
@@ -105,7 +115,10 @@ class _Rollout:
         payload = object_at(entry, "payload")
         kind = text_at(entry, "type") or text_at(entry, "record_type")
         match kind:
+            case "session_meta" if self._begun:
+                return
             case "session_meta":
+                self._begun = True
                 yield from _meta(payload)
             case "response_item":
                 yield from self._turns.take(payload, replace(stamp, model=self._model))
@@ -114,7 +127,7 @@ class _Rollout:
                 yield Facts(model=self._model, cwd=text_at(payload, "cwd"))
             case "compacted":
                 yield from self._turns.end()
-                yield _compaction(payload, stamp)
+                yield self._compaction(payload, stamp)
             case "event_msg":
                 yield from self._event(payload, stamp)
             case None if "instructions" in entry:
@@ -125,6 +138,20 @@ class _Rollout:
                 yield Oddity("unknown", f"entry {kind}", stamp.place)
             case _:
                 yield from self._turns.take(entry, stamp)
+
+    def _compaction(self, payload: JsonObject, stamp: Stamp) -> Compaction:
+        """What the model was shown instead; where only the summary was recorded, it stood behind the user's messages
+        (``build_compacted_history``).
+        """
+        turns = Turns()
+        history = [item for wire in list_at(payload, "replacement_history") for item in turns.take(wire, stamp)]
+        said = [item.message for item in (*history, *turns.end()) if isinstance(item, Said)]
+        summary = text_at(payload, "message")
+        if not said and summary:
+            whole = summary if summary.startswith(_SUMMARY) else f"{_SUMMARY}.\n{summary}"
+            said = [*_newest(self._users), Message("user", whole)]
+        self._users = [message for message in said if message.role == "user"]
+        return Compaction(tuple(said), 0, stamp.place, stamp.at_s)
 
     def _event(self, payload: JsonObject, stamp: Stamp) -> Iterator[Item]:
         """Events repeat what the items say, but for a turn's tokens and for turns taken back."""
@@ -139,21 +166,20 @@ class _Rollout:
             yield Oddity("left out", "rollback (the turns taken back are told)", stamp.place)
 
 
+def _newest(users: Sequence[Message]) -> list[Message]:
+    """The user's own messages that a compaction keeps, and what was said in front of them in the user's name."""
+    opening = list(takewhile(lambda message: message.content.startswith(_CONTEXT), users))
+    own = [message for message in users if not message.content.startswith(_CONTEXT)]
+    lengths = accumulate(len(message.content) for message in reversed(own))
+    kept = sum(length <= _KEPT_CHARS for length in lengths)
+    return [*opening, *own[len(own) - kept :]]
+
+
 def _meta(payload: JsonObject) -> Iterator[Item]:
     yield Facts(id=text_at(payload, "id"), cwd=text_at(payload, "cwd"), started_s=unix_s(payload.get("timestamp")))
     system = text_at(payload, "base_instructions", "text") or text_at(payload, "instructions")
     if system:
         yield Said(Message("system", system), "line 1")
-
-
-def _compaction(payload: JsonObject, stamp: Stamp) -> Compaction:
-    turns = Turns()
-    history = [item for wire in list_at(payload, "replacement_history") for item in turns.take(wire, stamp)]
-    said = [item.message for item in (*history, *turns.end()) if isinstance(item, Said)]
-    summary = text_at(payload, "message")
-    if not said and summary:
-        said = [Message("user", f"{_SUMMARY}\n{summary}")]
-    return Compaction(tuple(said), 0, stamp.place, stamp.at_s)
 
 
 def _with_exit_code(said: Said) -> Said:

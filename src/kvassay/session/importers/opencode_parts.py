@@ -11,10 +11,12 @@ from kvassay.session.transcript import Compaction, Facts, Item, Oddity, Said, Us
 from kvassay.types import JsonObject, JsonValue, Message
 
 _ASKED = "What did we do so far?"  # opencode's own words in place of a compaction's request
+_RAN = "The following tool was executed by the user"  # … and in place of a command that ran as a task
 _INTERRUPTED = "[Tool execution was interrupted]"
+_ABORTED = "MessageAbortedError"
 _REWRITTEN = "invalid"  # the tool whose call stands in for one that could not be read
 _SILENT = frozenset({"step-start", "step-finish", "snapshot", "patch", "agent", "retry"})
-_LEFT_OUT = frozenset({"file", "reasoning", "subtask"})
+_LEFT_OUT = frozenset({"file", "reasoning"})
 
 
 @dataclass(slots=True)
@@ -32,6 +34,11 @@ def tell(data: JsonObject, parts: Sequence[JsonObject], id_: str, place: str, st
     stamp = Stamp(place, unix_s(at(data, "time", "created")), model=text_at(data, "modelID"))
     if text_at(data, "role") == "user":
         items = _user(parts, stamp, state)
+    elif _unseen(data, parts):
+        items = iter([Oddity("left out", "turn that ended in an error", place)])
+    elif data.get("summary") is True and _broken_off(data, state):
+        items = iter([Oddity("left out", "compaction that was broken off", place)])
+        state.tail = None
     elif data.get("summary") is True:
         items = _compaction(parts, stamp, state)
     elif text_at(data, "role") == "assistant":
@@ -43,12 +50,25 @@ def tell(data: JsonObject, parts: Sequence[JsonObject], id_: str, place: str, st
         yield item
 
 
+def _unseen(data: JsonObject, parts: Sequence[JsonObject]) -> bool:
+    """Whether opencode never shows a turn to its model: one that ended in an error, except what was aborted midway."""
+    said = any(text_at(part, "type") not in ("step-start", "reasoning") for part in parts)
+    return bool(object_at(data, "error")) and not (text_at(data, "error", "name") == _ABORTED and said)
+
+
+def _broken_off(data: JsonObject, state: Told) -> bool:
+    """Whether a compaction came to no end, and so replaces nothing. The first releases did not record ends."""
+    return bool(object_at(data, "error")) or (state.tail is not None and not text_at(data, "finish"))
+
+
 def _user(parts: Sequence[JsonObject], stamp: Stamp, state: Told) -> Iterator[Item]:
     texts = []
     for part in parts:
         kind = text_at(part, "type")
         if kind == "text" and part.get("ignored") is not True:
             texts.append(text_at(part, "text") or "")
+        elif kind == "subtask":
+            texts.append(_RAN)
         elif kind == "compaction":
             state.tail = text_at(part, "tail_start_id") or ""
         else:
@@ -74,7 +94,7 @@ def _assistant(data: JsonObject, parts: Sequence[JsonObject], stamp: Stamp) -> I
             stamp.place,
             stamp.at_s,
             _usage(object_at(finish, "tokens") or whole),
-            text_at(finish, "reason") or text_at(data, "finish"),
+            text_at(finish, "reason") or ("aborted" if object_at(data, "error") else text_at(data, "finish")),
             stamp.model,
         )
         yield from _step(step, full)

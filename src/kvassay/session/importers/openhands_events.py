@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from kvassay.session.importers.dialogue import Stamp, assistant, read_message, read_tools, result, take_apart
 from kvassay.session.importers.fields import RawCall, at, int_at, list_at, object_at, text_at, unix_s
@@ -15,7 +16,10 @@ _SILENT_KINDS = frozenset(
         "CondensationRequest", "HookExecutionEvent", "ConversationErrorEvent", "InterruptEvent",
     }
 )  # fmt: skip
-_SILENT_NAMES = frozenset({"change_agent_state", "agent_state_changed", "null", "recall", "start", "initialize"})
+_SILENT_NAMES = frozenset(
+    {"change_agent_state", "agent_state_changed", "null", "recall", "start", "initialize", "condensation_request"}
+)
+_MOST_FORGOTTEN = 1_000_000
 _NOT_ARGUMENTS = frozenset(
     {
         "thought", "blocking", "hidden", "confirmation_state", "security_risk", "is_confirmed", "keep_prompt",
@@ -33,14 +37,17 @@ class Events:
         self._calls: list[RawCall] = []
         self._stamp: Stamp | None = None
         self._results: list[Item] = []
+        self._places: dict[str, str] = {}  # where each event stands, by its id
+        self._shown: list[Said] = []  # what the model is shown, but for the system prompt and a condensation's summary
 
     def take(self, event: JsonObject, place: str) -> Iterator[Item]:
         """Read one event."""
         stamp = Stamp(place, unix_s(event.get("timestamp")))
-        if "kind" in event:
-            yield from self._newer(event, stamp)
-        else:
-            yield from self._older(event, stamp)
+        self._places[_number(event.get("id"))] = place
+        for item in self._newer(event, stamp) if "kind" in event else self._older(event, stamp):
+            if isinstance(item, Said) and item.message.role != "system":
+                self._shown.append(item)
+            yield item
 
     def end(self) -> Iterator[Item]:
         """The turn that is under way, and its results."""
@@ -74,9 +81,19 @@ class Events:
                 self._results += _newer_result(event, stamp)
             case "Condensation":
                 yield from self.end()
-                yield _condensation(event, stamp)
+                yield self._condensation(event, stamp)
             case _ if kind not in _SILENT_KINDS:
                 yield Oddity("unknown", f"event {kind}", stamp.place)
+
+    def _condensation(self, told: JsonObject, stamp: Stamp) -> Compaction:
+        """What is forgotten stands between the first messages and the newest: a summary takes its place."""
+        gone = {self._places.get(id_) for id_ in _forgotten(told)}
+        newest = list(takewhile(lambda said: said.place not in gone, reversed(self._shown)))[::-1]
+        first = [said for said in self._shown[: len(self._shown) - len(newest)] if said.place not in gone]
+        self._shown = [*first, *newest]
+        summary = text_at(told, "summary")
+        replacement = [said.message for said in first] + ([Message("user", summary)] if summary else [])
+        return Compaction(tuple(replacement), len(newest), stamp.place, stamp.at_s)
 
     def _older(self, event: JsonObject, stamp: Stamp) -> Iterator[Item]:
         action, seen = text_at(event, "action"), text_at(event, "observation")
@@ -90,6 +107,9 @@ class Events:
             text = text_at(args, "content") or ""
             said = Message("user", text) if event.get("source") == "user" else Message("assistant", text)
             yield Said(said, stamp.place, stamp.at_s)
+        elif action == "condensation":
+            yield from self.end()
+            yield self._condensation(args, stamp)
         elif action and event.get("source") in ("agent", None):
             called = object_at(event, "tool_call_metadata")
             call = _recorded(called) or RawCall(_number(event.get("id")), action, _arguments(args))
@@ -140,9 +160,12 @@ def _newer_result(event: JsonObject, stamp: Stamp) -> list[Item]:
     return [*parts.oddities, result(id_, "\n".join([*parts.texts, *extra.texts]), stamp, failed=failed)]
 
 
-def _condensation(event: JsonObject, stamp: Stamp) -> Compaction:
-    summary = text_at(event, "summary")
-    return Compaction((Message("user", summary),) if summary else (), 0, stamp.place, stamp.at_s)
+def _forgotten(told: JsonObject) -> list[str]:
+    """The ids of the events that a condensation forgets; of earlier releases, all from one to another."""
+    first, last = int_at(told, "forgotten_events_start_id"), int_at(told, "forgotten_events_end_id")
+    if first is not None and last is not None:
+        return list(map(str, range(first, min(last, first + _MOST_FORGOTTEN) + 1)))
+    return list(map(_number, list_at(told, "forgotten_event_ids")))
 
 
 def _recorded(called: JsonObject) -> RawCall | None:

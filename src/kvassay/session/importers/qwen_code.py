@@ -23,6 +23,7 @@ from kvassay.types import JsonObject, JsonValue, Message
 
 AGENT = "qwen-code"
 _FAILED = ("error", "cancelled")
+_UNSEEN = frozenset({"realtime_message", "code_mode_tool_result"})  # recorded, but never shown to the model
 
 
 def _recognises(sample: Sample) -> bool:
@@ -76,7 +77,9 @@ def _record(record: JsonObject, place: str) -> Iterator[Item]:
         model=text_at(record, "model"),
     )
     yield Facts(id=text_at(record, "sessionId"), cwd=text_at(record, "cwd"))
-    if kind in ("user", "assistant", "tool_result"):
+    if subtype in _UNSEEN:
+        yield Oddity("left out", f"record {subtype}", place)
+    elif kind in ("user", "assistant", "tool_result"):
         status = text_at(record, "toolCallResult", "status")
         yield from _content(record.get("message"), stamp, failed=None if status is None else status in _FAILED)
     elif subtype == "chat_compression":

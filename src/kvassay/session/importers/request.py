@@ -60,6 +60,8 @@ def _line(path: Path, start: Start) -> Iterator[Item]:
         yield Oddity("damaged", line.fault, line.place)
     else:
         body = _body_in(line.value)
+        if body is not None and body is not line.value and line.value.get("response"):
+            yield Oddity("left out", "response", line.place)
         yield from with_system_apart(_told(_pieces_of(line.value if body is None else body)))
 
 
@@ -139,6 +141,8 @@ class _Body:
                 self._system.append(parts.text)
             case "tools" | "functions":
                 self._tools.append(piece.value)
+            case "response" if piece.value:
+                yield Oddity("left out", "response", piece.place)
 
     def end(self) -> Iterator[Item]:
         yield from self._turns.end()

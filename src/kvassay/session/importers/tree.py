@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 
 class Node(NamedTuple):
-    """An entry's own id and its parent's; None for a root."""
+    """An entry's own id and its parent's; None for a root. One that is ``aside`` says nothing, so that a session does
+    not end with it, wherever it hangs.
+    """
 
     id: str
     parent: str | None
+    aside: bool = False
 
 
 @dataclass(slots=True)
@@ -37,19 +40,19 @@ class Way:
 
 
 def way_to_last(nodes: Callable[[], Iterable[Node | None]]) -> Way:
-    """Find the way from the root to the last entry. ``nodes`` reads them anew at each call; None is an entry outside
-    the tree, which belongs to whatever surrounds it.
+    """Find the way from the root to the last entry that is not aside. ``nodes`` reads them anew at each call; None is
+    an entry outside the tree, which belongs to whatever surrounds it. What stands behind the last entry is on the way.
 
     A parent that is nowhere in front of its child stood on a damaged line: the child then follows the entry before it.
     Two readings at most; memory grows with the number of branches only.
     """
-    runs = _runs(nodes())
+    runs, last = _runs(nodes())
     if len(runs) < 2:  # noqa: PLR2004
         return Way(tuple((run.first, run.last) for run in runs))
     parents = _numbers(nodes(), {run.parent for run in runs})
     firsts = [run.first for run in runs]
-    spans: list[tuple[int, int]] = []
-    number: int | None = runs[-1].last
+    spans = [(last + 1, runs[-1].last)] if last < runs[-1].last else []
+    number: int | None = last
     while number is not None:
         run = runs[bisect_right(firsts, number) - 1]
         spans.append((run.first, number))
@@ -65,16 +68,19 @@ def _parent(run: _Run, parents: dict[str, list[int]]) -> int | None:
     return numbers[before - 1] if before else run.first - 1
 
 
-def _runs(nodes: Iterable[Node | None]) -> list[_Run]:
+def _runs(nodes: Iterable[Node | None]) -> tuple[list[_Run], int]:
+    """The runs, and the number of the last entry that is not aside (of the very last, where all are)."""
     runs: list[_Run] = []
     previous: str | None = None
+    last = -1
     for number, node in enumerate(nodes):
         if runs and (node is None or node.parent == previous):
             runs[-1].last = number
         else:
             runs.append(_Run(number, number, node.parent if node else None))
         previous = node.id if node else previous
-    return runs
+        last = number if node and not node.aside else last
+    return runs, last if last >= 0 or not runs else runs[-1].last
 
 
 def _numbers(nodes: Iterable[Node | None], wanted: set[str | None]) -> dict[str, list[int]]:
