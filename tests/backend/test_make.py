@@ -9,6 +9,7 @@ import pytest
 from kvassay.backend import BACKENDS, cache_types, make
 from kvassay.backend.catalog import CATALOG
 from kvassay.errors import BootFailed, ConfigError
+from kvassay.extras import install_line
 from kvassay.types import Arm, KVConfig
 
 MODEL = Path("m.gguf")
@@ -62,4 +63,4 @@ def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("kvassay.backend.in_process.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="needs torch and transformers and gguf, not installed here") as caught:
         make("transformers", model_path=MODEL).open(Arm(KVConfig("f16", "f16")), context_tokens=8)
-    assert caught.value.hint == "Install it: pip install 'kvassay[transformers]'"
+    assert caught.value.hint == f"Install it: {install_line('transformers')}"

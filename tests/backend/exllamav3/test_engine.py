@@ -11,6 +11,7 @@ from kvassay import backend
 from kvassay.backend.exllamav3 import TYPES, import_engine, require_pair
 from kvassay.backend.kv import parse_pair
 from kvassay.errors import BootFailed, ConfigError, PairRefused
+from kvassay.extras import install_line
 from kvassay.plan.exllama import BITS
 from kvassay.types import Arm, KVConfig
 
@@ -65,7 +66,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
     engine = backend.make("exllamav3", model_path=tmp_path)
     with pytest.raises(ConfigError, match="needs exllamav3, not installed here") as refused:
         engine.open(Arm(KVConfig("8", "4")), context_tokens=256)
-    assert refused.value.hint == "Install it: pip install 'kvassay[exllamav3]'"
+    assert refused.value.hint == f"Install it: {install_line('exllamav3')}"
 
 
 def test_without_a_card_there_is_one_clear_error() -> None:

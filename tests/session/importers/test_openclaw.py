@@ -78,7 +78,7 @@ def test_without_a_decompressor_it_says_what_to_install(tmp_path: Path, monkeypa
     rows = [("s-1", 0, json.dumps(HEAD), None, None), ("s-2", 0, *packed(HEAD))]
     plain, compressed = sessions_in(database(tmp_path, rows))
     assert load(plain).cwd == "/w"
-    with pytest.raises(UsageError, match=r"kvassay\[zstd\]"):
+    with pytest.raises(UsageError, match=r"pip install .*\[zstd\]"):
         load(compressed)
 
 
