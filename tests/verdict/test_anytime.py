@@ -187,9 +187,10 @@ def test_the_margin_that_would_do_is_not_below_the_noise(flips: int, words: str)
 
 
 def test_an_arm_identical_to_the_reference_did_not_engage() -> None:
-    """It is not cleared, however well it does, and the note says why; other arms are judged as ever."""
+    """It is not cleared, at no depth, however well it does, and the note says why; other arms are judged as ever."""
     verdict = anytime({2048: 100}, {"q4_0/f16": SAME, "f16/q4_0": SAME}, identical={"q4_0/f16": 100})
     assert [arm.state for arm in verdict.arms] == [State.INCONCLUSIVE, State.WITHIN_MARGIN]
+    assert [arm.by_depth[0].state for arm in verdict.arms] == [State.INCONCLUSIVE, State.WITHIN_MARGIN]
     assert "it did not engage" in verdict.arms[0].sentence
     assert any(note.startswith("q4_0/f16 did not engage: in all 100 answers") for note in verdict.notes)
 
