@@ -20,6 +20,7 @@ from kvassay.verdict.effects import (
     by_arm,
     effect,
     flipped_probes,
+    is_doubtful,
     over_depths,
     pair_up,
     paired,
@@ -212,6 +213,5 @@ def _settle(measured: Measured, *, worse: bool, controls: Controls) -> Measured:
         )
         for found in by_depth
     )
-    doubtful = any(found.harm_p <= controls.alpha and not found.state.is_within for found in counted)
-    within = overall.state.is_within and not barred and not doubtful
+    within = overall.state.is_within and not barred and not is_doubtful(counted, alpha=controls.alpha)
     return Measured(replace(overall, state=state_of(worse=worse, within=within)), settled)
