@@ -95,6 +95,26 @@ def test_raw_answers_are_not_compared_with_parsed_ones(tmp_path: Path) -> None:
             compare(raw, parsed)
 
 
+def test_clean_answers_elsewhere_do_not_clear_a_build_that_breaks_one_depth(tmp_path: Path) -> None:
+    """Six of six calls are lost at 8k, none of 30 without a session: over all that is within a margin of 40 points."""
+    short, deep = (suite(tmp_path, depth=depth).read_text().splitlines() for depth in (None, 8192))
+    cases = [line.replace('"case-', f'"case-{copy}-') for copy in range(3) for line in short][:30]
+    path = tmp_path / "both.jsonl"
+    path.write_text("\n".join([*cases, *deep[:6]]))
+    wanted = settings(suite=path, channels="raw", stopping="fixed", depths="8k", margin=0.4)
+    after_session = Answers("b2", candidate_right=True)
+    after_session.script = lambda prompt, arm: after_session._call(
+        prompt, right=len(prompt) < 4096 or arm.kv.k == "f16"
+    )
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        before = made(store, wanted, Answers("b1", candidate_right=True))
+        changes = {arm.first: arm for arm in compare(before, made(store, wanted, after_session)).arms}
+    broken = changes["q4_0/f16"]
+    assert (broken.effect.pairs, broken.effect.lost, broken.effect.low > -0.4) == (36, 6, True)
+    assert broken.change is Change.UNDECIDED
+    assert changes["f16/f16"].change is Change.SAME
+
+
 def test_nothing_is_said_of_an_arm_that_lost_too_many_pairs_to_faults(tmp_path: Path) -> None:
     """Whether the faults hid right or wrong calls nobody knows."""
     with Store(tmp_path / "s.sqlite", write=True) as store:

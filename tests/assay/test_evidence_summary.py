@@ -139,6 +139,13 @@ SENTENCES = {
             "tool name: 1 of 30 positions (3.3 %), interval 0.6–16.7 %)."
         ),
     ),
+    "a rare role flips most often": (
+        [*(trial(call(2)) for _ in range(2)), *(trial(call(5)) for _ in range(2)), *(trial(call()) for _ in range(15))],
+        (
+            "q4_0/f16 flips 4 of 152 positions (2.6 %), interval 1.0–6.6 %; what breaks first can't be told: the role "
+            "that flips most often, tool name, at 2 of 19 positions (10.5 %), has fewer than the 20 that it takes."
+        ),
+    ),
     "no flip": (
         [trial(call()) for _ in range(3)],
         "q4_0/f16 would have said every one of the reference's 24 tokens (mean KL 0.5 to 1 nats).",

@@ -19,7 +19,9 @@ from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.scripted import Scripted
 from kvassay.errors import ConfigError, ServerDied, StoreMismatch
+from kvassay.loops.episode import Ending, Episode
 from kvassay.loops.families import make
+from kvassay.loops.judging import judge_loops
 from kvassay.loops.play import LOOPS, per_family, tasks_of
 from kvassay.loops.report import print_loops, to_json, write_loops
 from kvassay.loops.tasks import opening
@@ -138,6 +140,18 @@ def test_a_model_that_can_do_none_of_it_blames_the_tasks(tmp_path: Path) -> None
         "Neither K nor V: the model itself does 0 of 4 tasks at f16/f16. The tasks, not the cache, are being measured."
     )
     assert all(claim.state is State.INCONCLUSIVE for claim in view.judgement.claims if claim.endpoint == "done")
+
+
+def test_a_run_lost_to_infrastructure_is_invalid_and_says_nothing_of_model_or_tasks(finished: StoredRun) -> None:
+    """Two of the candidate's ten episodes fell to faults: more than 2 in 100."""
+    done, lost = Episode("t", Ending.DONE, ()), Episode("t", Ending.INFRASTRUCTURE, ())
+    played = {
+        (arm, 8192, f"task-{n}"): lost if arm == "q4_0/f16" and n < 2 else done
+        for arm in ("f16/f16", "q4_0/f16", "f16/f16 #2")
+        for n in range(10)
+    }
+    judgement = judge_loops(played, finished.record.manifest.design, planned=10)
+    assert judgement.headline == "This run is invalid: too many episodes fell to infrastructure faults."
 
 
 def test_a_run_that_was_stopped_goes_on_and_plays_nothing_twice(tmp_path: Path) -> None:

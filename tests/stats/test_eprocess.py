@@ -172,6 +172,15 @@ def test_the_interval_of_extremes() -> None:
     assert anytime_interval(0, 0, 79, level=0.9).low > -0.05 > anytime_interval(0, 0, 78, level=0.9).low
 
 
+@pytest.mark.parametrize(("lost", "pairs"), [(5.75, 6), (2.125 + 6 / 8, 3), (1183, 1184), (99_999, 100_000)])
+def test_the_interval_of_nearly_all_lost_begins_at_minus_one(lost: float, pairs: int) -> None:
+    """One right answer left at one of a probe's four depths, or one of very many pairs: no margin is left to find."""
+    low, high = anytime_interval(lost, 0, pairs, level=0.9)
+    assert low == pytest.approx(-1.0, abs=1e-9)
+    assert -1 < -lost / pairs < high
+    assert anytime_interval(0, lost, pairs, level=0.9) == (-high, -low)
+
+
 @pytest.mark.parametrize(("lost_rate", "gained_rate"), [(0.08, 0.02), (0.3, 0.25), (0.01, 0.0)])
 def test_the_interval_seldom_ever_leaves_the_truth_out(lost_rate: float, gained_rate: float) -> None:
     """Looked at after each of 150 pairs, at most 5 % of 1,500 seeded runs ever have the truth outside at 95 %."""

@@ -186,10 +186,24 @@ def test_the_margin_that_would_do_is_not_below_the_noise(flips: int, words: str)
     assert any(f"a margin above {words} points would do" in note for note in verdict.notes)
 
 
+def test_an_arm_kept_from_clearance_by_one_depth_is_told_to_ask_there() -> None:
+    """Over all pairs a loss of 5 points is excluded already, so that more of them would settle nothing."""
+    flips = {2048: Flips(lost=1), 8192: Flips(lost=6, asked=40)}
+    arms = {"q4_0/f16": flips, "f16/q4_0": SAME, "q8_0/q8_0": SAME, "q8_0/f16": SAME}
+    arm = anytime({2048: 300, 8192: 300}, arms, probes=300).arms[0]
+    assert arm.state is State.INCONCLUSIVE
+    assert arm.overall.within_e > 20
+    assert arm.sentence == (
+        "K at q4_0: undecided, 340 of 340 right → 333 of 340, but it looks worse at 8,192 tokens "
+        "(40 of 40 right → 34 of 40); about 60 pairs at that depth alone would settle it."
+    )
+
+
 def test_an_arm_identical_to_the_reference_did_not_engage() -> None:
-    """It is not cleared, however well it does, and the note says why; other arms are judged as ever."""
+    """It is not cleared, at no depth, however well it does, and the note says why; other arms are judged as ever."""
     verdict = anytime({2048: 100}, {"q4_0/f16": SAME, "f16/q4_0": SAME}, identical={"q4_0/f16": 100})
     assert [arm.state for arm in verdict.arms] == [State.INCONCLUSIVE, State.WITHIN_MARGIN]
+    assert [arm.by_depth[0].state for arm in verdict.arms] == [State.INCONCLUSIVE, State.WITHIN_MARGIN]
     assert "it did not engage" in verdict.arms[0].sentence
     assert any(note.startswith("q4_0/f16 did not engage: in all 100 answers") for note in verdict.notes)
 

@@ -69,6 +69,16 @@ def test_gains_that_grow_are_no_loss_that_shrinks() -> None:
     assert line.endswith("points: there is no damage that grows.")
 
 
+def test_a_gain_that_shrinks_is_no_damage_that_grows() -> None:
+    """The candidate is right where the reference fails, less often with depth: nothing is lost anywhere."""
+    gains = {2048: Flips(gained=28), 8192: Flips(gained=14), 32768: Flips(gained=2)}
+    (found,) = of({"q8_0/f16": gains}, right={2048: 31, 8192: 45, 32768: 58}).isolation
+    (line,) = [
+        line for line in found.sentences if line.startswith("Per doubling of the context K at q8_0 changes by −")
+    ]
+    assert line.endswith("points: what it gains shrinks with the context.")
+
+
 def test_a_loss_that_shrinks_more_than_the_reference_falls_is_no_want_of_something_to_lose() -> None:
     """16 of 56 lost at 2k, none of 42 at 8k: the reference had enough left to lose."""
     right = {2048: 56, 8192: 42}

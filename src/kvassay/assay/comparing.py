@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from kvassay.errors import StoreMismatch
 from kvassay.stats.multiplicity import holm
 from kvassay.verdict import Effect
 from kvassay.verdict.controls import Dropped
-from kvassay.verdict.effects import Trials, by_arm, over_depths
+from kvassay.verdict.effects import Trials, by_arm, is_doubtful, over_depths, state_of
 
 SUBJECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -138,8 +138,16 @@ def _matched(before: Sequence[ArmSpec], after: Sequence[ArmSpec]) -> Iterator[tu
 
 def _effects(design: Design, before: Trials, after: Trials) -> tuple[Effect, Effect]:
     """Second minus first, and the other way round."""
-    judged = partial(over_depths, depths=design.depths, alpha=design.alpha, margin=design.margin, anytime=True)
-    return judged(before, after, arm="second"), judged(after, before, arm="first")
+    return _effect(design, before, after, arm="second"), _effect(design, after, before, arm="first")
+
+
+def _effect(design: Design, own: Trials, other: Trials, *, arm: str) -> Effect:
+    """Over all depths, by the rules of a verdict: not within margin while one depth shows a loss that may exceed it."""
+    judged = partial(over_depths, own, other, arm=arm, alpha=design.alpha, margin=design.margin, anytime=True)
+    overall = judged(depths=design.depths)
+    doubtful = is_doubtful((judged(depths=[depth]) for depth in design.depths), alpha=design.alpha)
+    within = overall.state.is_within and not doubtful
+    return replace(overall, state=state_of(worse=overall.state.is_worse, within=within))
 
 
 def _change(there: Effect, back: Effect, adjusted: Sequence[float], alpha: float) -> Change:

@@ -223,6 +223,12 @@ def _what_breaks_first(arm: str, cells: Sequence[RoleCell], firsts: Sequence[Fir
     flips, positions = whole.flips - worst.flips, whole.positions - worst.positions
     by_chance = fisher_greater(worst.flips, worst.positions, flips, positions)
     if not positions or by_chance * len(told) > STANDS_OUT:
+        most = max(by_role, key=lambda cell: (cell.flip_share, cell.positions))
+        if most.flip_share > worst.flip_share:
+            return (
+                f"{arm} flips {_share(whole)}; what breaks first can't be told: the role that flips most often, "
+                f"{_words(most)}, at {_of(most.flips, most.positions)}, has fewer than the {ENOUGH} that it takes."
+            )
         return f"{arm} flips {_share(whole)}, and no role stands out (most often {_words(worst)}: {_share(worst)})."
     return (
         f"With {arm} the {_words(worst)} breaks first: it flips at {_share(worst)}, everything else at "

@@ -150,8 +150,10 @@ def _counts(endpoint: Endpoint, effect: Effect) -> str:
 def _headline(claims: Sequence[Claim], terms: _Terms, fault: str) -> str:
     if not any(claim.effect.pairs for claim in claims):
         return "Nothing to judge yet: 0 tasks under both the reference and a candidate."
-    if fault:
+    if terms.controls.model_fails:
         return f"Neither K nor V: {fault}. The tasks, not the cache, are being measured."
+    if fault:
+        return f"This run is invalid: {fault}."
     harm = [claim.sentence for claim in claims if claim.state.is_worse]
     if harm:
         return " ".join(harm)

@@ -85,20 +85,18 @@ def anytime_interval(lost: float, gained: float, pairs: float, *, level: float =
 
 
 def _anytime_low(lost: float, gained: float, pairs: float, needed: float) -> float:
-    """The e-value rises with the margin, through the whole of (−1, 1), unless every pair was lost."""
+    """The e-value rises with the margin, through the whole of (−1, 1), unless every pair was lost. Where nearly every
+    one was, no margin that a float tells from 1 may suffice.
+    """
     from scipy.optimize import brentq  # noqa: PLC0415  half a second, at every start of the program
 
-    if lost == pairs:
-        return -1.0
+    def excess(margin: float) -> float:
+        return float(within_margin_log_e_values(lost, gained, pairs, margin=margin)) - needed
+
     lowest, highest = -1 + 1e-12, 1 - 1e-12
-    return -float(
-        brentq(
-            lambda margin: float(within_margin_log_e_values(lost, gained, pairs, margin=margin)) - needed,
-            lowest,
-            highest,
-            xtol=1e-12,
-        )
-    )
+    if lost == pairs or excess(highest) <= 0:
+        return -1.0
+    return -float(brentq(excess, lowest, highest, xtol=1e-12))
 
 
 def _as_e_value(log_e: Floats) -> float:

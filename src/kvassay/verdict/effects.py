@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean
@@ -126,6 +126,13 @@ def state_of(*, worse: bool, within: bool) -> State:
     if worse:
         return State.BOTH if within else State.DEGRADED
     return State.WITHIN_MARGIN if within else State.INCONCLUSIVE
+
+
+def is_doubtful(by_depth: Iterable[Effect], *, alpha: float) -> bool:
+    """One depth shows a loss that may exceed the margin: nothing over all depths is called within it. Unadjusted, as
+    this only withholds a claim.
+    """
+    return any(found.harm_p <= alpha and not found.state.is_within for found in by_depth)
 
 
 def effect(

@@ -119,7 +119,8 @@ def _growth(effect: FactorialEffect, main: FactorialEffect | None, alone: Factor
     depths has no damage.
     """
     if effect.high < 0:
-        return "the damage grows with the context"
+        gains = main is not None and main.low > 0
+        return "what it gains shrinks with the context" if gains else "the damage grows with the context"
     if effect.low <= 0:
         return "that it grows with the context is not shown"
     if main is not None and main.effect >= 0:

@@ -20,6 +20,7 @@ from kvassay.verdict.effects import (
     by_arm,
     effect,
     flipped_probes,
+    is_doubtful,
     over_depths,
     pair_up,
     paired,
@@ -201,17 +202,16 @@ def _settle(measured: Measured, *, worse: bool, controls: Controls) -> Measured:
     overall, by_depth = measured
     counted = [found for found in by_depth if found.depth in controls.depths]
     adjusted = dict(zip((found.depth for found in counted), holm([found.harm_p for found in counted]), strict=True))
+    barred = controls.obstacle or overall.arm in controls.measured.identical
     settled = tuple(
         replace(
             found,
             state=state_of(
                 worse=worse and adjusted.get(found.depth, 1.0) <= controls.alpha,
-                within=found.state.is_within and not controls.obstacle and found.depth in adjusted,
+                within=found.state.is_within and not barred and found.depth in adjusted,
             ),
         )
         for found in by_depth
     )
-    doubtful = any(found.harm_p <= controls.alpha and not found.state.is_within for found in counted)
-    barred = controls.obstacle or overall.arm in controls.measured.identical
-    within = overall.state.is_within and not barred and not doubtful
+    within = overall.state.is_within and not barred and not is_doubtful(counted, alpha=controls.alpha)
     return Measured(replace(overall, state=state_of(worse=worse, within=within)), settled)

@@ -124,6 +124,8 @@ def undecided(finding: Finding, controls: Controls) -> str:
     if controls.obstacle:
         return f"no verdict, {counts(overall)}; {controls.obstacle}"
     hidden = [effect for effect in finding.by_depth if effect.harm_p <= min(controls.alpha, overall.harm_p)]
+    if overall.low > -controls.margin:  # only a depth that looks worse keeps the arm from being cleared
+        hidden = [at for at in finding.by_depth if at.harm_p <= controls.alpha and not at.state.is_within]
     if len(finding.by_depth) > 1 and hidden:  # worse at one depth, made up for at another: ask there, not everywhere
         worst = min(hidden, key=lambda effect: effect.harm_p)
         alone = worst.pairs + _missing(worst, finding, controls)
