@@ -13,6 +13,8 @@ from kvassay.errors import ConfigError
 from kvassay.model.shape import ModelShape
 from kvassay.model.source import load_shape
 from kvassay.plan import exllama
+from kvassay.plan.capability import engine_name
+from kvassay.plan.capability_file import engines
 from kvassay.plan.exact import exact_pair
 from kvassay.plan.memory import CacheSettings, FlashAttention
 from kvassay.types import KVConfig
@@ -42,10 +44,10 @@ DEVICES = ("cuda", "hip", "metal", "vulkan", "sycl", "cpu")
     help="llama-server's -fa. [auto]",
 )
 @click.option("--draft-max", type=int, default=0, metavar="N", help="Tokens an MTP draft may have. [0: no draft]")
-@click.option("--gpu-layers", type=int, metavar="N", help="Layers on the device (-ngl). [all]")
+@click.option("--gpu-layers", type=click.IntRange(0), metavar="N", help="Layers on the device (-ngl). [all]")
 @click.option("--mmproj", type=FILE, metavar="FILE", help="A projector that is loaded beside the model.")
 @click.option("--engine", default="llama-server", metavar="NAME", help="What runs the model. [llama-server]")
-@click.option("--build", type=int, metavar="N", help="llama.cpp's build number, e.g. 11434.")
+@click.option("--build", type=click.IntRange(1), metavar="N", help="llama.cpp's build number, e.g. 11434.")
 @click.option("--device", type=click.Choice(DEVICES), help="[detected; with --vram alone: cuda]")
 @click.option("--store", "store_path", type=FILE, metavar="FILE", help="Runs to take verdicts from. [kvassay-out's]")
 @click.option("--html", "html_path", type=FILE, metavar="FILE", help="Write the picture here.")
@@ -97,6 +99,7 @@ def plan(
     if engine.lower() in exllama.ENGINES:
         _exllama(load_shape(model), k_type, v_type, settings.context_tokens)
         return
+    _require_planned(engine)
     exact = _exact(k_type, v_type, LLAMA_TYPES)
     shape = load_shape(model)
     if exact is not None and as_json:
@@ -139,3 +142,13 @@ def context_tokens(text: str | None) -> int:
         raise ConfigError(
             f"{text!r} is no context: {error}.", hint="Write tokens, for example 40000 or 64k."
         ) from error
+
+
+def _require_planned(engine: str) -> None:
+    """Raise ConfigError for an engine whose memory llama.cpp's formulas don't tell."""
+    planned = [one.name for one in engines().values() if (one.runs or one.name) in {"llama.cpp", "ik_llama.cpp"}]
+    if engine_name(engine) not in planned:
+        raise ConfigError(
+            f"--engine {engine!r} is not planned",
+            hint=f"Planned are llama-server, {', '.join((*planned, *exllama.ENGINES))}.",
+        )
