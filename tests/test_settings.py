@@ -101,3 +101,9 @@ def test_in_process_there_is_only_the_raw_channel() -> None:
         check({"backend": "transformers", "channels": "parsed"})
     with pytest.raises(ConfigError, match="takes no device"):
         check({"device": "cuda"})
+
+
+def test_an_unknown_name_in_a_settings_file_is_met_with_those_that_there_are() -> None:
+    """Settings aren't called as the flags are: ``kv`` is ``pairs``, ``probes`` is ``probes_per_family``."""
+    with pytest.raises(ConfigError, match=r"kv = 'q8_0': no setting has this name; .*\bpairs\b.*probes_per_family"):
+        check({"kv": "q8_0"})

@@ -210,6 +210,8 @@ def _sentence(error: ValidationError) -> str:
 def _one(item: ErrorDetails) -> str:
     where = ".".join(str(part) for part in item["loc"])
     what = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
+        what = f"no setting has this name; there are {', '.join(RunSettings.model_fields)}"
     return f"{where} = {item['input']!r}: {what}" if where else what
 
 

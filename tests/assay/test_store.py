@@ -151,6 +151,8 @@ def test_a_missing_store_and_a_missing_run_are_named(tmp_path: Path) -> None:
         Store(tmp_path / "none.sqlite")
     with filled(tmp_path / "s.sqlite") as store, pytest.raises(StoreError, match="no run 7"):
         store.run(7)
+    with filled(tmp_path / "t.sqlite") as store, pytest.raises(StoreError, match="no run 0"):
+        store.run(0)
 
 
 def test_the_newest_unfinished_run_is_the_one_to_resume(tmp_path: Path) -> None:

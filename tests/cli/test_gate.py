@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from cli.scripted_runs import finish, new_run
+from cli.scripted_runs import finish, new_run, rows
 
 
 def test_a_degraded_candidate_closes_the_gate_with_10(tmp_path: Path) -> None:
@@ -45,3 +45,11 @@ def test_a_run_without_a_candidate_proves_nothing(tmp_path: Path) -> None:
     done = finish(tmp_path, "run", *reference, *new_run(tmp_path)[7:], "--fail-on", "degraded")
     assert done.returncode == 11, done.stderr
     assert "no candidate has a pair to judge" in done.stderr
+
+
+def test_a_junit_file_that_cant_be_written_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    """Hours later no command could make the file from the store."""
+    done = finish(tmp_path, *new_run(tmp_path), "--junit", tmp_path)
+    assert done.returncode == 5, done.stderr
+    assert "JUnit file" in done.stderr
+    assert rows(tmp_path) == set()

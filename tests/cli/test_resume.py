@@ -138,3 +138,11 @@ def _fill(file: Path) -> None:
     with suppress(OSError), file.open("wb", buffering=0) as filler:
         while True:
             filler.write(b"x" * 4096)
+
+
+def test_a_new_run_is_announced_only_where_one_is_started(killed: Path) -> None:
+    """A refused flag starts none, whatever unfinished run the store holds."""
+    refused = finish(killed, *new_run(killed), "--context", "64")
+    assert refused.returncode == 2, refused.stderr
+    assert "Starting a new one" not in refused.stderr
+    assert "Starting a new one" in finish(killed, *new_run(killed)).stderr

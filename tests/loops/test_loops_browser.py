@@ -38,6 +38,9 @@ def test_each_turn_shows_what_was_said_and_what_came_back(tmp_path: Path) -> Non
         driver.get(write_loops(build_loops_view(run), tmp_path).html.as_uri())
         pane = driver.find_element(By.ID, "turn")
         assert not pane.is_displayed()
+        driver.set_window_size(400, 900)  # the table's head is not shown there
+        said = "return getComputedStyle(document.querySelector('.answers [data-label]'), '::before').content"
+        assert "Done" in driver.execute_script(said)
         turn = driver.find_element(By.CSS_SELECTOR, "button.turn")
         turn.click()
         assert "turn 1 of 4" in pane.text

@@ -143,3 +143,10 @@ def test_flags_are_those_of_the_engine_that_has_the_pair() -> None:
     assert llama("q4_0[0=f16]", "f16") == "–"
     assert launch_flags("8", "4", rotation=True, backend="transformers") == "--cache-mode 8,4"
     assert launch_flags("f16", "f16", rotation=True, backend="exllamav3") == "--cache-mode FP16"
+
+
+def test_a_run_that_has_not_ended_says_so() -> None:
+    """What was stopped in its last arm looks complete otherwise."""
+    view = viewed(SyntheticRun())
+    assert "not finished" not in printed(view)
+    assert "24 trials · not finished" in " ".join(printed(replace(view, trials=24, finished_at=None)).split())

@@ -195,7 +195,8 @@ class Store:
             if run in (None, record.id):
                 return StoredRun(self._db, self.path, record)
         known = ", ".join(str(record.id) for record in records) or "none"
-        raise StoreError(f"{str(self.path)!r} holds no run {run or ''}".rstrip(), hint=f"Runs: {known}.")
+        which = "run" if run is None else f"run {run}"
+        raise StoreError(f"{str(self.path)!r} holds no {which}", hint=f"Runs: {known}.")
 
     def unfinished(self, *, in_loops: bool = False) -> StoredRun | None:
         """The newest run of probes, or of closed loops, that can be resumed."""

@@ -129,12 +129,12 @@ def measure(
     _check_writable(out)
     told = Console(stderr=True)
     with Store(store_path, write=True) as store:
-        stored = _unfinished(store, kind.method, resume=resume, console=told)
         model = _model(settings)
         sample = _sample(settings, model)
         settings = _with_context(settings, questions, sample)
         check_room(settings, questions, sample.trained_tokens)
         _check_layers(arms, model)
+        stored = _unfinished(store, kind.method, resume=resume, console=told)
         backend = executor.backend(Recipe(settings, model, out.absolute() / "logs"))
         with watching() if watching else _watching(told, kind.unit) as watch:
             job = Job(

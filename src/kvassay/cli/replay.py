@@ -14,7 +14,7 @@ from kvassay.cli.gate import gate
 from kvassay.cli.run import run
 from kvassay.cli.turns import print_turns
 from kvassay.errors import ConfigError
-from kvassay.report.junit import write_junit
+from kvassay.report.junit import check_writable, write_junit
 from kvassay.settings import ReplaySettings, RunSettings, check, read
 
 _SHARED = (
@@ -85,6 +85,8 @@ def replay(
         print_turns(str(_required(session)), redact=redact)
         return
     given = {key: value for key, value in flags.items() if value not in (None, ())}
+    if junit:
+        check_writable(junit)
     store_path = store_path or out / STORE_NAME
     settings = _resumed(store_path, given, own) if resume else _new(config, given, own)
     view = perform(

@@ -10,7 +10,7 @@ from rich.console import Console
 from kvassay.cli.assay import STORE_NAME, perform, stored_settings
 from kvassay.cli.executing import executing, place, taken
 from kvassay.cli.gate import GATES, gate
-from kvassay.report.junit import write_junit
+from kvassay.report.junit import check_writable, write_junit
 from kvassay.settings import RunSettings, check, read
 
 FILE = click.Path(path_type=Path)
@@ -122,6 +122,8 @@ def run(
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     store_path = store_path or out / STORE_NAME
     asked = taken(given)
+    if junit:
+        check_writable(junit)
     settings = _settings(config, given, store_path if resume else None)
     with place(asked) as there:
         view = perform(

@@ -158,7 +158,9 @@ def _ends(arm: ArmView) -> str:
 def _run_lines(view: LoopsView) -> Iterator[str]:
     design = view.design
     build = f" {design.build}" if design.build else ""
-    yield f"{design.model_name} · {design.backend}{build} · {len(view.episodes)} episodes of {len(view.tasks)} tasks"
+    ended = "" if view.finished_at else " · not finished"
+    played = f"{len(view.episodes)} episodes of {len(view.tasks)} tasks{ended}"
+    yield f"{design.model_name} · {design.backend}{build} · {played}"
     said, read = sum(arm.said_tokens for arm in view.arms), sum(arm.read_tokens for arm in view.arms)
     seconds = sum(arm.seconds for arm in view.arms)
     yield f"{said:,} tokens said, {read:,} prompt tokens read, {duration(seconds)} in the episodes"

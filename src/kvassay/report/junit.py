@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -32,9 +34,25 @@ def write_junit(view: View, path: Path) -> None:
     said = "\n".join([view.verdict.headline, *sentences, *view.verdict.notes])
     ET.SubElement(suite, "system-out").text = _legible(said)
     ET.SubElement(suite, "system-err")
-    try:
+    with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def check_writable(path: Path) -> None:
+    """Make the file's folder. Raises StoreError, before anything is measured, where no file can be written there."""
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.open("ab").close()
+        else:
+            tempfile.TemporaryFile(dir=path.parent).close()
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(
             f"the JUnit file {str(path)!r} can't be written: {error.strerror}", hint="Choose another place."

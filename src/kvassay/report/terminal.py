@@ -202,7 +202,8 @@ def _failure_lines(view: View) -> list[str]:
 def _run_lines(view: View) -> Iterator[str]:
     design, economy = view.design, view.economy
     build = next((boot.facts.build for boot in view.boots if boot.facts.build), design.build)
-    yield f"{design.model_name} · {design.backend}{f' {build}' if build else ''} · {view.trials:,} trials"
+    ended = "" if view.finished_at else " · not finished"
+    yield f"{design.model_name} · {design.backend}{f' {build}' if build else ''} · {view.trials:,} trials{ended}"
     if economy.ratio is not None:
         yield (
             f"{economy.processed_tokens:,} prompt tokens processed, {economy.ratio:.2f} × the lower bound "
