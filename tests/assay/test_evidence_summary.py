@@ -139,6 +139,13 @@ SENTENCES = {
             "tool name: 1 of 30 positions (3.3 %), interval 0.6–16.7 %)."
         ),
     ),
+    "one answer's run of flips is one story": (
+        [trial([row(n, TokenRole.STRING, flip=True) for n in range(25)]), *(trial(call()) for _ in range(29))],
+        (
+            "q4_0/f16 flips 25 of 257 positions (9.7 %), interval 6.7–14.0 %, and no role stands out (most often "
+            "string value: 25 of 54 positions (46.3 %), interval 33.7–59.4 %)."
+        ),
+    ),
     "a rare role flips most often": (
         [*(trial(call(2)) for _ in range(2)), *(trial(call(5)) for _ in range(2)), *(trial(call()) for _ in range(15))],
         (

@@ -13,8 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
-from kvassay.stats.cluster import clustered_difference, permutation, sign_flip
+from kvassay.stats.cluster import Shares, clustered_difference, permutation, share_greater, sign_flip
 from kvassay.stats.paired import mcnemar_harm
 
 sums_lists = st.lists(st.integers(-6, 6), max_size=9)
@@ -217,3 +218,34 @@ def test_equal_values_or_one_place_show_nothing() -> None:
     """Whatever is dealt out, nothing changes: p 1."""
     assert permutation([1.0, 1.0, 1.0], [11.0, 13.0, 15.0]) == 1.0
     assert permutation([0.0, -1.0, 1.0], [11.0, 11.0, 11.0]) == 1.0
+
+
+def test_with_clusters_alike_two_shares_are_compared_by_the_paired_t_test() -> None:
+    """Clusters of the same size: the t test of each cluster's own difference of the two shares."""
+    rng = np.random.default_rng(3)
+    hits, others = rng.binomial(4, 0.5, 12), rng.binomial(9, 0.3, 12)
+    clusters = [Shares(int(one), 4, int(other), 9) for one, other in zip(hits, others, strict=True)]
+    paired = ttest_1samp(hits / 4 - others / 9, 0.0, alternative="greater")
+    assert share_greater(clusters) == pytest.approx(paired.pvalue)
+
+
+def test_runs_of_hits_within_clusters_are_no_evidence_for_a_kind() -> None:
+    """Each cluster is one run of hits somewhere among its places, or none: the level holds."""
+    rng = np.random.default_rng(5)
+    kind = np.arange(30) % 10 < 2
+    found = []
+    for _ in range(400):
+        clusters = []
+        for _ in range(20):
+            hit = np.zeros(30, dtype=bool)
+            start, length = rng.integers(30), rng.integers(12) * rng.integers(2)
+            hit[start : start + length] = True
+            clusters.append(Shares(int((hit & kind).sum()), 6, int((hit & ~kind).sum()), 24))
+        found.append(share_greater(clusters) <= 0.05)
+    assert np.mean(found) <= 0.07
+
+
+def test_one_cluster_says_nothing_of_shares() -> None:
+    """Nor do clusters that hold only one of the two."""
+    assert share_greater([Shares(5, 5, 0, 20)]) == 1.0
+    assert share_greater([Shares(0, 0, 3, 20), Shares(0, 0, 0, 20)]) == 1.0

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from statistics import median_low
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from kvassay.assay.evidence import Row, TrialEvidence
 from kvassay.assay.passage import PerplexityRatio
 from kvassay.dialect.canvas import TokenRole
 from kvassay.stats.binomial import fisher_greater, wilson_interval
+from kvassay.stats.cluster import Shares, share_greater
 
 ROLE_WORDS: dict[TokenRole, str] = {
     TokenRole.TOOL: "tool name",
@@ -25,9 +26,11 @@ ROLE_WORDS: dict[TokenRole, str] = {
 }
 
 STANDS_OUT = 0.05
-"""A role is said to break first where chance makes so much of a difference with this probability at most (Fisher's
-exact test, times the number of roles that could have been the one); as if positions were independent.
+"""A role is said to break first where chance makes so much of a difference with this probability at most, times the
+number of roles that could have been the one.
 """
+
+_Flips: TypeAlias = "Counter[tuple[TokenRole | None, bool]]"  # one answer's positions by role and whether they flip
 
 ENOUGH = 20
 """Positions of a role below which nothing is said about how often it flips."""
@@ -128,6 +131,7 @@ class _Gathered:
     unreached: int = 0
     tallies: dict[_Place, _Tally] = field(default_factory=dict)
     firsts: dict[int | None, list[Row | None]] = field(default_factory=dict)
+    answers: list[_Flips] = field(default_factory=list)
 
     def add(self, trial: TrialEvidence) -> None:
         self.hidden += trial.hidden
@@ -138,6 +142,7 @@ class _Gathered:
             for place in (_Place(depth, role) for depth in depths for role in (None, row.role)):
                 self.tallies.setdefault(place, _Tally()).add(row)
         if trial.rows:
+            self.answers.append(Counter((row.role, row.flip) for row in trial.rows))
             first = next((row for row in trial.rows if row.flip), None)
             for depth in depths:
                 self.firsts.setdefault(depth, []).append(first)
@@ -163,7 +168,7 @@ def _arm(arm: str, found: _Gathered) -> ArmEvidence:
         unreached=found.unreached,
         cells=cells,
         first_flips=firsts,
-        sentence=_what_breaks_first(arm, [cell for cell in cells if cell.depth is None], firsts[:1]),
+        sentence=_what_breaks_first(arm, [cell for cell in cells if cell.depth is None], firsts[:1], found.answers),
     )
 
 
@@ -202,7 +207,9 @@ def _first(depth: int | None, firsts: Sequence[Row | None]) -> FirstFlips:
 # --------------------------------------------------------------------------- sentences
 
 
-def _what_breaks_first(arm: str, cells: Sequence[RoleCell], firsts: Sequence[FirstFlips]) -> str:
+def _what_breaks_first(
+    arm: str, cells: Sequence[RoleCell], firsts: Sequence[FirstFlips], answers: Sequence[_Flips]
+) -> str:
     """One sentence with its numbers; a role is named only where its flips stand out from all others'."""
     if not cells:
         return f"Nothing is known about {arm} token by token: no position could be compared."
@@ -221,8 +228,7 @@ def _what_breaks_first(arm: str, cells: Sequence[RoleCell], firsts: Sequence[Fir
         )
     worst = max(told, key=lambda cell: (cell.flip_share, cell.positions))
     flips, positions = whole.flips - worst.flips, whole.positions - worst.positions
-    by_chance = fisher_greater(worst.flips, worst.positions, flips, positions)
-    if not positions or by_chance * len(told) > STANDS_OUT:
+    if not positions or _by_chance(worst, whole, answers) * len(told) > STANDS_OUT:
         most = max(by_role, key=lambda cell: (cell.flip_share, cell.positions))
         if most.flip_share > worst.flip_share:
             return (
@@ -234,6 +240,20 @@ def _what_breaks_first(arm: str, cells: Sequence[RoleCell], firsts: Sequence[Fir
         f"With {arm} the {_words(worst)} breaks first: it flips at {_share(worst)}, everything else at "
         f"{_of(flips, positions)}.{_start(firsts)}"
     )
+
+
+def _by_chance(worst: RoleCell, whole: RoleCell, answers: Sequence[_Flips]) -> float:
+    """The greater of two p-values of a role's flips against all others': Fisher's, exact for few flips, and one that
+    counts answers, as the flips of one come in runs.
+    """
+    few = fisher_greater(worst.flips, worst.positions, whole.flips - worst.flips, whole.positions - worst.positions)
+    return max(few, share_greater([_shares(worst.role, answer) for answer in answers]))
+
+
+def _shares(role: TokenRole | None, answer: _Flips) -> Shares:
+    hits, places = answer[role, True], answer[role, True] + answer[role, False]
+    flips = sum(n for (_, flip), n in answer.items() if flip)
+    return Shares(hits, places, flips - hits, answer.total() - places)
 
 
 def _start(firsts: Sequence[FirstFlips]) -> str:
