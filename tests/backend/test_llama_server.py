@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvassay.backend.llama_server import LlamaServer, claim_port, find_binary, known_flags, rotation_env
-from kvassay.errors import ConfigError, PairRefused, PortTaken
+from kvassay.errors import BootFailed, ConfigError, PairRefused, PortTaken
 from kvassay.types import Arm, KVConfig
 
 MIXED = KVConfig("q8_0", "q4_0")
@@ -90,6 +90,14 @@ def test_a_missing_binary_is_named() -> None:
     """A program that isn't there is an error with its name and a way out."""
     with pytest.raises(ConfigError, match="'no-such-server'"):
         find_binary("no-such-server")
+
+
+def test_a_program_that_ends_without_a_word_is_asked_about(binary: str, tmp_path: Path) -> None:
+    """There are no words of its own to point to."""
+    Path(binary).write_text(f"#!{sys.executable}\n")
+    with pytest.raises(BootFailed, match="exit code 0") as caught:
+        LlamaServer(tmp_path / "m.gguf", binary).open(Arm(MIXED), context_tokens=1000)
+    assert (caught.value.log, caught.value.hint) == ((), "It said nothing before: is it a llama-server?")
 
 
 def test_flags_are_read_from_the_help(binary: str) -> None:

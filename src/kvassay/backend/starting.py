@@ -93,8 +93,10 @@ def _wait_for_address(start: Start, process: ServerProcess, listener: Listener) 
 def _failure(start: Start, process: ServerProcess) -> BootFailed | ModelFileError:
     log = process.log()
     kind = OutOfMemory if process.killed() else llama_log.classify(log)
+    words = llama_log.decisive(log)
+    silent = "It said nothing before: is it a llama-server?"
     return kind(
         f"the server for {start.kv} with {start.context_tokens} tokens of context {process.exit_reason()}",
-        hint=_HINTS.get(kind, "The lines above are the server's own words."),
-        log=llama_log.decisive(log),
+        hint=_HINTS.get(kind, "The lines above are the server's own words." if words else silent),
+        log=words,
     )
