@@ -89,9 +89,11 @@ feed() {
     echo 0 > "$root/fed"
     date +%s > "$root/began"
     cp "$piece/of" "$root/of"
+    mkdir "$root/repo" # each call brings the checkout anew, under the feet of what runs from it
+    cp -r "$repo/src" "$repo/benchmarks" "$root/repo/"
     # The pipe is held open for as long as tar reads: it sees no end between two pieces.
     setsid bash -c "exec 3<>'$root/stream'; tar -x -C '$root' < '$root/stream'" > "$root/unpack.log" 2>&1 < /dev/null &
-    setsid bash "$0" all > "$root/all.log" 2>&1 < /dev/null &
+    setsid bash "$root/repo/benchmarks/gpu/lease.sh" all > "$root/all.log" 2>&1 < /dev/null &
   fi
   next=$(cat "$root/fed")
   [ "$((10#$(basename "$piece")))" -eq "$next" ] || { echo "piece $next is next, not $(basename "$piece")" >&2; exit 1; }
