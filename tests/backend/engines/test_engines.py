@@ -202,6 +202,33 @@ def test_text_engines_get_the_very_text() -> None:
     assert (asked["prompt"], asked["raw"], asked["options"]["temperature"]) == ("<|im_start|>user", True, 0.0)
 
 
+class OpeningPen(LetterPen):
+    """A pen whose tokenizer puts a token in front of any prompt, as those of Llama 3 and Gemma do."""
+
+    opening = "^"
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        return super().tokenize("^" + text)
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [("ollama", "Hi"), ("koboldcpp", "Hi"), ("lmstudio", "Hi"), ("llama-cpp-python", "Hi"), ("tabbyapi", "^Hi")],
+)
+def test_the_opening_token_stands_once_in_front(name: str, sent: str) -> None:
+    """The token that opens every prompt is counted with it, and left out of the text where the server adds it."""
+    kept = {"method": "POST", "path": "/v1/completions", "answer": {}}
+    with (
+        played(name, instead=[kept]) as (url, heard),
+        Attached(ENGINES[name](), url=url, tokenizer=Path("x"), _shelf=_Shelf(OpeningPen())).open(
+            arm(name), context_tokens=512
+        ) as boot,
+    ):
+        assert boot.tokenize("Hi") == tuple(map(ord, "^Hi"))
+        boot.complete(boot.tokenize("Hi"), Sampling())
+    assert heard[-1][2]["prompt"] == sent
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in CASSETTES.glob("*.json")))
 def test_a_cassette_says_where_it_comes_from(name: str) -> None:
     """The catalogue's word for how an engine was tested is what its cassette says of itself."""

@@ -15,11 +15,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.errors import ConfigError
 from kvassay.types import BootFacts, Completion, JsonObject, Stop, Timings
 
@@ -36,7 +35,7 @@ class Ollama:
     name: str = "ollama"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/api/version"
-    takes: Literal["tokens", "text"] = "text"
+    takes: Takes = "text"
     most_alternatives: int = 0
 
     def flag(self, cache_type: str) -> str:

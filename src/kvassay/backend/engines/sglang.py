@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.llama_wire import conversation
 from kvassay.types import BootFacts, Completion, JsonObject, JsonValue, Message, Position, Stop, Timings, Tool
 
@@ -42,7 +42,7 @@ class Sglang:
     name: str = "sglang"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/health"
-    takes: Literal["tokens", "text"] = "tokens"
+    takes: Takes = "tokens"
     most_alternatives: int = _MOST
 
     def flag(self, cache_type: str) -> str:
@@ -116,6 +116,7 @@ class SglangPen:
     ask: Ask
     model: str
     template: str = ""
+    opening: str = ""
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         return self.detokenize(self._ids(conversation(messages, tools)))
