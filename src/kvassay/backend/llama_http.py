@@ -114,7 +114,7 @@ class LlamaBoot:
         with self._named_errors(), self._client.stream("POST", path, json=body) as response:
             if response.is_error:
                 _raise_for_status(response, response.read().decode("utf-8", "replace"))
-            for line in response.iter_lines():
+            for line in wire.lines(response.iter_text()):
                 if chunk := wire.event(line):
                     self._patience.sign()
                     yield chunk

@@ -16,7 +16,7 @@ from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Listener, Progress, Sampling, silent
 from kvassay.backend.engine import Engine, Met, Pen, RawPrompt
 from kvassay.backend.llama_http import Host, RefusedError
-from kvassay.backend.llama_wire import assemble, event, failed_reply
+from kvassay.backend.llama_wire import assemble, event, failed_reply, lines
 from kvassay.backend.patience import PATIENCE_S, OutOfPatienceError, Patience, attend
 from kvassay.errors import BackendError, ServerDied, ServerHung
 from kvassay.types import BootFacts, ChatReply, Completion, JsonObject, Message, Position, Timings, Tool
@@ -75,7 +75,7 @@ class Line:
         with self._named_errors(patience), self.client.stream("POST", path, json=body) as response:
             if response.is_error:
                 _refuse(response.status_code, response.read().decode("utf-8", "replace"))
-            for line in response.iter_lines():
+            for line in lines(response.iter_text()):
                 if chunk := event(line):
                     patience.sign()
                     yield chunk

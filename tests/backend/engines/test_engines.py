@@ -187,6 +187,17 @@ def test_llama_cpp_pythons_server_as_recorded() -> None:
             boot.complete(boot.tokenize(sent * 78), Sampling(max_tokens=4))
 
 
+def test_a_stream_is_cut_at_line_feeds_only() -> None:
+    """A streamed answer may hold U+2028, which is no end of a line there."""
+    chunk = '{"choices": [{"delta": {"content": "a\u2028b"}, "finish_reason": "stop"}]}'
+    told = {"method": "POST", "path": "/v1/chat/completions", "answer": f"data: {chunk}\n\ndata: [DONE]\n\n"}
+    with (
+        played("ollama", instead=[told]) as (url, _),
+        attached("ollama", url).open(arm("ollama"), context_tokens=8) as b,
+    ):
+        assert b.chat(MESSAGES, [], Sampling(), stream=True).content == "a\u2028b"
+
+
 def test_ollama_asks_which_model_is_meant() -> None:
     """Of several models one has to be named."""
     two = {"method": "GET", "path": "/api/ps", "answer": {"models": [{"name": "a"}, {"name": "b"}]}}
