@@ -102,6 +102,21 @@ def test_a_prompt_cut_in_silence_shows_in_the_count(name: str) -> None:
     assert prompt_truncated(len(sent), answer.timings.prompt_tokens)
 
 
+def test_ollama_is_told_not_to_cut_a_prompt() -> None:
+    """Ollama refuses a prompt that is too long where it is asked to, in the words of the llama-server behind it."""
+    inner = '{"error":{"code":400,"message":"request (8889 tokens) exceeds the available context size (4096 tokens)"}}'
+    refusal = {"method": "POST", "path": "/api/generate", "status": 400, "answer": {"error": inner}}
+    load = {"model": "qwen2.5-coder:0.5b", "prompt": "", "stream": False}
+    loads = {"method": "POST", "path": "/api/generate", "body": load, "answer": {"done": True}}
+    with (
+        played("ollama", instead=[loads, refusal]) as (url, heard),
+        attached("ollama", url).open(arm("ollama"), context_tokens=512) as boot,
+        pytest.raises(ContextExceeded, match="8889"),
+    ):
+        boot.complete((65,) * 20, Sampling(max_tokens=3))
+    assert heard[-1][2]["truncate"] is False
+
+
 @pytest.mark.parametrize("boot", ["ik_llama.cpp", "koboldcpp", "lmstudio", "tabbyapi"], indirect=True)
 def test_the_parsed_channel_gives_calls(boot: Boot) -> None:
     """A call that the server parsed arrives with its arguments untouched, and with the reply's counts."""
