@@ -55,7 +55,7 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
         ("llama-cpp-python", None, "/models/SmolLM2-135M-Instruct.Q4_1.gguf", None, True),
         ("lmstudio", "LM Studio (gguf)", "qwen2.5-coder-0.5b-instruct", 8192, True),
         ("ollama", "Ollama 0.21.0", "qwen2.5-coder:0.5b", 8192, True),
-        ("sglang", "SGLang 0.5.23", "Qwen/Qwen3-0.6B", 65536, False),
+        ("sglang", "SGLang 0.5.23", "Qwen/Qwen3-0.6B", 40960, False),
         ("tabbyapi", "TabbyAPI", "Qwen3-8B-exl3-4.0bpw", 16384, False),
     ],
     indirect=["boot"],
@@ -180,6 +180,18 @@ def test_a_context_that_is_too_small_is_said_at_once() -> None:
     """The context is compared before anything is asked."""
     with played("koboldcpp") as (url, _), pytest.raises(ContextExceeded, match="9,000"):
         attached("koboldcpp", url).open(arm("koboldcpp"), context_tokens=9000)
+
+
+@pytest.mark.parametrize(("told", "pool", "room"), [(None, 65536, 40960), (None, 8000, 8000), (6000, 65536, 6000)])
+def test_sglangs_context_is_the_least_of_what_bounds_it(told: int | None, pool: int, room: int) -> None:
+    """A prompt has to fit the model's context and the cache's room for all requests, whichever is smaller."""
+    answer = {"kv_cache_dtype": "fp8_e5m2", "context_length": told, "max_total_num_tokens": pool}
+    info = {"method": "GET", "path": "/server_info", "answer": answer}
+    with (
+        played("sglang", instead=[info]) as (url, _),
+        attached("sglang", url).open(arm("sglang"), context_tokens=8) as it,
+    ):
+        assert it.facts.context_tokens == room
 
 
 def test_llama_cpp_pythons_server_as_recorded() -> None:

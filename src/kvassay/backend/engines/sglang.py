@@ -5,6 +5,8 @@
 - ``/generate`` takes ``input_ids`` and answers with ``output_ids``; ``meta_info`` holds log-probabilities as
   [log-probability, id, text] and the counts, cached ones included (srt/managers/io_struct.py, tokenizer_manager.py).
 - ``kv_cache_dtype`` of ``/server_info`` is what the start resolved (srt/entrypoints/http_server.py:863).
+- ``max_model_len`` of ``/v1/models`` is the context (available_models there); ``max_total_num_tokens`` is the cache's
+  room for all requests, which may be more or less.
 - Its chat endpoint drops calls of unknown tools, which looks like an empty turn: the raw text shows them.
 - A prompt that is too long is refused with HTTP 400; with ``--allow-auto-truncate`` it is cut, and the count shows it.
 """
@@ -54,11 +56,13 @@ class Sglang:
         if not isinstance(dtype, str):
             raise another_engine(ask, "SGLang", "/server_info without kv_cache_dtype")
         path = wire.text(info, "model_path")
+        model_len = wire.number(wire.first(ask.json("/v1/models"), "data"), "max_model_len")
+        rooms = (wire.number(info, "context_length") or model_len, wire.number(info, "max_total_num_tokens"))
         facts = BootFacts(
             backend=self.name,
             build=f"SGLang {wire.text(info, 'version')}".strip(),
             model_path=path or None,
-            context_tokens=wire.number(info, "context_length") or wire.number(info, "max_total_num_tokens") or None,
+            context_tokens=min((room for room in rooms if room), default=None),
             k_type=dtype,
             v_type=dtype,
         )
