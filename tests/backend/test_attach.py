@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from kvassay.backend import make
-from kvassay.errors import BackendError, BootFailed
+from kvassay.errors import BackendError, BootFailed, ConfigError
 from kvassay.types import Arm, KVConfig
 
 ARM = Arm(KVConfig("q8_0", "q8_0"))
@@ -57,6 +57,27 @@ def test_the_key_comes_from_the_environment(url: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("KVASSAY_API_KEY", "secret")
     with backend.open(ARM, context_tokens=512) as boot:
         assert (boot.facts.build, boot.facts.slots, boot.facts.context_tokens) == ("b11434-abc", 4, 4096)
+
+
+@pytest.mark.parametrize("url", [Guarded], indirect=True)
+def test_a_line_end_behind_the_key_is_not_part_of_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key read from a file with Windows' line ends opens the server all the same."""
+    monkeypatch.setenv("KVASSAY_API_KEY", "secret\r\n")
+    with make("attach", url=url).open(ARM, context_tokens=512) as boot:
+        assert boot.facts.slots == 4
+
+
+@pytest.mark.parametrize("key", ["secr\u00e9t", "sec\nret", "\u2019secret"])
+@pytest.mark.parametrize("name", ["attach", "ollama"])
+@pytest.mark.parametrize("url", [Guarded], indirect=True)
+def test_a_key_that_can_not_be_sent_is_not_shown(
+    url: str, name: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the variable, not the key."""
+    monkeypatch.setenv("KVASSAY_API_KEY", key)
+    with pytest.raises(ConfigError, match="KVASSAY_API_KEY") as caught:
+        make(name, url=url).open(ARM, context_tokens=512)
+    assert "sec" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", [Loading], indirect=True)
