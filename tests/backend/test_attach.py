@@ -38,6 +38,16 @@ class Loading(Guarded):
     health = 503
 
 
+class Router(Guarded):
+    """llama-server in router mode, whose own /props stand for none of its models."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        settings = {"params": None, "n_ctx": 0}
+        self.wfile.write(json.dumps({"role": "router", "default_generation_settings": settings}).encode())
+
+
 @pytest.fixture
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A running server of the handler that the test names."""
@@ -78,6 +88,14 @@ def test_a_key_that_can_not_be_sent_is_not_shown(
     with pytest.raises(ConfigError, match="KVASSAY_API_KEY") as caught:
         make(name, url=url).open(ARM, context_tokens=512)
     assert "sec" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", [Router], indirect=True)
+def test_a_router_is_named_as_such(url: str) -> None:
+    """A router answers for no model: that is said, not that its context is too small."""
+    with pytest.raises(BackendError, match="no usable /props") as caught:
+        make("attach", url=url).open(ARM, context_tokens=512)
+    assert "a router can't be measured" in caught.value.hint
 
 
 @pytest.mark.parametrize("url", [Loading], indirect=True)
