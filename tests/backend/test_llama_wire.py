@@ -110,6 +110,14 @@ def test_a_streamed_reply_is_the_whole_reply(reply: ChatReply, cuts: list[int]) 
     assert wire.assemble(chunk for line in stream if (chunk := wire.event(line))) == reply
 
 
+def test_reasoning_is_found_by_either_name() -> None:
+    """vLLM and Ollama call it ``reasoning``; where both names stand, it is read once."""
+    both = {"reasoning": "hm", "reasoning_content": "hm"}
+    for message in ({"reasoning": "hm"}, {"reasoning_content": "hm"}, both):
+        assert wire.chat_reply({"choices": [{"message": message}]}).reasoning == "hm"
+        assert wire.assemble([{"choices": [{"delta": message}]}]).reasoning == "hm"
+
+
 @pytest.mark.parametrize("mark", ["\u2028", "\x85", "\u2029"])
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_only_line_feeds_end_a_line_of_a_stream(mark: str, size: int) -> None:

@@ -170,11 +170,16 @@ def chat_reply(body: JsonObject) -> ChatReply:
     calls = [_object(call, "function") for call in _objects(message, "tool_calls")]
     return ChatReply(
         content=_str(message, "content"),
-        reasoning=_str(message, "reasoning_content"),
+        reasoning=_reasoning(message),
         calls=tuple(WireCall(_str(call, "name"), _str(call, "arguments")) for call in calls),
         finish_reason=_str(choice, "finish_reason") or None,
         timings=timings(body),
     )
+
+
+def _reasoning(message: JsonObject) -> str:
+    """``reasoning_content`` (llama.cpp, SGLang, TabbyAPI, old vLLM) or ``reasoning`` (vLLM, Ollama, LM Studio)."""
+    return _str(message, "reasoning_content") or _str(message, "reasoning")
 
 
 def failed_reply(status: int, text: str) -> ChatReply:
@@ -201,7 +206,7 @@ class _Assembly:
         for choice in _objects(chunk, "choices"):
             delta = _object(choice, "delta")
             self.content.append(_str(delta, "content"))
-            self.reasoning.append(_str(delta, "reasoning_content"))
+            self.reasoning.append(_reasoning(delta))
             self.finish_reason = _str(choice, "finish_reason") or self.finish_reason
             for call in _objects(delta, "tool_calls"):
                 names, arguments = self.calls.setdefault(_int(call, "index"), ([], []))
