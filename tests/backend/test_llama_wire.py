@@ -111,7 +111,7 @@ def test_a_streamed_reply_is_the_whole_reply(reply: ChatReply, cuts: list[int]) 
 
 
 def test_reasoning_is_found_by_either_name() -> None:
-    """vLLM and Ollama call it ``reasoning``; where both names stand, it is read once."""
+    """Ollama and vLLM call it ``reasoning``; where both names stand, it is read once."""
     both = {"reasoning": "hm", "reasoning_content": "hm"}
     for message in ({"reasoning": "hm"}, {"reasoning_content": "hm"}, both):
         assert wire.chat_reply({"choices": [{"message": message}]}).reasoning == "hm"

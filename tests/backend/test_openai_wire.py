@@ -60,12 +60,11 @@ def test_any_reply_is_read(reply: dict[str, JsonValue]) -> None:
         '{"error":"the prompt is longer than the context length currently available to the model; shorten the prompt"}',
         '{"error":"prompt too long; exceeded max context length by 953 tokens"}',
         "The number of tokens to keep from the initial prompt is greater than the context length",
-        "Trying to keep the first 3001 tokens when context the overflows. However, the model is loaded with context "
-        "length of only 2048 tokens, which is not enough.",
+        "However, the model is loaded with context length of only 2048 tokens, which is not enough.",
     ],
 )
 def test_refusals_of_long_prompts_are_recognised(body: str) -> None:
-    """vLLM's, llama.cpp's, llama-cpp-python's, SGLang's, Ollama's and LM Studio's words for a prompt that is too long."""
+    """The engines' words for a prompt that is too long: vLLM, llama.cpp, llama-cpp-python, SGLang, Ollama, LM Studio."""
     assert wire.context_error(400, body) is not None
     assert wire.context_error(404, body) is None
     assert wire.context_error(400, "bad request") is None
