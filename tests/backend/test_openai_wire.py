@@ -64,7 +64,7 @@ def test_any_reply_is_read(reply: dict[str, JsonValue]) -> None:
     ],
 )
 def test_refusals_of_long_prompts_are_recognised(body: str) -> None:
-    """The engines' words for a prompt that is too long: vLLM, llama.cpp, llama-cpp-python, SGLang, Ollama, LM Studio."""
+    """The engines' words for a prompt that is too long: vLLM, llama.cpp, SGLang, Ollama, LM Studio."""
     assert wire.context_error(400, body) is not None
     assert wire.context_error(404, body) is None
     assert wire.context_error(400, "bad request") is None
