@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from kvassay.backend import make
+from kvassay.backend.attach import SomebodysServer
+from kvassay.backend.base import Sampling
+from kvassay.backend.llama_http import LlamaBoot, connect
+from kvassay.backend.openai_http import Line
 from kvassay.errors import BackendError, BootFailed, ConfigError
-from kvassay.types import Arm, KVConfig
+from kvassay.types import Arm, BootFacts, KVConfig
 
 ARM = Arm(KVConfig("q8_0", "q8_0"))
 PROPS = {"default_generation_settings": {"n_ctx": 4096}, "total_slots": 4, "build_info": "b11434-abc"}
@@ -46,6 +51,17 @@ class Router(Guarded):
         self.end_headers()
         settings = {"params": None, "n_ctx": 0}
         self.wfile.write(json.dumps({"role": "router", "default_generation_settings": settings}).encode())
+
+
+class Slow(Guarded):
+    """A server that takes longer for an answer in one piece than it may be silent, and whose next words are none."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(1)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>" if self.path == "/tokenize" else b'{"content": "slow"}')
 
 
 @pytest.fixture
@@ -96,6 +112,21 @@ def test_a_router_is_named_as_such(url: str) -> None:
     with pytest.raises(BackendError, match="no usable /props") as caught:
         make("attach", url=url).open(ARM, context_tokens=512)
     assert "a router can't be measured" in caught.value.hint
+
+
+@pytest.mark.parametrize("url", [Slow], indirect=True)
+def test_an_answer_in_one_piece_may_take_its_time(url: str) -> None:
+    """Patience, which watches the server's progress, ends the waiting, not a time limit for the whole reply."""
+    client, host = connect(url, patience_s=0.2), SomebodysServer(url)
+    assert LlamaBoot(client, BootFacts("attach"), host).complete((1,), Sampling()).text == "slow"
+    assert Line(client, host).post("/completion", {}) == {"content": "slow"}
+
+
+@pytest.mark.parametrize("url", [Slow], indirect=True)
+def test_an_answer_that_is_no_json_is_shown(url: str) -> None:
+    """A page of somebody in between is an error with its words, no traceback."""
+    with pytest.raises(BackendError, match="answered no JSON: '<html>'"):
+        LlamaBoot(connect(url), BootFacts("attach"), SomebodysServer(url)).tokenize("x")
 
 
 @pytest.mark.parametrize("url", [Loading], indirect=True)

@@ -15,7 +15,7 @@ import httpx
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Listener, Progress, Sampling, silent
 from kvassay.backend.engine import Engine, Met, Pen, RawPrompt
-from kvassay.backend.llama_http import Host, RefusedError
+from kvassay.backend.llama_http import WATCHED, Host, RefusedError
 from kvassay.backend.llama_wire import assemble, event, failed_reply, lines
 from kvassay.backend.patience import PATIENCE_S, OutOfPatienceError, Patience, attend
 from kvassay.errors import BackendError, ServerDied, ServerHung
@@ -60,7 +60,7 @@ class Line:
     def post(self, path: str, body: JsonObject) -> JsonObject:
         patience = Patience(self.patience_s)
         with self._named_errors(patience):
-            response = attend(partial(self.client.post, path, json=body), self.pulse, patience)
+            response = attend(partial(self.client.post, path, json=body, timeout=WATCHED), self.pulse, patience)
         _refuse(response.status_code, response.text)
         try:
             reply = response.json()
