@@ -19,6 +19,7 @@ class LetterPen:
     """A pen whose tokens are characters: what it writes is exact, and easy to see."""
 
     template = "<tool_call>"
+    opening = ""
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         return "".join(f"[{m.role}]{m.content}" for m in messages) + f"({len(tools)})"

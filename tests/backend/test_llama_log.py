@@ -55,6 +55,25 @@ def test_reads_the_forms_of_old_builds() -> None:
     assert facts.build == "5996 (a1b2c3d4)"
 
 
+def test_reads_the_cache_of_june_2025() -> None:
+    """Builds b5600 to b5949 did not say of how many streams the sequences are."""
+    line = "llama_kv_cache_unified: size =  272.00 MiB (  4096 cells,  32 layers,  1 seqs), K (q8_0):  136.00 MiB, "
+    assert parse(f"{line}V (q8_0):  136.00 MiB\n").caches == (Cache(4096, 32, "q8_0", 136 * MIB, "q8_0", 136 * MIB),)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "0.16.369.206 I srv    load_model: creating MTP draft context against the target model '/m.gguf'",
+        "srv    load_model: loading draft model '/draft.gguf'",
+    ],
+)
+def test_a_draft_models_cache_is_not_the_arms(mark: str) -> None:
+    """Speculative decoding allocates a second cache, f16 unless told otherwise: the facts stay the model's."""
+    model = cassette("b11549_q8_0_q4_0")
+    assert parse(f"{model}\n{mark}\n{cassette('b11549_f16_f16')}") == parse(model)
+
+
 def test_reads_two_caches_and_a_fallback() -> None:
     """Sliding-window models have two caches; the last reservation holds; lost flash attention is a warning."""
     facts = parse(cassette("written_from_sources_cuda_swa"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kvassay.backend import llama_wire as wire
 from kvassay.backend.base import Sampling
+from kvassay.errors import BackendError
 from kvassay.types import ChatReply, JsonObject, Message, Stop, Timings, Tool, ToolCall, WireCall
 
 TIMINGS: JsonObject = {"cache_n": 225, "prompt_n": 1, "prompt_ms": 44.0, "predicted_n": 27, "predicted_ms": 1218.0}
@@ -107,6 +108,32 @@ def test_a_streamed_reply_is_the_whole_reply(reply: ChatReply, cuts: list[int]) 
     lines = [f"data: {json.dumps(chunk)}" for chunk in chunks_of(reply, cuts)]
     stream = [line for data in lines for line in (": ping", data, "")] + ["data: [DONE]"]
     assert wire.assemble(chunk for line in stream if (chunk := wire.event(line))) == reply
+
+
+def test_reasoning_is_found_by_either_name() -> None:
+    """Ollama and vLLM call it ``reasoning``; where both names stand, it is read once."""
+    both = {"reasoning": "hm", "reasoning_content": "hm"}
+    for message in ({"reasoning": "hm"}, {"reasoning_content": "hm"}, both):
+        assert wire.chat_reply({"choices": [{"message": message}]}).reasoning == "hm"
+        assert wire.assemble([{"choices": [{"delta": message}]}]).reasoning == "hm"
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\u2029"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_only_line_feeds_end_a_line_of_a_stream(mark: str, size: int) -> None:
+    """Characters that some call line ends stand inside a string as they are, wherever the network cuts the stream."""
+    chunk = json.dumps({"choices": [{"delta": {"content": f"a{mark}b"}}]}, ensure_ascii=False)
+    sent = f": ping\r\n\r\ndata: {chunk}\r\n\r\ndata: [DONE]\n"
+    pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+    reply = wire.assemble(chunk for line in wire.lines(pieces) if (chunk := wire.event(line)))
+    assert reply.content == f"a{mark}b"
+
+
+@pytest.mark.parametrize("line", ['data: {"choices": [{"del', "data: null", "data: [1]"])
+def test_a_line_that_is_no_object_is_told(line: str) -> None:
+    """A stream that broke off, or comes from something else, is an error of the server with its words."""
+    with pytest.raises(BackendError, match="no JSON object"):
+        wire.event(line)
 
 
 def test_reads_a_whole_reply() -> None:

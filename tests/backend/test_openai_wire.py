@@ -55,10 +55,16 @@ def test_any_reply_is_read(reply: dict[str, JsonValue]) -> None:
         '{"error":{"message":"the request exceeds the available context size, try increasing it"}}',
         "Requested tokens (3001) exceed context window of 2048",
         "The input (3001 tokens) is longer than the model's context length (2048 tokens).",
+        "You passed 3001 input tokens and requested 9 output tokens. However, the model's context length is only 2048",
+        "The decoder prompt (length 3001) is longer than the maximum model length of 2048.",
+        '{"error":"the prompt is longer than the context length currently available to the model; shorten the prompt"}',
+        '{"error":"prompt too long; exceeded max context length by 953 tokens"}',
+        "The number of tokens to keep from the initial prompt is greater than the context length",
+        "However, the model is loaded with context length of only 2048 tokens, which is not enough.",
     ],
 )
 def test_refusals_of_long_prompts_are_recognised(body: str) -> None:
-    """vLLM's, llama.cpp's, llama-cpp-python's and SGLang's words for a prompt that is too long."""
+    """The engines' words for a prompt that is too long: vLLM, llama.cpp, SGLang, Ollama, LM Studio."""
     assert wire.context_error(400, body) is not None
     assert wire.context_error(404, body) is None
     assert wire.context_error(400, "bad request") is None

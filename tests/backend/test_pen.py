@@ -47,6 +47,14 @@ def test_a_conversation_is_rendered_as_transformers_does() -> None:
     assert pen.detokenize(pen.tokenize(text)) == text
 
 
+def test_the_opening_token_is_the_tokenizers_own() -> None:
+    """What the tokenizer puts in front of any prompt is told, so that a server that does so too adds no second one; a
+    token that ends every text opens none.
+    """
+    assert HubPen(Letters(), "", {"bos_token": "\x01"}).opening == "\x01"
+    assert HubPen(Letters(), "", {"eos_token": "\x01"}).opening == ""
+
+
 def test_a_template_that_refuses_is_told() -> None:
     """raise_exception in a template is a message, not a traceback."""
     pen = HubPen(Letters(), "{{ raise_exception('roles must alternate') }}", {})

@@ -100,6 +100,16 @@ def test_close_ends_a_stubborn_server(tmp_path: Path) -> None:
     process.close()
 
 
+@pytest.mark.parametrize("then", ["wait", "exit 3"])
+@pytest.mark.parametrize("worker", ["sleep 300", "trap '' TERM; exec sleep 300"])
+def test_what_a_server_started_ends_with_it(tmp_path: Path, worker: str, then: str) -> None:
+    """Workers are ended and waited for, though the process that started them is gone before they are."""
+    process = started(["bash", "-c", f"({worker}) & echo up $!; {then}"], tmp_path)
+    pid = int(process.log().split()[1])
+    process.close()
+    assert not psutil.pid_exists(pid)
+
+
 def test_a_server_does_not_get_our_interrupt(tmp_path: Path) -> None:
     """Leash and server are in sessions of their own, so Ctrl-C at the terminal leaves them to us."""
     process = started(SLEEPER, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from kvassay.backend.engines.koboldcpp import Koboldcpp
 from kvassay.backend.engines.llama_cpp_python import LlamaCppPython
 from kvassay.backend.engines.tabbyapi import Tabby
 from kvassay.backend.serve import log_facts, words
-from kvassay.errors import BootFailed, ConfigError, NotEngaged, PortTaken
+from kvassay.errors import BackendError, BootFailed, ConfigError, NotEngaged, PortTaken
 from kvassay.types import Arm, BootFacts, KVConfig
 
 PLAIN = KVConfig("q8_0", "q8_0")
@@ -79,6 +80,32 @@ def test_a_server_that_is_there_already_is_not_measured(tmp_path: Path, port: in
     """Something that answers at the address before the command ran would be another arm's server."""
     backend = served(tmp_path, port, "{k}")
     with backend.open(Arm(PLAIN), context_tokens=512), pytest.raises(PortTaken, match="answers at"):
+        backend.open(Arm(PLAIN), context_tokens=512)
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_a_server_that_loads_or_wants_a_key_is_there_already(tmp_path: Path, port: int, status: int) -> None:
+    """Another server at the address need not be ready to be taken for the arm's later."""
+    stranger = f"""
+import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self): self.send_error({status})
+http.server.HTTPServer(("127.0.0.1", {port}), H).serve_forever()
+"""
+    with subprocess.Popen([sys.executable, "-c", stranger], stderr=subprocess.DEVNULL) as process:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert process.poll() is None
+        with pytest.raises(PortTaken, match="answers at"):
+            served(tmp_path, port, "{k}").open(Arm(PLAIN), context_tokens=512)
+        process.kill()
+
+
+def test_a_server_that_wants_a_key_says_so(tmp_path: Path, port: int) -> None:
+    """Its refusal is an answer: nobody waits for it to be ready."""
+    backend = served(tmp_path, port, "{k}")
+    script = tmp_path / "server.py"
+    script.write_text(SERVER.replace("200 if self.path in ANSWERS else 404", "401"))
+    with pytest.raises(BackendError, match="wants an API key"):
         backend.open(Arm(PLAIN), context_tokens=512)
 
 

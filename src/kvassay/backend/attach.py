@@ -18,6 +18,20 @@ API_KEY_VARIABLE = "KVASSAY_API_KEY"
 _CHECK_S = 30.0
 
 
+def api_key() -> str | None:
+    """The key that the user put into the environment, without the line end that comes of reading it from a file.
+
+    Raises ConfigError, which doesn't show it, for what can't stand in an HTTP header.
+    """
+    key = os.environ.get(API_KEY_VARIABLE, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError(
+            f"the key in {API_KEY_VARIABLE} holds characters that can't be sent",
+            hint="A key is printable ASCII: was it copied with a quotation mark or a line end in it?",
+        )
+    return key or None
+
+
 @dataclass(frozen=True, slots=True)
 class SomebodysServer:
     """The host of an attached boot: no log, and nothing that we may end."""
@@ -61,7 +75,7 @@ class Attach:
         """
         url = base_url(arm.endpoint or self.url)
         listener(Progress("starting", note=f"reaching {url}"))
-        client = connect(url, api_key=os.environ.get(API_KEY_VARIABLE))
+        client = connect(url, api_key=api_key())
         try:
             _check_health(client, url)
             told = props_facts(client, context_tokens=context_tokens)

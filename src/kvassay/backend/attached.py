@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 
-from kvassay.backend.attach import API_KEY_VARIABLE, SomebodysServer, base_url
+from kvassay.backend.attach import SomebodysServer, api_key, base_url
 from kvassay.backend.base import Boot, Listener, Progress, silent
 from kvassay.backend.engine import Engine, Met, Pen, without_pen
 from kvassay.backend.llama_http import connect
@@ -67,7 +66,7 @@ class Attached:
         """
         url = base_url(arm.endpoint or self.url)
         listener(Progress("starting", note=f"reaching {url}"))
-        client = connect(url, api_key=os.environ.get(API_KEY_VARIABLE))
+        client = connect(url, api_key=api_key())
         try:
             line = self._line(arm.kv, client, url, listener)
         except BaseException:

@@ -13,6 +13,9 @@ from kvassay.types import BootFacts, Completion, JsonObject, Message, Tool
 RawPrompt = tuple[int, ...] | str
 """A prompt of the raw channel: token ids where the server takes them, otherwise the text that they stand for."""
 
+Takes = Literal["tokens", "text", "whole text"]
+"""``text`` is sent without the opening token (BOS), which the server puts in front itself; ``whole text`` with it."""
+
 
 class Ask(Protocol):
     """How an engine asks its server. Every method raises BackendError where nobody answers."""
@@ -41,6 +44,11 @@ class Pen(Protocol):
     @property
     def template(self) -> str:
         """The chat template, by which the dialect is recognised; empty where it can't be had."""
+        ...
+
+    @property
+    def opening(self) -> str:
+        """The text of the token that the tokenizer puts in front of any prompt (BOS); empty where it puts none."""
         ...
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
@@ -109,7 +117,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def takes(self) -> Literal["tokens", "text"]:
+    def takes(self) -> Takes:
         """What a raw prompt is sent as."""
         ...
 

@@ -19,7 +19,11 @@ from kvassay.backend.patience import PATIENCE_S, OutOfPatienceError, Patience, a
 from kvassay.errors import BackendError, ServerDied, ServerHung
 from kvassay.types import BootFacts, ChatReply, Completion, JsonObject, Message, Tool
 
+_CONNECT_S = 30.0
 _PULSE_TIMEOUT_S = 5.0
+WATCHED = httpx.Timeout(_CONNECT_S, read=None)
+"""For a request that is attended: a reply in one piece comes when it comes, and patience says when it is too late."""
+
 _RESUME = "What was finished is kept: run again with --resume to go on."
 
 
@@ -105,16 +109,19 @@ class LlamaBoot:
     def _post(self, path: str, body: JsonObject) -> JsonObject:
         """A request whose reply comes in one piece; meanwhile its progress shows in ``/slots``."""
         with self._named_errors():
-            response = attend(partial(self._client.post, path, json=body), self._pulse, self._patience)
+            response = attend(partial(self._client.post, path, json=body, timeout=WATCHED), self._pulse, self._patience)
         _raise_for_status(response, response.text)
-        return cast("JsonObject", response.json())
+        try:
+            return cast("JsonObject", response.json())
+        except ValueError:
+            raise BackendError(f"{response.url} answered no JSON: {response.text[:200]!r}") from None
 
     def _events(self, path: str, body: JsonObject) -> Iterator[JsonObject]:
         self._patience.start()
         with self._named_errors(), self._client.stream("POST", path, json=body) as response:
             if response.is_error:
                 _raise_for_status(response, response.read().decode("utf-8", "replace"))
-            for line in response.iter_lines():
+            for line in wire.lines(response.iter_text()):
                 if chunk := wire.event(line):
                     self._patience.sign()
                     yield chunk
@@ -153,7 +160,7 @@ class RefusedError(BackendError):
 def connect(base_url: str, *, api_key: str | None = None, patience_s: float = PATIENCE_S) -> httpx.Client:
     """A client for one llama-server; it reads no proxy settings, since nothing may leave the machine unasked."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    timeout = httpx.Timeout(30.0, read=patience_s)
+    timeout = httpx.Timeout(_CONNECT_S, read=patience_s)
     # The server drops idle connections whenever it likes; a fresh one costs nothing on the loopback.
     limits = httpx.Limits(max_keepalive_connections=0)
     return httpx.Client(base_url=base_url, headers=headers, timeout=timeout, limits=limits, trust_env=False)

@@ -14,7 +14,7 @@ from kvassay.errors import BootFailed, ModelFileError, OutOfMemory, PairRefused,
 _MIB = 1024 * 1024
 
 _CACHE = re.compile(
-    r"llama_kv_cache\w*: size = +[\d.]+ MiB \( *(\d+) cells, +(\d+) layers, +\d+/ *\d+ seqs\), "
+    r"llama_kv_cache\w*: size = +[\d.]+ MiB \( *(\d+) cells, +(\d+) layers, +\d+(?:/ *\d+)? seqs\), "
     r"K \(([^)]+)\): +([\d.]+) MiB, V \(([^)]+)\): +([\d.]+) MiB"
 )
 _ROTATION = {side: re.compile(rf"(n|attn)_rot_{side} = (\d+)") for side in "kv"}
@@ -29,6 +29,7 @@ _DEVICE = re.compile(r" - (\S+) +: (.+?) \(\d+ MiB, \d+ MiB free\)|using device 
 _BUILD = re.compile(r"(?:build_info: |build: )(b?\d+\S*(?: \(\w+\))?)")
 # Threads log at once: what follows the port may be another line's beginning, and nothing yet means half a port.
 _ADDRESS = re.compile(r"listening on (http://(?:\[[^\]\s]+\]|[^\s:/]+):\d+)(?=\D)")
+_DRAFT = re.compile(r"loading draft model|creating MTP draft context")
 _STAMP = re.compile(r"^(?:\d+\.)+\d+ +(?:([IWE]) +)?|^(?:([IWE]) )")
 
 _WARNINGS = re.compile(
@@ -105,7 +106,10 @@ class LogFacts:
 
 
 def parse(log: str) -> LogFacts:
-    """Read the facts from a log of verbosity 4; what is missing there is None here."""
+    """Read the facts from a log of verbosity 4; what is missing there is None here. Speculative decoding has a cache of
+    its own, of its own types (``-ctkd``), allocated behind the model's: what stands from there on is not the arm's.
+    """
+    log = _DRAFT.split(log, maxsplit=1)[0]
     return LogFacts(
         caches=tuple(
             Cache(int(cells), int(layers), k, _bytes(k_mib), v, _bytes(v_mib))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from kvassay.backend.base import Sampling
-from kvassay.errors import ContextExceeded
+from kvassay.errors import BackendError, ContextExceeded
 from kvassay.types import (
     ChatReply,
     Completion,
@@ -170,11 +170,16 @@ def chat_reply(body: JsonObject) -> ChatReply:
     calls = [_object(call, "function") for call in _objects(message, "tool_calls")]
     return ChatReply(
         content=_str(message, "content"),
-        reasoning=_str(message, "reasoning_content"),
+        reasoning=_reasoning(message),
         calls=tuple(WireCall(_str(call, "name"), _str(call, "arguments")) for call in calls),
         finish_reason=_str(choice, "finish_reason") or None,
         timings=timings(body),
     )
+
+
+def _reasoning(message: JsonObject) -> str:
+    """``reasoning_content`` (llama.cpp, SGLang, TabbyAPI, old vLLM) or ``reasoning`` (vLLM, Ollama, LM Studio)."""
+    return _str(message, "reasoning_content") or _str(message, "reasoning")
 
 
 def failed_reply(status: int, text: str) -> ChatReply:
@@ -201,7 +206,7 @@ class _Assembly:
         for choice in _objects(chunk, "choices"):
             delta = _object(choice, "delta")
             self.content.append(_str(delta, "content"))
-            self.reasoning.append(_str(delta, "reasoning_content"))
+            self.reasoning.append(_reasoning(delta))
             self.finish_reason = _str(choice, "finish_reason") or self.finish_reason
             for call in _objects(delta, "tool_calls"):
                 names, arguments = self.calls.setdefault(_int(call, "index"), ([], []))
@@ -228,13 +233,34 @@ def assemble(chunks: Iterable[JsonObject]) -> ChatReply:
     return assembly.reply()
 
 
+def lines(pieces: Iterable[str]) -> Iterator[str]:
+    """The lines of an event stream. They end at a line feed only: ``str.splitlines``, and httpx with it, cuts at U+2028
+    and U+0085 as well, which servers send as they are inside a string.
+    """
+    rest = ""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split("\n")
+        yield from whole
+    yield rest
+
+
 def event(line: str) -> JsonObject | None:
-    """One line of an event stream as its data; None for comments (pings), blanks and the closing ``[DONE]``."""
+    """One line of an event stream as its data; None for comments (pings), blanks and the closing ``[DONE]``.
+
+    Raises BackendError for data that is no JSON object.
+    """
     field_name, _, data = line.partition(":")
     if field_name not in {"data", "error"} or data.strip() in {"", "[DONE]"}:
         return None
-    body = json.loads(data)
-    return {"error": body} if field_name == "error" else body
+    try:
+        body = json.loads(data)
+    except ValueError:
+        body = None
+    if field_name == "error":
+        return {"error": data if body is None else body}
+    if not isinstance(body, dict):
+        raise BackendError(f"the server streamed what is no JSON object: {data[:200]!r}")
+    return body
 
 
 def context_error(text: str) -> ContextExceeded | None:

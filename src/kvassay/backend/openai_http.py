@@ -14,9 +14,9 @@ import httpx
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Listener, Progress, Sampling, silent
-from kvassay.backend.engine import Engine, Met, Pen
-from kvassay.backend.llama_http import Host, RefusedError
-from kvassay.backend.llama_wire import assemble, event, failed_reply
+from kvassay.backend.engine import Engine, Met, Pen, RawPrompt
+from kvassay.backend.llama_http import WATCHED, Host, RefusedError
+from kvassay.backend.llama_wire import assemble, event, failed_reply, lines
 from kvassay.backend.patience import PATIENCE_S, OutOfPatienceError, Patience, attend
 from kvassay.errors import BackendError, ServerDied, ServerHung
 from kvassay.types import BootFacts, ChatReply, Completion, JsonObject, Message, Position, Timings, Tool
@@ -60,7 +60,7 @@ class Line:
     def post(self, path: str, body: JsonObject) -> JsonObject:
         patience = Patience(self.patience_s)
         with self._named_errors(patience):
-            response = attend(partial(self.client.post, path, json=body), self.pulse, patience)
+            response = attend(partial(self.client.post, path, json=body, timeout=WATCHED), self.pulse, patience)
         _refuse(response.status_code, response.text)
         try:
             reply = response.json()
@@ -75,7 +75,7 @@ class Line:
         with self._named_errors(patience), self.client.stream("POST", path, json=body) as response:
             if response.is_error:
                 _refuse(response.status_code, response.read().decode("utf-8", "replace"))
-            for line in response.iter_lines():
+            for line in lines(response.iter_text()):
                 if chunk := event(line):
                     patience.sign()
                     yield chunk
@@ -109,6 +109,7 @@ class OpenAIBoot:
 
     def __init__(self, line: Line, engine: Engine, met: Met, pen: Pen) -> None:
         self._line, self._engine, self._met, self._pen = line, engine, met, pen
+        self._opening = "" if engine.takes == "tokens" else pen.opening
         self._closed = False
         self._texts: dict[int, str] = {}
 
@@ -121,7 +122,7 @@ class OpenAIBoot:
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         tokens = self._pen.tokenize(text)
-        if self._engine.takes == "text" and self._pen.detokenize(tokens) != text:
+        if self._engine.takes != "tokens" and self._pen.detokenize(tokens) not in (text, self._opening + text):
             raise BackendError(
                 f"a prompt of {len(tokens)} tokens is another text when its tokens are put together again",
                 hint=f"{self._engine.name} takes prompts as text only, so this tokenizer can't be used for it.",
@@ -140,13 +141,19 @@ class OpenAIBoot:
 
     def complete(self, tokens: Sequence[int], sampling: Sampling) -> Completion:
         listed = min(sampling.top_n, self._engine.most_alternatives)
-        prompt = tuple(tokens) if self._engine.takes == "tokens" else self._pen.detokenize(tokens)
-        wanted = self._engine.completion(self._met.model, prompt, replace(sampling, top_n=listed))
+        wanted = self._engine.completion(self._met.model, self._raw(tokens), replace(sampling, top_n=listed))
         answer = self._engine.read(self._line.post(wanted.path, wanted.body))
         answer = replace(answer, positions=tuple(self._worded(answer.positions)))
         # Half a vocabulary must not pass for a whole one: the least log-probability seen bounds what was not seen.
         whole = sampling.top_n > _MOST_OF_A_VOCABULARY
         return replace(answer, positions=()) if whole and listed < sampling.top_n else answer
+
+    def _raw(self, tokens: Sequence[int]) -> RawPrompt:
+        """The prompt as the engine takes it."""
+        if self._engine.takes == "tokens":
+            return tuple(tokens)
+        text = self._pen.detokenize(tokens)
+        return text.removeprefix(self._opening) if self._engine.takes == "text" else text
 
     def chat(
         self, messages: Sequence[Message], tools: Sequence[Tool], sampling: Sampling, *, stream: bool

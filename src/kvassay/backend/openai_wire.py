@@ -16,8 +16,8 @@ from kvassay.types import ChatReply, Completion, JsonObject, Message, Stop, Timi
 STOPS = {"stop": Stop.EOS, "length": Stop.LIMIT}
 
 _TOO_LONG = re.compile(
-    r"maximum context length|exceeds? (?:the )?(?:available )?context|context window of|than the model's context|"
-    r"context_length_exceeded|exceeds? max_seq_len|input is too long",
+    r"(?:max|maximum|model's) (?:context|model) length|(?:than|exceeds?) (?:the )?(?:available )?context|"
+    r"context window of|context length of only|context_length_exceeded|exceeds? max_seq_len|input is too long",
     re.IGNORECASE,
 )
 

@@ -52,6 +52,10 @@ class GgufPen:
     def template(self) -> str:
         return self.boot.facts.chat_template
 
+    @property
+    def opening(self) -> str:
+        return self.detokenize(self.tokenize(""))
+
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         return self.boot.render(messages, tools)
 

@@ -48,6 +48,13 @@ class HubPen:
         config = _config(directory / "tokenizer_config.json")
         return cls(tokenizer, _template(directory, config), _special(config))
 
+    @property
+    def opening(self) -> str:
+        """What the tokenizer's own post-processor puts in front; one that only ends the text (EOS) opens nothing."""
+        first = self.tokenizer.encode("", add_special_tokens=True).ids[:1]
+        text = self.detokenize(first)
+        return text if text != self.special.get("eos_token") else ""
+
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         """The prompt as ``apply_chat_template`` makes it (transformers 5.23.0 utils/chat_template_utils.py). The
         template adds the special tokens itself, so none are added later.

@@ -25,7 +25,7 @@ def props_facts(client: httpx.Client, *, context_tokens: int) -> BootFacts:
         )
     props = _json(response)
     settings = props.get("default_generation_settings")
-    if not isinstance(settings, dict) or not isinstance(settings.get("n_ctx"), int):
+    if not isinstance(settings, dict) or not isinstance(settings.get("n_ctx"), int) or props.get("role") == "router":
         raise BackendError(
             f"{client.base_url} does not answer like a llama.cpp server (no usable /props)",
             hint="Another engine is named with --backend ('kvassay backends' lists them); a router can't be measured.",

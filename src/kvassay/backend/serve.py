@@ -22,6 +22,7 @@ from kvassay.types import BootFacts, KVConfig
 
 _POLL_S = 0.25
 _ANSWER_S = 5.0
+_READY = (200, 401, 403)  # one that wants a key is up; that it does is said when it is asked more
 _SELF_SIZE = re.compile(r"KV self size += +[\d.]+ MiB, K \((\w+)\): +([\d.]+) MiB, V \((\w+)\): +([\d.]+) MiB")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 
@@ -62,7 +63,7 @@ def started(
     Raises PortTaken where something answers there already, BootFailed and its kin with the log's decisive lines.
     """
     line = words(command, engine, kv)
-    if _answers(client, engine.health):
+    if _status(client, engine.health) in (*_READY, httpx.codes.SERVICE_UNAVAILABLE):  # one that still loads is there
         raise PortTaken(
             f"something answers at {client.base_url} already",
             hint="End it first: each arm needs a server of its own, started by --serve.",
@@ -80,7 +81,7 @@ def started(
 def _wait(process: ServerProcess, client: httpx.Client, health: str, kv: KVConfig) -> None:
     patience = Patience()
     while process.running():
-        if _answers(client, health):
+        if _status(client, health) in _READY:
             return
         try:
             patience.observe(process.pulse())
@@ -97,11 +98,12 @@ def _wait(process: ServerProcess, client: httpx.Client, health: str, kv: KVConfi
     )
 
 
-def _answers(client: httpx.Client, path: str) -> bool:
+def _status(client: httpx.Client, path: str) -> int | None:
+    """The status of an answer at the address, whoever gives it; None where nobody does."""
     try:
-        return client.get(path, timeout=_ANSWER_S).is_success
+        return client.get(path, timeout=_ANSWER_S).status_code
     except httpx.HTTPError:
-        return False
+        return None
 
 
 def log_facts(log: str, facts: BootFacts) -> BootFacts:

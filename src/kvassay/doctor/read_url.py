@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from types import MappingProxyType
 
 import httpx
 
+from kvassay.backend.attach import api_key
 from kvassay.doctor.command import Command, recognise
 from kvassay.doctor.read_command import setup_of
 from kvassay.doctor.setup import Fact, Setup
@@ -94,9 +94,9 @@ def setups_of_url(url: str, *, total_s: float = _TOTAL_S) -> tuple[Setup, ...]:
 
 
 def _outcome(address: str) -> tuple[Setup, ...] | KvassayError:
-    key = os.environ.get("KVASSAY_API_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
+        key = api_key()
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, headers=headers) as client:
             server = _Server(client, address)
             for ask in (_llama, _ollama, _tabby, _sglang, _vllm):

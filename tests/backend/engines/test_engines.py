@@ -55,7 +55,7 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
         ("llama-cpp-python", None, "/models/SmolLM2-135M-Instruct.Q4_1.gguf", None, True),
         ("lmstudio", "LM Studio (gguf)", "qwen2.5-coder-0.5b-instruct", 8192, True),
         ("ollama", "Ollama 0.21.0", "qwen2.5-coder:0.5b", 8192, True),
-        ("sglang", "SGLang 0.5.23", "Qwen/Qwen3-0.6B", 65536, False),
+        ("sglang", "SGLang 0.5.23", "Qwen/Qwen3-0.6B", 40960, False),
         ("tabbyapi", "TabbyAPI", "Qwen3-8B-exl3-4.0bpw", 16384, False),
     ],
     indirect=["boot"],
@@ -100,6 +100,21 @@ def test_a_prompt_cut_in_silence_shows_in_the_count(name: str) -> None:
     with played(name) as (url, _), attached(name, url).open(arm(name), context_tokens=4096) as boot:
         answer = boot.complete(sent, Sampling(max_tokens=3))
     assert prompt_truncated(len(sent), answer.timings.prompt_tokens)
+
+
+def test_ollama_is_told_not_to_cut_a_prompt() -> None:
+    """Ollama refuses a prompt that is too long where it is asked to, in the words of the llama-server behind it."""
+    inner = '{"error":{"code":400,"message":"request (8889 tokens) exceeds the available context size (4096 tokens)"}}'
+    refusal = {"method": "POST", "path": "/api/generate", "status": 400, "answer": {"error": inner}}
+    load = {"model": "qwen2.5-coder:0.5b", "prompt": "", "stream": False}
+    loads = {"method": "POST", "path": "/api/generate", "body": load, "answer": {"done": True}}
+    with (
+        played("ollama", instead=[loads, refusal]) as (url, heard),
+        attached("ollama", url).open(arm("ollama"), context_tokens=512) as boot,
+        pytest.raises(ContextExceeded, match="8889"),
+    ):
+        boot.complete((65,) * 20, Sampling(max_tokens=3))
+    assert heard[-1][2]["truncate"] is False
 
 
 @pytest.mark.parametrize("boot", ["ik_llama.cpp", "koboldcpp", "lmstudio", "tabbyapi"], indirect=True)
@@ -167,6 +182,18 @@ def test_a_context_that_is_too_small_is_said_at_once() -> None:
         attached("koboldcpp", url).open(arm("koboldcpp"), context_tokens=9000)
 
 
+@pytest.mark.parametrize(("told", "pool", "room"), [(None, 65536, 40960), (None, 8000, 8000), (6000, 65536, 6000)])
+def test_sglangs_context_is_the_least_of_what_bounds_it(told: int | None, pool: int, room: int) -> None:
+    """A prompt has to fit the model's context and the cache's room for all requests, whichever is smaller."""
+    answer = {"kv_cache_dtype": "fp8_e5m2", "context_length": told, "max_total_num_tokens": pool}
+    info = {"method": "GET", "path": "/server_info", "answer": answer}
+    with (
+        played("sglang", instead=[info]) as (url, _),
+        attached("sglang", url).open(arm("sglang"), context_tokens=8) as it,
+    ):
+        assert it.facts.context_tokens == room
+
+
 def test_llama_cpp_pythons_server_as_recorded() -> None:
     """The real server's answers: the prompt's count is ours, a stream ends without usage, a long prompt is refused with
     both numbers. The cassette answers only the very requests that were recorded.
@@ -187,6 +214,17 @@ def test_llama_cpp_pythons_server_as_recorded() -> None:
             boot.complete(boot.tokenize(sent * 78), Sampling(max_tokens=4))
 
 
+def test_a_stream_is_cut_at_line_feeds_only() -> None:
+    """A streamed answer may hold U+2028, which is no end of a line there."""
+    chunk = '{"choices": [{"delta": {"content": "a\u2028b"}, "finish_reason": "stop"}]}'
+    told = {"method": "POST", "path": "/v1/chat/completions", "answer": f"data: {chunk}\n\ndata: [DONE]\n\n"}
+    with (
+        played("ollama", instead=[told]) as (url, _),
+        attached("ollama", url).open(arm("ollama"), context_tokens=8) as b,
+    ):
+        assert b.chat(MESSAGES, [], Sampling(), stream=True).content == "a\u2028b"
+
+
 def test_ollama_asks_which_model_is_meant() -> None:
     """Of several models one has to be named."""
     two = {"method": "GET", "path": "/api/ps", "answer": {"models": [{"name": "a"}, {"name": "b"}]}}
@@ -200,6 +238,33 @@ def test_text_engines_get_the_very_text() -> None:
         boot.complete(boot.tokenize("<|im_start|>user"), Sampling())
     asked = heard[-1][2]
     assert (asked["prompt"], asked["raw"], asked["options"]["temperature"]) == ("<|im_start|>user", True, 0.0)
+
+
+class OpeningPen(LetterPen):
+    """A pen whose tokenizer puts a token in front of any prompt, as those of Llama 3 and Gemma do."""
+
+    opening = "^"
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        return super().tokenize("^" + text)
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [("ollama", "Hi"), ("koboldcpp", "Hi"), ("lmstudio", "Hi"), ("llama-cpp-python", "Hi"), ("tabbyapi", "^Hi")],
+)
+def test_the_opening_token_stands_once_in_front(name: str, sent: str) -> None:
+    """The token that opens every prompt is counted with it, and left out of the text where the server adds it."""
+    kept = {"method": "POST", "path": "/v1/completions", "answer": {}}
+    with (
+        played(name, instead=[kept]) as (url, heard),
+        Attached(ENGINES[name](), url=url, tokenizer=Path("x"), _shelf=_Shelf(OpeningPen())).open(
+            arm(name), context_tokens=512
+        ) as boot,
+    ):
+        assert boot.tokenize("Hi") == tuple(map(ord, "^Hi"))
+        boot.complete(boot.tokenize("Hi"), Sampling())
+    assert heard[-1][2]["prompt"] == sent
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CASSETTES.glob("*.json")))

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from kvassay import dialect
 from kvassay.backend import llama_wire
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.plan.cache_types import cache_types
 from kvassay.types import BootFacts, Completion, JsonObject, Message, Stop, Timings, Tool
@@ -33,7 +32,7 @@ class IkLlama:
     name: str = "ik_llama.cpp"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/health"
-    takes: Literal["tokens", "text"] = "tokens"
+    takes: Takes = "tokens"
     most_alternatives: int = 0
 
     def flag(self, cache_type: str) -> str:
@@ -86,6 +85,7 @@ class IkPen:
 
     ask: Ask
     template: str
+    opening: str = ""
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         return wire.text(self.ask.post("/apply-template", llama_wire.conversation(messages, tools)), "prompt")

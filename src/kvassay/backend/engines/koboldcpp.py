@@ -13,11 +13,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.types import BootFacts, Completion, JsonObject, Stop, Timings
 
 TYPES = ("f16", "bf16", "q8_0", "q5_1", "q4_0")
@@ -45,7 +44,7 @@ class Koboldcpp:
     name: str = "koboldcpp"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/api/v1/model"
-    takes: Literal["tokens", "text"] = "text"
+    takes: Takes = "text"
     most_alternatives: int = 0
 
     def flag(self, cache_type: str) -> str:

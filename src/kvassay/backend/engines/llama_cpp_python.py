@@ -15,11 +15,10 @@ and from its answers, recorded:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.plan.cache_types import ggml_id
 from kvassay.types import BootFacts, Completion, JsonObject
@@ -42,7 +41,7 @@ class LlamaCppPython:
     name: str = "llama-cpp-python"
     cache_types: tuple[str, ...] = LLAMA_TYPES
     health: str = "/v1/models"
-    takes: Literal["tokens", "text"] = "text"
+    takes: Takes = "text"
     most_alternatives: int = 0
 
     def flag(self, cache_type: str) -> str:

@@ -11,11 +11,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.errors import ConfigError
 from kvassay.types import BootFacts, Completion, JsonObject
 
@@ -38,7 +37,7 @@ class LmStudio:
     name: str = "lmstudio"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/v1/models"
-    takes: Literal["tokens", "text"] = "text"
+    takes: Takes = "text"
     most_alternatives: int = 0
 
     def flag(self, cache_type: str) -> str:

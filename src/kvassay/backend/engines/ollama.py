@@ -4,7 +4,8 @@
 - ``raw: true`` applies no template; llama-server's ``/completion`` runs behind it, its prompt cache in use.
 - Log-probabilities carry text, no token ids: they are not used.
 - ``prompt_eval_count`` is what was read of the prompt, cached tokens included. A prompt that is longer than the context
-  (``OLLAMA_CONTEXT_LENGTH``) is cut in silence, HTTP 200: the count then is below our own (P0).
+  (``OLLAMA_CONTEXT_LENGTH``) is cut in silence, HTTP 200, unless ``truncate`` is false: then it is refused (HTTP 400).
+  Releases that don't know the field, and the chat endpoint, still cut: the count then is below our own (P0).
 - More than 100 equal tokens in a row end in an error instead of an answer ("token repeat limit reached").
 - A call that its parser can't read is HTTP 500 with ``error parsing tool call: raw=…``; the text stands in it.
 - No endpoint tells the pair, and K and V have one value, ``OLLAMA_KV_CACHE_TYPE``. The server's log holds llama.cpp's
@@ -15,11 +16,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.errors import ConfigError
 from kvassay.types import BootFacts, Completion, JsonObject, Stop, Timings
 
@@ -36,7 +36,7 @@ class Ollama:
     name: str = "ollama"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/api/version"
-    takes: Literal["tokens", "text"] = "text"
+    takes: Takes = "text"
     most_alternatives: int = 0
 
     def flag(self, cache_type: str) -> str:
@@ -73,8 +73,8 @@ class Ollama:
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
         }
-        body: JsonObject = {"model": model, "prompt": str(prompt), "raw": True, "stream": False, "options": options}
-        return Request("/api/generate", body)
+        body: JsonObject = {"model": model, "prompt": str(prompt), "raw": True, "stream": False, "truncate": False}
+        return Request("/api/generate", body | {"options": options})
 
     def read(self, reply: JsonObject) -> Completion:
         prompt = wire.number(reply, "prompt_eval_count")

@@ -5,6 +5,8 @@
 - ``/generate`` takes ``input_ids`` and answers with ``output_ids``; ``meta_info`` holds log-probabilities as
   [log-probability, id, text] and the counts, cached ones included (srt/managers/io_struct.py, tokenizer_manager.py).
 - ``kv_cache_dtype`` of ``/server_info`` is what the start resolved (srt/entrypoints/http_server.py:863).
+- ``max_model_len`` of ``/v1/models`` is the context (available_models there); ``max_total_num_tokens`` is the cache's
+  room for all requests, which may be more or less.
 - Its chat endpoint drops calls of unknown tools, which looks like an empty turn: the raw text shows them.
 - A prompt that is too long is refused with HTTP 400; with ``--allow-auto-truncate`` it is cut, and the count shows it.
 """
@@ -13,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.llama_wire import conversation
 from kvassay.types import BootFacts, Completion, JsonObject, JsonValue, Message, Position, Stop, Timings, Tool
 
@@ -42,7 +44,7 @@ class Sglang:
     name: str = "sglang"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/health"
-    takes: Literal["tokens", "text"] = "tokens"
+    takes: Takes = "tokens"
     most_alternatives: int = _MOST
 
     def flag(self, cache_type: str) -> str:
@@ -54,11 +56,13 @@ class Sglang:
         if not isinstance(dtype, str):
             raise another_engine(ask, "SGLang", "/server_info without kv_cache_dtype")
         path = wire.text(info, "model_path")
+        model_len = wire.number(wire.first(ask.json("/v1/models"), "data"), "max_model_len")
+        rooms = (wire.number(info, "context_length") or model_len, wire.number(info, "max_total_num_tokens"))
         facts = BootFacts(
             backend=self.name,
             build=f"SGLang {wire.text(info, 'version')}".strip(),
             model_path=path or None,
-            context_tokens=wire.number(info, "context_length") or wire.number(info, "max_total_num_tokens") or None,
+            context_tokens=min((room for room in rooms if room), default=None),
             k_type=dtype,
             v_type=dtype,
         )
@@ -116,6 +120,7 @@ class SglangPen:
     ask: Ask
     model: str
     template: str = ""
+    opening: str = ""
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         return self.detokenize(self._ids(conversation(messages, tools)))

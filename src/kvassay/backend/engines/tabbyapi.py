@@ -12,11 +12,10 @@ stored versions 1c5cd3b1, 355bac9c, 39c9fd88 and 0158fb48 of the files named):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.types import BootFacts, Completion, JsonObject
 
 TYPES = ("f16", "8", "7", "6", "5", "4", "3", "2")
@@ -41,7 +40,7 @@ class Tabby:
     name: str = "tabbyapi"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/health"
-    takes: Literal["tokens", "text"] = "text"
+    takes: Takes = "whole text"
     most_alternatives: int = 0
 
     def flag(self, cache_type: str) -> str:

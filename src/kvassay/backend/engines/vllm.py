@@ -15,11 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import cast
 
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
-from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, another_engine
+from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.llama_wire import conversation
 from kvassay.errors import BackendError
 from kvassay.types import BootFacts, Completion, JsonObject, Message, Position, Tool
@@ -52,7 +52,7 @@ class Vllm:
     name: str = "vllm"
     cache_types: tuple[str, ...] = TYPES
     health: str = "/health"
-    takes: Literal["tokens", "text"] = "tokens"
+    takes: Takes = "tokens"
     most_alternatives: int = 20
 
     def flag(self, cache_type: str) -> str:
@@ -128,6 +128,7 @@ class VllmPen:
     ask: Ask
     model: str
     template: str
+    opening: str = ""
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         body = conversation(messages, tools) | {"model": self.model, "add_generation_prompt": True}
