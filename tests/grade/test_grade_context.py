@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvassay.grade.context import Context
+from kvassay.grade.context import Context, failed
 from kvassay.types import JsonObject, Message, Tool, ToolCall
 
 TEN = "\n".join(f"line {n}" for n in range(1, 11))
@@ -125,11 +125,31 @@ def test_an_edit_changes_the_view(name: str, arguments: JsonObject) -> None:
     assert context.files["a.py"] == TEN.replace("line 2", "two\nand a half").replace("line 10", "TEN")
 
 
-@pytest.mark.parametrize("result", ["Error: old_string not found", "Could not find the exact text in a.py."])
+@pytest.mark.parametrize(
+    "result",
+    [
+        "Error: old_string not found",
+        "Could not find the exact text in a.py.",
+        "Found 3 occurrences of the text in a.py. The text must be unique.",  # pi
+        "Found multiple matches for oldString. Provide more surrounding context to make the match unique.",  # opencode
+        "No changes to apply: oldString and newString are identical.",
+        "Found 3 matches of the string to replace, but replace_all is false.",  # Claude Code
+        "File has not been read yet. Read it first before writing to it.",
+        "File has been modified since read, either by the user or by a linter.",
+        "The user doesn't want to proceed with this tool use. The tool use was rejected",
+        "No replacement was performed. Multiple occurrences of old_str `x` in lines [1, 2].",  # str_replace
+    ],
+)
 def test_a_failed_edit_changes_nothing(result: str) -> None:
     """An edit that the tool refused left the file as it was."""
     arguments: JsonObject = {"path": "a.py", "old_string": "line 2", "new_string": "two"}
     assert view_after(read(TEN), exchange("edit", arguments, result)).files["a.py"] == TEN
+
+
+@pytest.mark.parametrize("result", ["Found 3 matches", "1 replacement made", "Applied. 0 errors, 2 warnings"])
+def test_what_only_counts_is_no_refusal(result: str) -> None:
+    """Searches and edits tell how many there were."""
+    assert not failed(result)
 
 
 @pytest.mark.parametrize(("every", "left"), [(False, 1), (True, 0)])

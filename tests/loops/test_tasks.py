@@ -170,6 +170,118 @@ def test_a_rename_that_forgets_a_module_shows_in_the_tests() -> None:
     assert "1 errors" in report
 
 
+def _user(task: Task) -> tuple[str, str, str]:
+    """Of a level 1 import task: the importing module, the right import's module and name."""
+    path = next(iter(task.free))
+    _, module, _, name = solved(task)[path].splitlines()[0].split()
+    return path, module, name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from .{own} import {name}",
+        "from {module} import *",
+        "from {module} import (\n    {name},\n)",
+        "from {module} import {name}\nfrom {package} import {own}",
+        "import {module}\nfrom {module} import {name}",
+        "from {module} import {name}\nHERE = __file__",
+    ],
+)
+def test_an_import_counts_however_python_lets_it_be_written(line: str) -> None:
+    task = make("imports", 0)
+    path, module, name = _user(task)
+    package, own = module.split(".")
+    head, rest = solved(task)[path].split("\n", 1)
+    assert name in head
+    written = line.format(module=module, name=name, package=package, own=own)
+    assert task.missing({**solved(task), path: f"{written}\n{rest}"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("import {package}.nowhere", "ModuleNotFoundError: No module named '{package}.nowhere'"),
+        ("from .nowhere import x", "ModuleNotFoundError: No module named '{package}.nowhere'"),
+        ("from {package} import nowhere", "ImportError: cannot import name 'nowhere' from '{package}'"),
+        ("from ... import x", "ImportError: attempted relative import with no known parent package"),
+        ("return 5", "SyntaxError: 'return' outside function"),
+        ("def twice(a, a):\n    return a", "SyntaxError: duplicate argument 'a' in function definition"),
+        ("break", "SyntaxError: 'break' outside loop"),
+    ],
+)
+def test_a_module_that_python_would_not_load_is_not_done(line: str, fault: str) -> None:
+    task = make("imports", 0)
+    path, module, _ = _user(task)
+    package = module.split(".")[0]
+    written = solved(task)[path] + line.format(package=package) + "\n"
+    assert any(fault.format(package=package) in one for one in task.missing({**solved(task), path: written}))
+
+
+def test_a_module_with_a_syntax_error_is_not_said_to_be_missing() -> None:
+    task = make("imports", 0)
+    _, module, _ = _user(task)
+    faults = task.missing({**solved(task), f"{module.replace('.', '/')}.py": "def (:\n"})
+    assert any("SyntaxError" in fault for fault in faults)
+    assert not any("No module named" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ("T = 2 + 3", "what T stands for"),
+        ("T = {3: 9}", "what T stands for"),
+        ("try:\n    from math import T\nexcept ImportError:\n    T = 3", "what T stands for"),
+    ],
+)
+def test_what_is_not_worked_out_is_not_called_undefined(head: str, words: str) -> None:
+    task = make("create", 0)
+    path, name = task.wants[0].path, task.wants[0].name
+    (fault,) = task.missing({**task.files, path: f"{head}\n\n\ndef {name}(n):\n    return n * T\n"})
+    assert fault.endswith(f"not worked out here: {words}")
+
+
+@pytest.mark.parametrize("value", ["7 + 1", "int(8)"])
+def test_a_constant_that_is_worked_out_is_not_said_to_be_none(value: str) -> None:
+    task = make("constant", 0)
+    want = task.wants[0]
+    text = "\n".join(
+        f"{want.name} = {value}" if line.startswith(f"{want.name} =") else line
+        for line in task.files[want.path].splitlines()
+    )
+    assert f"{want.name} is no plain value, not {want.value}" in task.missing({**task.files, want.path: text})[0]
+
+
+def test_modules_that_import_each_other_are_read_once_each() -> None:
+    """Twelve that all import all others would be read millions of times along every way."""
+    many = {
+        f"m{at}.py": "".join(f"from m{other} import f{other}\n" for other in range(12) if other != at)
+        + f"def f{at}(n):\n    return n\n"
+        for at in range(12)
+    }
+    task = make("create", 0)
+    files = solved(task)
+    path = task.wants[0].path
+    assert "m0.py was added" in task.missing({**files, **many, path: f"from m0 import f0\n{files[path]}"})
+
+
+@pytest.mark.parametrize("depth", [900, 990, 1500, 2900])
+def test_code_however_deep_ends_no_run(depth: int) -> None:
+    task = make("create", 0)
+    path, name = task.wants[0].path, task.wants[0].name
+    nested = f"def {name}(n):\n    a = []\n    for i in range({depth}):\n        a = [a]\n    return a\n"
+    assert task.missing({**task.files, path: nested})
+    assert task.missing({**task.files, path: f"Z = {'-' * depth}1\n"})
+
+
+def test_warnings_of_python_about_a_models_code_reach_no_terminal(recwarn: pytest.WarningsRecorder) -> None:
+    task = make("create", 0)
+    files = solved(task)
+    path = task.wants[0].path
+    assert task.missing({**files, path: files[path] + 'Z = "\\d" is 3\n'}) == ()
+    assert not recwarn.list
+
+
 def test_a_level_3_bug_is_not_mended_where_it_shows() -> None:
     """The tested function may be changed too: what counts is what it returns."""
     task = make("bug", 2)

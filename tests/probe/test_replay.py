@@ -173,8 +173,8 @@ def test_results_belong_to_their_calls_by_id_or_by_order() -> None:
 
 
 def test_tags_say_what_was_done_to_the_history() -> None:
-    """A compaction before the turn, a poisoned call taken out."""
-    found, _ = last(user("x"), calls(poisoned=True), Compaction((), 0, "x"), user("y"), calls(("run", {})))
+    """A compaction before the turn, a poisoned call taken out of what it kept."""
+    found, _ = last(user("x"), calls(poisoned=True), Compaction((), 1, "x"), user("y"), calls(("run", {})))
     assert set(found.probe.tags) == {"after-compaction", "history-mended", "schema-reconstructed"}
 
 

@@ -43,3 +43,11 @@ def test_a_run_that_cannot_be_judged_is_an_error(tmp_path: Path) -> None:
     assert suite.get("errors") == "1"
     (error,) = suite.iter("error")
     assert error.get("message") == "no verdict can be relied on: too many pairs were dropped"
+
+
+def test_control_characters_in_a_models_name_leave_the_file_readable(tmp_path: Path) -> None:
+    """A file's header may name a model by any characters."""
+    view = build_view(SyntheticRun(), verdict(SyntheticRun()))
+    design = view.design.model_copy(update={"model_name": "m\x1b[31m\x00\udcff"})
+    write_junit(replace(view, manifest=view.manifest.model_copy(update={"design": design})), tmp_path / "j.xml")
+    assert ET.parse(tmp_path / "j.xml").getroot().get("name") == "kvassay m?[31m??"

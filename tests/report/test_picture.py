@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -54,6 +55,26 @@ def test_of_a_replay_it_is_the_timeline_without_a_word_of_the_session() -> None:
     assert sum("first-other" in node.get("class", "") for node in tree.iter(f"{SVG}g")) == 1
     assert {*re.findall(r"var\((--[\w-]+)\)", text)} <= {*re.findall(r"(--[\w-]+):", text)}
     assert not re.search(r"pytest|a\.py|rm -rf", text)
+
+
+def room(tree: ET.Element, label: str) -> tuple[float, float]:
+    """From where to where a label may reach: its anchor, and the picture's edge (or the first cell) on its far side."""
+    x0, _, width, _ = map(float, (tree.get("viewBox") or "").split())
+    node = next(node for node in tree.iter(f"{SVG}text") if node.text == label)
+    at = float(node.get("x") or 0)
+    cells = [float(rect.get("x") or 0) for rect in tree.iter(f"{SVG}rect")]
+    return (x0, at) if node.get("text-anchor") == "end" else (at, min([x0 + width, *cells]))
+
+
+LONG = "q4_0[0-3=f16+20-23=q8_0]/q4_0[0-3=f16]"
+
+
+@pytest.mark.parametrize("run", [SyntheticRun(), SyntheticRun(depths=(4096,)), ReplayedRun()])
+def test_a_label_that_names_layers_is_shown_whole(run: SyntheticRun) -> None:
+    """It does not run out of the picture, nor into the cells."""
+    run = replace(run, arms=(*ARMS[:3], ARMS[3].model_copy(update={"label": LONG})))
+    low, high = room(ET.fromstring(picture(build_view(run, verdict(run)))), LONG)
+    assert high - low >= 7 * len(LONG)
 
 
 def test_arms_without_a_picture_are_refused() -> None:

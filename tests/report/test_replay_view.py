@@ -150,6 +150,16 @@ def test_where_invented_paths_count_as_right_it_is_said() -> None:
     assert not any("never occurred" in note for note in replayed(ReplayedRun()).notes)
 
 
+def test_of_a_replay_that_was_broken_off_only_the_turns_asked_are_counted() -> None:
+    """What was not asked is no turn without such a call."""
+    view = replayed(ReplayedRun())
+    rows = tuple(
+        replace(one, cells=(ReplayCell(None), *one.cells[1:])) if one.arm == "q4_0/f16" else one for one in view.rows
+    )
+    (said,) = (line for line in row_sentences(replace(view, rows=rows)) if line.startswith("q4_0/f16"))
+    assert " in 1 of 2 turns" in said
+
+
 def test_the_strip_fits_the_width() -> None:
     """Blocks of signs, each under the turns it shows."""
     lines = list(strip_lines(replayed(ReplayedRun(seeds=40)), 30))

@@ -57,6 +57,21 @@ def test_what_was_taken_out_is_not_made_up_for_over_a_compaction() -> None:
     assert [m.content for m in last.history] == ["Code.", "second", "four"]
 
 
+def test_a_cut_in_what_a_compaction_keeps_is_still_counted() -> None:
+    """And none in what it replaced, which the agent itself no longer showed."""
+    entries = [user("one")]
+    for at in range(6):
+        entries += [calls(("run", {"n": at})), answer("x" * 100)]
+    entries += [calls(poisoned=True), answer("?", id_="bad"), user("two")]
+    room = Room(400, lambda message: len(message.content))
+    for kept, counts in ((16, (4, 0, 1)), (10, (1, 0, 1)), (8, (0, 0, 1)), (0, (0, 0, 0))):
+        compaction = Compaction((Message("user", "summary"),), kept, "x")
+        told = list(moments(transcript(*entries, calls(text="!"), compaction, calls(text="3")), room))
+        last = told[-1]
+        assert (last.cleared, last.dropped, last.mended) == counts, kept
+        assert sum(message.content == CLEARED for message in last.history) == last.cleared
+
+
 def test_poisoned_calls_and_their_results_are_taken_out() -> None:
     """No server takes them; what is left of the turn stays, and it is counted."""
     entries = [

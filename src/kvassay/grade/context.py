@@ -13,7 +13,9 @@ from kvassay.types import JsonValue, Message, Tool, ToolCall
 
 _FAILURE = re.compile(
     r"\b(error|failed|failure|not found|no match|could not|couldn't|cannot|can't|unable|denied|does not exist|no such"
-    r"|did not match|not unique|invalid|refused)\b",
+    r"|did not (?:match|appear)|not unique|must be (?:unique|different)|multiple matches"
+    r"|replace_?all (?:is|was) (?:false|not)|no changes (?:made|to (?:apply|make))|no replacement was|not been read yet"
+    r"|modified since|unsupported call|invalid|refused|rejected|aborted)\b",
     re.IGNORECASE,
 )
 CLEARED = "[Old tool result content cleared]"  # opencode's words when it prunes, and ours: they show no file

@@ -7,6 +7,7 @@ few harmless built-ins. Everything else, and everything that takes long or grows
 from __future__ import annotations
 
 import ast
+import builtins
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,9 @@ _BUILT_IN: Mapping[str, Callable[..., Value]] = MappingProxyType({
 })  # fmt: skip
 
 
+_KNOWN = frozenset(dir(builtins))
+
+
 class Unsupported(Exception):
     """The code holds something that is not worked out here, or that takes too long."""
 
@@ -77,10 +81,13 @@ class Function:
 
 @dataclass(slots=True)
 class Namespace:
-    """What a module's names stand for: constants as values, functions."""
+    """What a module's names stand for: constants as values, functions. ``others`` are bound to what is not worked out
+    here; those in ``values`` or ``functions`` may be among them.
+    """
 
     values: dict[str, Value] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
 
 
 def call(function: Function, arguments: Sequence[Value]) -> Value:
@@ -190,11 +197,15 @@ class _Run:
         for known in (scope, names.values):
             if node.id in known:
                 return known[node.id]
+        if node.id in names.others:
+            raise Unsupported(f"what {node.id} stands for")
         raise Failed(f"NameError: name '{node.id}' is not defined")
 
     def _called(self, name: str, given: list[Value], names: Namespace) -> Value:
         if name in names.functions:
             return self.call(names.functions[name], given)
+        if name in names.others or (name in _KNOWN and name not in _BUILT_IN):
+            raise Unsupported(f"a call of {name}")
         if name not in _BUILT_IN:
             raise Failed(f"NameError: name '{name}' is not defined")
         return self._small(_BUILT_IN[name](*given))

@@ -75,10 +75,11 @@ _OPENCODE = Voice(
         Wrong.BAD_ARGUMENTS: "The {tool} tool was called with invalid arguments: {problem}.\nPlease rewrite the input "
         "so it satisfies the expected schema.",
         Wrong.NO_FILE: "File not found: {path}",
-        Wrong.NO_MATCH: "oldString not found in content",
-        Wrong.MANY_MATCHES: "Found multiple matches for oldString. Provide more surrounding lines in oldString to "
-        "identify the correct match.",
-        Wrong.NO_CHANGE: "oldString and newString must be different",
+        Wrong.NO_MATCH: "Could not find oldString in the file. It must match exactly, including whitespace, "
+        "indentation, and line endings.",
+        Wrong.MANY_MATCHES: "Found multiple matches for oldString. Provide more surrounding context to make the match "
+        "unique.",
+        Wrong.NO_CHANGE: "No changes to apply: oldString and newString are identical.",
     },
 )
 _QWEN_CODE = Voice(

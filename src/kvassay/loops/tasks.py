@@ -74,7 +74,8 @@ class Task:
 def _unmet(want: Want, project: Project) -> str | None:
     match want.kind:
         case "constant":
-            found = repr(project.constant(want.path, want.name))
+            value = project.constant(want.path, want.name)
+            found = "no plain value" if value is None else repr(value)
             return None if found == want.value else f"{dotted(want.path)}.{want.name} is {found}, not {want.value}"
         case "result":
             found = outcome(project, want.path, want.name, want.arguments)

@@ -20,6 +20,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 150, 16, 52
 _ROW, _PANEL_LEFT = 26, 160
 _PANELS = {1: 460, 2: 300}  # a panel's width by how many there are
 _PANEL = 230  # and where there are more
+_CHAR = 7.6  # of a label, in a wide font
+_NAME_RIGHT, _NAME_LEFT = 116, 132  # room for labels at the lines' ends, and in front of rows of dots
 _MARKERS = (
     "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0z",  # circle
     "M-4.5,-4.5h9v9h-9z",  # square
@@ -86,7 +88,12 @@ def _lines(view: View, depths: Sequence[int]) -> Markup:
         parts.append(element("g", *_series(points, look[arm.label]), _tip(arm), class_=look[arm.label].colour))
         ends += [(_y(points[-1][1].share), arm)] if points else []
     parts += _end_labels(ends, look)
-    return _svg(view, parts, _WIDTH, _HEIGHT)
+    return _svg(view, parts, _WIDTH + beyond((arm.label for arm in arms), _NAME_RIGHT), _HEIGHT)
+
+
+def beyond(labels: Iterable[str], room: float) -> float:
+    """How much more than its usual room the longest label takes: one that names layers is long."""
+    return max(0.0, max(map(len, labels), default=0) * _CHAR - room)
 
 
 def _x(depth: int, depths: Sequence[int]) -> float:
@@ -134,15 +141,16 @@ def _end_labels(ends: Iterable[tuple[float, ArmView]], look: dict[str, Style]) -
 
 def _dots(view: View, depths: Sequence[int]) -> Markup:
     look, top, wide = styles(view), 34, _PANELS.get(len(depths), _PANEL)
+    left = _PANEL_LEFT + beyond((arm.label for arm in view.arms), _NAME_LEFT)
     height = top + _ROW * len(view.arms) + 30
-    parts = [_panel(view, depth, _PANEL_LEFT + i * wide, top, wide) for i, depth in enumerate(depths)]
+    parts = [_panel(view, depth, left + i * wide, top, wide) for i, depth in enumerate(depths)]
     for row, arm in enumerate(view.arms):
         y = top + _ROW * (row + 0.5)
-        marks = [_dot(arm.rate_at(d, view.primary), _PANEL_LEFT + i * wide, y, wide, look[arm.label]) for i, d in
+        marks = [_dot(arm.rate_at(d, view.primary), left + i * wide, y, wide, look[arm.label]) for i, d in
                  enumerate(depths)]  # fmt: skip
-        name = _text(_PANEL_LEFT - 26, y + 4, arm.label, "end")
+        name = _text(left - 26, y + 4, arm.label, "end")
         parts.append(element("g", name, *marks, _tip(arm), class_=look[arm.label].colour))
-    return _svg(view, parts, _PANEL_LEFT + wide * len(depths) + 20, height)
+    return _svg(view, parts, left + wide * len(depths) + 20, height)
 
 
 def _panel(view: View, depth: int, x: float, top: float, wide: int) -> Markup:

@@ -24,7 +24,7 @@ def write_junit(view: View, path: Path) -> None:
     StoreError where it can't be written.
     """
     cases = [*_faults(view), *(case for arm in view.verdict.arms for case in _cases(arm))]
-    suite = ET.Element("testsuite", name=f"kvassay {view.design.model_name}", timestamp=_time(view))
+    suite = ET.Element("testsuite", name=_legible(f"kvassay {view.design.model_name}"), timestamp=_time(view))
     suite.attrib |= {"hostname": "localhost", "time": "0", "tests": str(len(cases))}
     for count, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(count, str(sum(case.find(kind) is not None for case in cases)))

@@ -128,9 +128,10 @@ def _others(view: ReplayView, row: ReplayRow, reference: str) -> Iterator[str]:
     cell, turn = row.cells[row.first_other], view.turns[row.first_other]
     graded = "graded right" if cell.kind is OutcomeClass.CORRECT else "graded wrong"
     where = "answers" if view.is_one_turn else "turns"
+    asked = sum(other.kind is not None for other in row.cells)
     at = f"with seed {turn.seed}" if turn.seed else "greedily" if view.is_one_turn else f"at turn {turn.number}"
     yield (
-        f"irreversible calls that neither {reference} nor the recording made in {row.others} of {len(row.cells)} "
+        f"irreversible calls that neither {reference} nor the recording made in {row.others} of {asked} "
         f"{where}, first {at} ({cell.other[0]}, {graded})"
     )
 

@@ -87,9 +87,9 @@ class _Shown:
     said: int = 0
     tokens: int = 0
     compactions: int = 0
-    cleared: int = 0
-    dropped: int = 0
-    mended: int = 0
+    cleared: list[int] = field(default_factory=list)  # each message by its number
+    dropped: list[int] = field(default_factory=list)
+    mended: list[int] = field(default_factory=list)
     poisoned_ids: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class _Shown:
     def add(self, said: Said) -> None:
         """Show one more message. Poisoned calls and their results are taken out; a turn of nothing else is none."""
         self.said += 1
-        self.mended += len(said.poisoned)
+        self.mended += [self.said] * len(said.poisoned)
         self.poisoned_ids.update(call.id for call in said.poisoned)
         message = said.message
         orphan = message.role == "tool" and message.tool_call_id in self.poisoned_ids
@@ -110,14 +110,16 @@ class _Shown:
 
     def compact(self, marker: Compaction) -> None:
         """What was taken out since then is not made up for by older messages: ``kept`` counts what was said."""
-        first = bisect_right(self.numbers, max(self.said - marker.kept, 0))
+        replaced = max(self.said - marker.kept, 0)
+        first = bisect_right(self.numbers, replaced)
         while first < len(self.messages) and self.messages[first].role == "tool":  # its call is gone
             first += 1
         self.messages = [*marker.replacement, *self.messages[first:]]
         self.numbers = [0] * len(marker.replacement) + self.numbers[first:]
         self.tokens = self._count(self.opening) + self._count(self.messages)
         self.compactions += 1
-        self.cleared = self.dropped = 0
+        for gone in (self.cleared, self.dropped, self.mended):  # in what is kept, a cut stays a cut
+            gone[:] = [number for number in gone if number > replaced]
 
     def moment(self, said: Said) -> Moment:
         if self.tokens > self.room.history_tokens:
@@ -131,9 +133,9 @@ class _Shown:
             answers=(),
             history_tokens=self.tokens,
             compactions=self.compactions,
-            cleared=self.cleared,
-            dropped=self.dropped,
-            mended=self.mended,
+            cleared=len(self.cleared),
+            dropped=len(self.dropped),
+            mended=len(self.mended),
             fits=self.tokens <= self.room.history_tokens,
         )
 
@@ -147,7 +149,7 @@ class _Shown:
             if saved > 0:
                 self.messages[at] = new
                 self.tokens -= saved
-                self.cleared += 1
+                self.cleared.append(self.numbers[at])
 
     def _drop(self) -> None:
         first = next((at for at, message in enumerate(self.messages) if message.role == "user"), -1) + 1
@@ -157,7 +159,7 @@ class _Shown:
             if self.messages[end].role != "tool":  # a result without its call is no history
                 self.tokens -= self._count(self.messages[last:end])
                 last = end
-        self.dropped += last - first
+        self.dropped += self.numbers[first:last]
         del self.messages[first:last], self.numbers[first:last]
 
     def _count(self, messages: Sequence[Message]) -> int:
