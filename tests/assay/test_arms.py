@@ -106,6 +106,13 @@ def test_wrong_arms_are_refused_by_name(values: dict[str, object], words: str) -
         arms_of(check(values), TYPES)
 
 
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    """Addresses of arms are stored and shown."""
+    with pytest.raises(ConfigError, match="'h' holds a user or password") as caught:
+        arms_of(check({"attach": ["f16/f16=http://me:s3cret@h:80"]}), TYPES)
+    assert "s3cret" not in str(caught.value)
+
+
 def in_process(**values: object) -> list[str]:
     return labels(backend="transformers", repeat=False, **values)[1:]
 

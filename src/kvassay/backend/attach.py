@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
+from kvassay.backend.address import without_login
 from kvassay.backend.base import Boot, Listener, Progress, silent
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.backend.llama_http import LlamaBoot, connect
@@ -104,7 +105,7 @@ def base_url(url: str | None) -> str:
         httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ConfigError(f"{url!r} is not a URL ({error})", hint="For example http://127.0.0.1:8080.") from error
-    return url.rstrip("/").removesuffix("/v1")
+    return without_login(url.rstrip("/").removesuffix("/v1"))
 
 
 def _check_health(client: httpx.Client, url: str) -> None:
