@@ -8,7 +8,7 @@ from kvassay.errors import ConfigError
 
 
 def without_login(url: str) -> str:
-    """The address itself. Raises ConfigError for one with a user or a password in it: addresses are shown and stored."""
+    """The address itself. Raises ConfigError for one with a user or password in it: addresses are shown and stored."""
     try:
         parts = urlsplit(url)
     except ValueError:  # no address at all, which whoever opens it says
