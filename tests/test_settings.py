@@ -107,3 +107,19 @@ def test_an_unknown_name_in_a_settings_file_is_met_with_those_that_there_are() -
     """Settings aren't called as the flags are: ``kv`` is ``pairs``, ``probes`` is ``probes_per_family``."""
     with pytest.raises(ConfigError, match=r"kv = 'q8_0': no setting has this name; .*\bpairs\b.*probes_per_family"):
         check({"kv": "q8_0"})
+
+
+def test_a_settings_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Editors and shells of Windows write one."""
+    (tmp_path / "k.toml").write_bytes(b"\xef\xbb\xbfseed = 3\n")
+    assert read(tmp_path / "k.toml") == {"seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("line", "command"), [("turns = 5", "loops"), ('agent = "pi"', "loops"), ('replay = {session = "s"}', "replay")]
+)
+def test_what_is_a_command_of_its_own_is_refused_in_a_settings_file(tmp_path: Path, line: str, command: str) -> None:
+    """A run of probes that its store calls closed loops could never be reported; a sweep can't replay."""
+    (tmp_path / "k.toml").write_text(line)
+    with pytest.raises(ConfigError, match=f" is for 'kvassay {command}'"):
+        read(tmp_path / "k.toml")

@@ -202,3 +202,11 @@ def test_a_missing_tools_file_is_one_clear_message(tmp_path: Path) -> None:
     (tmp_path / "latin.json").write_bytes(b'["\xe9"]')
     with pytest.raises(ConfigError, match="is not JSON"):
         load_tools(tmp_path / "latin.json")
+
+
+def test_half_a_character_in_a_tool_is_named(tmp_path: Path) -> None:
+    """The store could not hold the prompts that are written with it."""
+    path = tmp_path / "tools.json"
+    path.write_text('[{"name": "a", "description": "\\ud83d"}]')
+    with pytest.raises(ConfigError, match=r"tools\[0\]: \\ud83d is half a character"):
+        load_tools(path)

@@ -193,6 +193,9 @@ def _served_wrongly(settings: RunSettings) -> str | None:
     )
 
 
+_BY_COMMAND = {"turns": "loops", "agent": "loops", "replay": "replay"}
+
+
 def check(values: dict[str, object]) -> RunSettings:
     """Settings from plain values. Raises ConfigError naming each field, its value and what is wrong."""
     try:
@@ -216,11 +219,17 @@ def _one(item: ErrorDetails) -> str:
 
 
 def read(path: Path) -> dict[str, object]:
-    """The values of a TOML settings file, keys as in RunSettings with ``-`` or ``_``. Raises ConfigError."""
+    """The values of a TOML settings file, keys as in RunSettings with ``-`` or ``_``. Raises ConfigError, also for what
+    only a command of its own can ask: closed loops, a recorded session.
+    """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"settings file {str(path)!r} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"settings file {str(path)!r} is not TOML: {error}") from None
-    return {key.replace("-", "_"): value for key, value in data.items()}
+    values = {key.replace("-", "_"): value for key, value in data.items()}
+    for name, command in _BY_COMMAND.items():
+        if name in values:
+            raise ConfigError(f"settings file {str(path)!r}: {name} is for 'kvassay {command}', by its own flags")
+    return values

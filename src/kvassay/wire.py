@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -10,6 +11,7 @@ from typing import Literal, cast, get_args
 from kvassay.errors import ConfigError
 from kvassay.types import ExpectedCall, JsonObject, JsonValue, Message, Probe, Tool, ToolCall
 
+_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 RoleName = Literal["system", "user", "assistant", "tool"]
 
 
@@ -23,6 +25,12 @@ def parse_json(text: str) -> JsonValue:
         return cast("JsonValue", json.loads(text, parse_constant=_no_constant))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def half_character(value: object) -> str | None:
+    """The first half of a surrogate pair that stands alone in a JSON value, as its escape: no UTF-8 can hold it."""
+    found = _HALF_CHARACTER.search(json.dumps(value, ensure_ascii=False))
+    return f"\\u{ord(found[0]):04x}" if found else None
 
 
 # --------------------------------------------------------------------------- messages, OpenAI's wire form
@@ -170,6 +178,8 @@ def load_tools(path: Path) -> tuple[Tool, ...]:
             tool = tool_from_openai(wire)
         except ConfigError as error:
             raise ConfigError(f"{path}: tools[{index}]: {error.message}") from None
+        if half := half_character(tool_to_json(tool)):
+            raise ConfigError(f"{path}: tools[{index}]: {half} is half a character, which no UTF-8 can hold")
         if tool.name in tools:
             raise ConfigError(f"{path}: tools[{index}]: name {tool.name!r} is declared twice")
         tools[tool.name] = tool

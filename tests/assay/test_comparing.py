@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,18 @@ def test_nothing_is_said_of_an_arm_that_lost_too_many_pairs_to_faults(tmp_path: 
         changes = {arm.first: arm.change for arm in compare(*map(store.run, numbers)).arms}
     assert changes["q4_0/f16"] is Change.INVALID
     assert changes["f16/f16"] is Change.UNDECIDED
+
+
+def test_whatever_else_differs_is_told(tmp_path: Path) -> None:
+    """How servers were started and what made the store stand beside model, build and hardware."""
+    with Store(tmp_path / "s.sqlite", write=True) as store:
+        wanted = asked(tmp_path)
+        before = made(store, wanted, Answers("b1", candidate_right=True))
+        started = wanted.model_copy(update={"flash_attention": "off", "top_n": 3})
+        after = made(store, started, Answers("b1", candidate_right=True))
+        assert compare(before, before).differences == ()
+        assert compare(before, after).differences == (("top_n", 20, 3), ("flash_attention", "auto", "off"))
+        older = before.record.manifest.model_copy(update={"kvassay_version": "0"})
+        after.record = replace(before.record, manifest=older)
+        ((name, _, version),) = compare(before, after).differences
+        assert (name, version) == ("kvassay_version", "0")

@@ -269,3 +269,15 @@ def test_runs_of_probes_and_of_closed_loops_are_resumed_apart(tmp_path: Path) ->
         loops = store.begin(values.manifest(turns=5, agent="pi"), values.session(), values.probes("bug/0"))
         found, other = store.unfinished(), store.unfinished(in_loops=True)
         assert (found and found.record.id, other and other.record.id) == (probes.record.id, loops.record.id)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+def test_a_killed_writers_store_that_cannot_be_opened_where_it_lies_says_what_to_do(tmp_path: Path) -> None:
+    """In a folder that can't be written, SQLite reads no store at whose end a write-ahead log was in use."""
+    path = tmp_path / "s.sqlite"
+    with Store(path, write=True):
+        (tmp_path / "copy.sqlite").write_bytes(path.read_bytes())
+    (tmp_path / "copy.sqlite-shm").symlink_to(tmp_path / "nowhere" / "shm")  # as where it can't be made
+    with pytest.raises(StoreError, match="with the -wal file beside it") as caught:
+        Store(tmp_path / "copy.sqlite")
+    assert "unable to open" in str(caught.value)

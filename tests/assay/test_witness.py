@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.test_runner import job, obliging, settings, suite
+from kvassay.assay.climb import Interrupted
 from kvassay.assay.codec import pack_positions, unpack_positions
 from kvassay.assay.evidence import unpack
 from kvassay.assay.results import verdict_of
@@ -109,3 +110,16 @@ def test_a_reading_survives_the_store(tmp_path: Path) -> None:
     """What a boot told comes back as it was, unknown bounds included."""
     for _, text in run_with_evidence(tmp_path).readings():
         assert reading_to_json(reading_from_json(text)) == text
+
+
+@pytest.mark.parametrize("answers", [11, 12])
+def test_a_run_stopped_before_the_text_was_scored_scores_it_when_resumed(tmp_path: Path, answers: int) -> None:
+    """Also behind the arm's last answer; all that is compared was answered by then, and the floor is the same."""
+    wanted = settings(suite=suite(tmp_path, depth=None), evidence_probes=4, channels="raw")
+    whole = run_with_evidence(tmp_path).readings()
+    with Store(tmp_path / "stopped.sqlite", write=True) as store:
+        with pytest.raises(Interrupted):
+            run(job(store, wanted, obliging, stop=lambda: store.runs() and len(store.run().done()) == answers))
+        stopped = store.run()
+        assert not stopped.readings()
+        assert run(job(store, wanted, obliging), resume=stopped).readings() == whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -229,3 +230,11 @@ def test_a_run_on_embedded_llama_cpp_ends_with_a_verdict(tmp_path: Path) -> None
         reference, candidate = run.boots()
     assert (reference.facts.k_bytes or 0) > (candidate.facts.k_bytes or 0) > 0
     assert "q8_0/q8_0" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
+def test_a_name_that_is_no_utf_8_is_refused_before_a_server_starts(tmp_path: Path) -> None:
+    """It could not stand in the manifest, which is only written behind the first boot."""
+    model = os.fsencode(tmp_path) + b"/\xe9.gguf"
+    Path(os.fsdecode(model)).write_bytes(small_gguf())
+    refused(kvassay("run", os.fsdecode(model), "--kv", "q8_0", "--out", tmp_path), r"\\udce9.gguf' is not UTF-8")

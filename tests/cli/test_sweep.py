@@ -105,6 +105,16 @@ def test_a_changed_sweep_is_refused_in_a_folder_that_is_finished(
     assert "q4_0/q4_0" in said
 
 
+def test_changed_cases_are_refused_in_a_folder_that_is_finished(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The finding that is there would be given out for theirs."""
+    assert sweep() == 0
+    suite(tmp_path).write_text(suite(tmp_path).read_text().replace("Get number 1.", "Fetch number 1."))
+    assert sweep() == 2
+    assert "cases.jsonl: its cases have changed" in capsys.readouterr().err
+
+
 def test_flags_of_ray_without_ray_are_refused(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     """They would do nothing."""
     assert sweep("--gpus-per-boot", "1") == 2

@@ -12,6 +12,8 @@ from itertools import groupby
 from kvassay.assay import events
 from kvassay.assay.agenda import Agenda
 from kvassay.assay.evidence import pack
+from kvassay.assay.floor import surest
+from kvassay.assay.follow import Said
 from kvassay.assay.prompts import STANDS_ALONE, Prompt
 from kvassay.assay.rungs import Rungs
 from kvassay.assay.schedule import Slot
@@ -54,7 +56,7 @@ class Climb:
                 self._rungs.reach(depth, self._visit.listener)
                 asked = {self._one(slot, agenda) for slot in rung}
                 self._spare([slot for slot in planned if self._rung(slot.depth) == depth and slot not in asked])
-            self._read()
+            self._read(agenda)
 
     def _rung(self, depth: int) -> int:
         """The depth whose prefix is processed; recorded turns, asked one behind the other, have none."""
@@ -80,13 +82,23 @@ class Climb:
             self._meter.leave_out(len(slots), self._book.suffix_tokens(slots))
             self._visit.observe(events.RungDecided(self._arm, slots[0].depth, spared=len(slots)))
 
-    def _read(self) -> None:
+    def _read(self, agenda: Agenda) -> None:
         """The short text, once everything has been asked."""
         if self._witness.chosen:
             self._visit.listener(Progress("ready", note="scoring a short text"))
-            reading = self._witness.read()
+            reading = self._witness.read(lambda: self._earlier_place(agenda))
             self._rungs.usage = replace(self._rungs.usage, evidence_s=self._witness.evidence_s)
             self._visit.store.add_reading(self._visit.run, self._number, reading_to_json(reading))
+
+    def _earlier_place(self, agenda: Agenda) -> tuple[int, ...] | None:
+        """The surest place of the arm's first answer that is compared, given to whichever boot."""
+        for slot in agenda.slots:
+            if slot.channel is Channel.RAW and (slot.depth, slot.probe) in self._witness.chosen:
+                trial = self._visit.run.trial(slot.key(self._arm))
+                if trial and trial.positions:
+                    tokens = self._book.tokens(self._prompts[slot.depth, slot.probe])
+                    return surest(tokens, Said(trial.tokens, trial.positions))
+        return None
 
     def _one(self, slot: Slot, agenda: Agenda) -> Slot:
         if self._visit.stop():

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
 
-from kvassay.assay.records import ArmSpec, Design
+from kvassay.assay.records import ArmSpec, Design, Manifest
 from kvassay.assay.results import outcomes_of
 from kvassay.assay.stopping import main_channel
 from kvassay.assay.stored import StoredRun
@@ -40,6 +40,10 @@ CHECKED = (
 """Fields of the design that must agree: the questions, and how answers are taken; and of ``channels`` the main one."""
 
 
+STARTED = ("gpu_layers", "flash_attention", "device", "dtype")
+"""Settings that say how servers are started and stand in no field of the design."""
+
+
 class Change(StrEnum):
     """What can be said of an arm in the second run against the first."""
 
@@ -62,7 +66,9 @@ class ArmChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``differences`` are the fields in which the runs differ, with both values; ``alone`` the arms of one run only."""
+    """``differences`` are the fields of design and settings, arms apart, in which the runs differ, with both values;
+    ``alone`` the arms of one run only.
+    """
 
     differences: tuple[tuple[str, object, object], ...]
     arms: tuple[ArmChange, ...]
@@ -92,7 +98,8 @@ def compare(first: StoredRun, second: StoredRun, *, allowed: Sequence[str] = ())
     )
     known = {arm.first for arm in arms} | {arm.second for arm in arms}
     alone = tuple(arm.label for arm in (*before.arms, *after.arms) if arm.label not in known)
-    return Comparison(tuple(_differences(before, after)), arms, alone, before.alpha, before.margin)
+    differing = tuple(_differences(first.record.manifest, second.record.manifest))
+    return Comparison(differing, arms, alone, before.alpha, before.margin)
 
 
 def _require_probes(*runs: StoredRun) -> None:
@@ -162,11 +169,18 @@ def _change(there: Effect, back: Effect, adjusted: Sequence[float], alpha: float
     return Change.SAME if both else Change.UNDECIDED
 
 
-def _differences(before: Design, after: Design) -> Iterator[tuple[str, object, object]]:
-    for fields in SUBJECTS.values():
-        for name in fields:
-            if _differs(before, after, name):
-                yield name, getattr(before, name), getattr(after, name)
+def _differences(before: Manifest, after: Manifest) -> Iterator[tuple[str, object, object]]:
+    """The subjects first; then what else may have made a difference, so that nothing is passed over in silence."""
+    subjects = [name for fields in SUBJECTS.values() for name in fields]
+    others = [name for name in Design.model_fields if name not in (*subjects, "arms")]
+    for name in (*subjects, *others):
+        if _differs(before.design, after.design, name):
+            yield name, getattr(before.design, name), getattr(after.design, name)
+    for name in STARTED:
+        if before.settings.get(name) != after.settings.get(name):
+            yield name, before.settings.get(name), after.settings.get(name)
+    if before.kvassay_version != after.kvassay_version:
+        yield "kvassay_version", before.kvassay_version, after.kvassay_version
 
 
 def _differs(before: Design, after: Design, name: str) -> bool:

@@ -28,7 +28,7 @@ from kvassay.assay.schedule import Slot, boot_order
 from kvassay.assay.store import Store, Usage
 from kvassay.assay.stored import StoredRun
 from kvassay.assay.visit import Visit
-from kvassay.assay.witness import witness
+from kvassay.assay.witness import is_unread, witness
 from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
 from kvassay.errors import BackendError, ConfigError, StoreMismatch, WorkerLost
 from kvassay.executor.base import Executor
@@ -42,13 +42,19 @@ __all__ = ["PROBES", "Interrupted", "Job", "Method", "Sample", "Visit", "run"]
 @dataclass(frozen=True, slots=True)
 class Method:
     """What is done with each boot: probes are asked, or closed loops are played. ``pending`` are the slots of an arm
-    that the store does not hold yet, ``done`` counts those that it holds, ``work`` does what is pending.
+    that the store does not hold yet, ``done`` counts those that it holds, ``work`` does what is pending. An arm that is
+    ``unread`` is visited for what it tells beside trials, even if no slot is pending.
     """
 
     pending: Callable[[StoredRun, Arm], tuple[Slot, ...]]
     done: Callable[[StoredRun], int]
     work: Callable[[Visit], None]
     in_loops: bool = False
+    unread: Callable[[StoredRun, Arm], bool] = lambda _run, _arm: False
+
+    def is_over(self, run: StoredRun, arm: Arm) -> bool:
+        """Whether an arm need not be visited any more."""
+        return not self.pending(run, arm) and not self.unread(run, arm)
 
 
 def _ask(visit: Visit) -> None:
@@ -56,7 +62,7 @@ def _ask(visit: Visit) -> None:
     Climb(visit, witness(visit.boot, visit.run, visit.arm, own)).run(own)
 
 
-PROBES = Method(lambda run, arm: tuple(agenda(run, arm).pending()), lambda run: len(run.done()), _ask)
+PROBES = Method(lambda run, arm: tuple(agenda(run, arm).pending()), lambda run: len(run.done()), _ask, unread=is_unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,7 @@ class _Walk:
 
     def visit(self, arm: Arm, index: int) -> None:
         """Ask an arm all that it has not been asked yet."""
-        if self.stored is not None and not self.job.method.pending(self.stored, arm):
+        if self.stored is not None and self.job.method.is_over(self.stored, arm):
             return
         try:
             self._persist(arm, index)
@@ -228,7 +234,7 @@ def _work(job: Job, stored: StoredRun, book: PromptBook, native: str | None, *, 
         total=done + left,
         done=done,
         tokens_left=sum(map(book.new_tokens, pending)),
-        boots_left=sum(map(bool, pending)),
+        boots_left=sum(not job.method.is_over(stored, arm) for arm in job.arms),
     )
     return _Work(stored, book, native, meter, resumed)
 

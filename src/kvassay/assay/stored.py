@@ -200,6 +200,8 @@ def told(path: Path) -> Iterator[None]:
             hint = "Every finished trial is kept. Free some space, then go on with --resume."
         elif "not a database" in text or "malformed" in text:
             hint = "The file is not a store, or is damaged. Choose another with --store FILE."
+        elif "unable to open" in text:
+            hint = "If its folder can't be written: copy it to one that can, with the -wal file beside it, if any."
         else:
             hint = "Choose another place with --store FILE; finished trials are kept."
         raise StoreError(f"the store {str(path)!r} can't be used: {text}", hint=hint) from None

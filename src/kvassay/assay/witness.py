@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -101,10 +102,14 @@ class Witness:
         self._read = key, said
         return said
 
-    def read(self) -> Reading:
-        """Score the short text, and sum up. Takes the prompt's place in the server's cache: for the end of a climb."""
+    def read(self, earlier: Callable[[], tuple[int, ...] | None]) -> Reading:
+        """Score the short text, and sum up. Takes the prompt's place in the server's cache: for the end of a climb.
+        ``earlier`` is where to measure the floor if this boot was asked nothing that is compared.
+        """
         started = time.perf_counter()
         try:
+            if self.floor is None and (place := earlier()):
+                self.floor = measure_floor(self.boot, [place])
             floor_logprob = self.floor.logprob if self.floor else -inf
             return Reading(self.floor, self._passage(floor_logprob) if self.chosen else None)
         finally:
@@ -134,6 +139,12 @@ def witness(boot: Boot, run: StoredRun, arm: Arm, agenda: Agenda) -> Witness:
     return Witness(
         boot, run, reference, frozenset(chosen), design.context_tokens, design.top_n, tail=design.evidence_tail
     )
+
+
+def is_unread(run: StoredRun, arm: Arm) -> bool:
+    """Whether an arm has the short text still to score: a boot that was stopped behind its last answer has not."""
+    design = run.record.manifest.design
+    return design.evidence_probes > 0 and arm.label not in {label for label, _ in run.readings()}
 
 
 def _listed(theirs: Said) -> tuple[frozenset[int], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from kvassay import backend as backends
 from kvassay.assay.arms import arms_of
+from kvassay.assay.codec import storable
 from kvassay.assay.design import Sample, check_room
 from kvassay.assay.events import Observer
 from kvassay.assay.prepare import Questions, questions_of
@@ -119,6 +121,7 @@ def measure(
     """Check everything that can be checked without a server, the cheap first; then run, then report.
     ``watching`` replaces the progress display and Ctrl-C's handler.
     """
+    _check_words()
     settings = executor.fit(settings)
     arms = arms_of(settings, backends.cache_types(settings.backend))
     _check_files(settings)
@@ -219,6 +222,13 @@ def _sample(settings: RunSettings, model: ModelFile | ModelFolder | None) -> Sam
         return Sample(settings.model or f"the model at {place}")
     trained = model.trained_tokens if isinstance(model, ModelFolder) else model.header.context_length
     return Sample(model.name, model.sha256, trained)
+
+
+def _check_words() -> None:
+    """The manifest keeps the command line, and reports print its paths: both are UTF-8."""
+    for word in sys.argv:
+        if storable(word) != word:
+            raise ConfigError(f"{storable(word)!r} is not UTF-8", hint="Give the file or folder a name that is.")
 
 
 def _check_files(settings: RunSettings) -> None:

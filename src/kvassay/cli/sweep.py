@@ -20,6 +20,7 @@ from kvassay.cli.executing import Place, executing, place, taken
 from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
 from kvassay.errors import ConfigError, KvassayError
+from kvassay.probe.suite import load_suite
 from kvassay.sweep import Planned, read_sweep
 
 FILE = click.Path(path_type=Path)
@@ -145,7 +146,11 @@ def _headline(path: Path, run: Planned) -> str:
         if not store.runs() or store.unfinished():
             return ""
         finished = store.run()
-        other = differences(finished.record.manifest.settings, run.settings.model_dump(mode="json"))
+        manifest = finished.record.manifest
+        other = differences(manifest.settings, run.settings.model_dump(mode="json"))
+        suite = load_suite(run.settings.suite) if run.settings.suite else None
+        if suite and suite.sha256 != manifest.design.suite_sha256:
+            other.append(f"  {run.settings.suite}: its cases have changed")
         if other:
             raise ConfigError(
                 f"{str(path)!r} holds another run than the sweep asks for:\n" + "\n".join(other),

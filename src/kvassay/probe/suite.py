@@ -18,7 +18,7 @@ from jsonschema.exceptions import ValidationError
 from kvassay.errors import ConfigError, SuiteError
 from kvassay.grade.schema import leaves, schema_fault, schema_problem
 from kvassay.types import ExpectedCall, JsonObject, JsonValue, Message, Probe, Tool
-from kvassay.wire import message_from_openai, parse_json, tool_from_openai
+from kvassay.wire import half_character, message_from_openai, parse_json, probe_to_json, tool_from_openai
 
 FAMILY = "suite"
 _MOST_SHOWN = 10
@@ -99,7 +99,7 @@ def _probe(line: bytes, *, seed: int) -> Probe:
     case = _case(line)
     tools = _tools(cast("list[JsonValue]", case["tools"]))
     depth = case.get("depth")
-    return Probe(
+    probe = Probe(
         id=cast("str", case["id"]),
         family=FAMILY,
         seed=seed,
@@ -110,6 +110,9 @@ def _probe(line: bytes, *, seed: int) -> Probe:
         stands_alone=depth is None,
         tags=tuple(cast("list[str]", case.get("tags", []))),
     )
+    if half := half_character(probe_to_json(probe)):
+        raise SuiteError(f"{half} is half a character, which no UTF-8 can hold")
+    return probe
 
 
 def _case(line: bytes) -> JsonObject:
