@@ -13,9 +13,9 @@ pytest.importorskip("torch", reason="needs the extra: pip install 'kvassay[trans
 pytest.importorskip("transformers", reason="needs the extra: pip install 'kvassay[transformers]'")
 
 import torch
-from transformers import DynamicCache
+from transformers import BambaConfig, DynamicCache, JambaConfig, MambaConfig, RecurrentGemmaConfig, xLSTMConfig
 
-from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_tiny
+from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_model, save_tiny
 from kvassay import backend
 from kvassay.backend.base import Backend, Progress, Sampling
 from kvassay.backend.in_process.boot import InProcessBoot
@@ -270,3 +270,63 @@ def test_linear_attention_goes_back_to_a_copy(tmp_path: Path) -> None:
         assert again.timings.cached_tokens == len(prefix)
         same_answer(again, fresh.complete(second, GREEDY))
         assert (boot.facts.kv_layers, boot.facts.k_bytes) == (1, 512 * 64 * 8.5 / 8)
+
+
+JAMBA = {
+    "attn_layer_period": 2,
+    "attn_layer_offset": 1,
+    "expert_layer_period": 2,
+    "expert_layer_offset": 1,
+    "num_experts": 1,
+    "num_experts_per_tok": 1,
+    "use_mamba_kernels": False,
+    "mamba_d_state": 8,
+}
+BAMBA = {
+    "attn_layer_indices": [1, 3],
+    "mamba_n_heads": 8,
+    "mamba_d_head": 32,
+    "mamba_d_state": 16,
+    "mamba_n_groups": 1,
+}
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(JambaConfig, JAMBA), (BambaConfig, BAMBA)])
+def test_states_and_positions_go_on_behind_what_is_held(
+    tmp_path: Path, kind: type[JambaConfig | BambaConfig], shape: dict[str, object]
+) -> None:
+    """A long prompt, a question behind a held prefix and the one after it say what the model says of the whole text in
+    one pass: also Jamba, whose state is forgotten by any pass of several tokens, and Bamba, which counts each pass's
+    positions from 0 unless they are told.
+    """
+    engine = backend.make("transformers", model_path=save_model(tmp_path, kind, **shape), device="cpu", threads=1)
+    with open_boot(engine, "f32/f32") as boot:
+        prefix = words(boot, "".join(f"line {n}\n" for n in range(40)))
+        assert len(prefix) > 256
+        boot.prefill(prefix)
+        for question in ("Then run it.", "Now what?"):
+            tokens = (*prefix, *words(boot, question))
+            answer = boot.complete(tokens, GREEDY)
+            assert answer.timings.cached_tokens == len(prefix)
+            model, whole = mind(boot)._loaded.model, torch.tensor([[*tokens, *answer.tokens[:-1]]])
+            with torch.inference_mode():
+                wanted = torch.log_softmax(model(whole, use_cache=False).logits[0, len(tokens) - 1 :], -1)
+            for position, logprobs in zip(answer.positions, wanted, strict=True):
+                assert position.logprob == pytest.approx(float(logprobs[position.token_id]), abs=1e-3)
+
+
+def test_models_whose_cache_says_nothing_are_refused(tmp_path: Path) -> None:
+    """Without K and V there is nothing to quantise; a state outside of the cache would mix prompts; a cache of its own
+    takes no formats.
+    """
+    griffin = {"attention_window_size": 16, "block_types": ["recurrent", "attention"], "lru_width": 128}
+    no = [
+        (MambaConfig, {}, "no K and V"),
+        (RecurrentGemmaConfig, griffin, "outside"),
+        (xLSTMConfig, {}, "DynamicCache"),
+    ]
+    for number, (kind, shape, why) in enumerate(no):
+        folder = save_model(tmp_path / str(number), kind, **shape)
+        engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
+        with pytest.raises(BootFailed, match=why):
+            open_boot(engine, "f16/f16")

@@ -11,6 +11,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from kvassay.backend.in_process.words import ends_of
+from kvassay.backend.transformers.passes import forgets_its_state, forward, keeps_state_elsewhere
 from kvassay.errors import BootFailed, OutOfMemory, last_lines
 
 _CROPPABLE = frozenset({"full_attention", "sliding_attention"})
@@ -28,7 +29,8 @@ class LayerShape(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Weights and tokenizer. ``shapes`` has one entry a layer, None where it keeps no K and V (linear attention);
-    ``croppable`` says that the cache may be cut back to any length, since every layer keeps every token.
+    ``croppable`` says that the cache may be cut back to any length, since every layer keeps every token; ``one_by_one``
+    that what comes behind a held prompt needs a pass for each token.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class Loaded:
     tokenizer: PreTrainedTokenizerBase
     shapes: tuple[LayerShape | None, ...]
     croppable: bool
+    one_by_one: bool
     ends: frozenset[int]
 
     @property
@@ -87,10 +90,36 @@ def _loaded(path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
     text = model.config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     croppable = kinds <= _CROPPABLE
+    try:
+        shapes = _shapes(model, croppable=croppable)
+        one_by_one = not croppable and _needs_single_tokens(path, model)
+    except (ValueError, TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
+        raise BootFailed(
+            f"{str(path)!r} can't be run with transformers' DynamicCache", log=last_lines(error), hint=_OTHER_MODEL
+        ) from error
+    if not any(shapes):
+        raise BootFailed(f"{str(path)!r} keeps no K and V: there is nothing to quantise", hint=_OTHER_MODEL)
+    return Loaded(path, model, tokenizer, shapes, croppable, one_by_one, _ends(model, tokenizer))
+
+
+_OTHER_MODEL = "Use a model with attention, or an engine that runs this one."
+
+
+def _shapes(model: PreTrainedModel, *, croppable: bool) -> tuple[LayerShape | None, ...]:
     cache = DynamicCache() if croppable else DynamicCache(config=model.config)
-    with torch.inference_mode():
-        model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device), cache=cache)
-    return Loaded(path, model, tokenizer, tuple(map(_shape, cache.layers)), croppable, _ends(model, tokenizer))
+    forward(model, cache, (0,), 0)
+    return tuple(map(_shape, cache.layers))
+
+
+def _needs_single_tokens(path: Path, model: PreTrainedModel) -> bool:
+    """Raises BootFailed where prompts would disturb each other."""
+    empty = DynamicCache(config=model.config)
+    if keeps_state_elsewhere(model, empty):
+        raise BootFailed(
+            f"{str(path)!r} keeps a state outside of its cache: a session's prefix can't be gone back to",
+            hint=_OTHER_MODEL,
+        )
+    return forgets_its_state(model, empty)
 
 
 def _shape(layer: object) -> LayerShape | None:
