@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from math import exp
 from pathlib import Path
@@ -13,6 +14,8 @@ pytest.importorskip("torch", reason="needs the extra: pip install 'kvassay[trans
 pytest.importorskip("transformers", reason="needs the extra: pip install 'kvassay[transformers]'")
 
 import torch
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save_file
 from transformers import BambaConfig, DynamicCache, JambaConfig, MambaConfig, RecurrentGemmaConfig, xLSTMConfig
 
 from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_model, save_tiny
@@ -327,6 +330,22 @@ def test_models_whose_cache_says_nothing_are_refused(tmp_path: Path) -> None:
     ]
     for number, (kind, shape, why) in enumerate(no):
         folder = save_model(tmp_path / str(number), kind, **shape)
+        engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
+        with pytest.raises(BootFailed, match=why):
+            open_boot(engine, "f16/f16")
+
+
+def test_damaged_weights_are_no_model(tmp_path: Path) -> None:
+    """A file cut off in the download and one without all tensors are told: the library fills gaps with random ones."""
+    cut, gap = (save_tiny(tmp_path / name) for name in ("cut", "gap"))
+    os.truncate(cut / "model.safetensors", 1000)
+    weights = load_bytes((gap / "model.safetensors").read_bytes())
+    weights.pop("model.layers.1.self_attn.k_proj.weight")
+    save_file(weights, gap / "model.safetensors", metadata={"format": "pt"})
+    for folder, why in (
+        (cut, "transformers can't load"),
+        (gap, "lacks 1 of the model's tensors, 'model.layers.1.self"),
+    ):
         engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
         with pytest.raises(BootFailed, match=why):
             open_boot(engine, "f16/f16")

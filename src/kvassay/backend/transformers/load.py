@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from kvassay.backend.in_process.words import ends_of
@@ -63,13 +65,14 @@ def load(path: Path, *, device: str | None, dtype: str, threads: int | None) -> 
     place = _device(device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **where)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), local_files_only=True, **where
+        model, told = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True, **where
         )
+        _require_whole(path, told["missing_keys"])
         model = model.to(place).eval()
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"{path.name!r} doesn't fit {place} as {dtype}", hint="Try --dtype bfloat16.") from error
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError, SafetensorError) as error:
         raise BootFailed(f"transformers can't load {str(path)!r}", log=last_lines(error), hint=_HINT) from error
     if tokenizer.chat_template is None:
         raise BootFailed(f"{str(path)!r} has no chat template", hint="Use an instruct model.")
@@ -77,6 +80,15 @@ def load(path: Path, *, device: str | None, dtype: str, threads: int | None) -> 
 
 
 _HINT = "It reads GGUF files of some architectures only; a Hugging Face folder (config.json, *.safetensors) of others."
+
+
+def _require_whole(path: Path, missing: Iterable[str]) -> None:
+    """Raise BootFailed where the files lack weights, which the library would fill with random ones."""
+    if names := sorted(missing):
+        raise BootFailed(
+            f"{str(path)!r} lacks {len(names)} of the model's tensors, {names[0]!r} for one",
+            hint="Its files are incomplete, or of another architecture than config.json says: download it again.",
+        )
 
 
 def _device(wanted: str | None) -> torch.device:
