@@ -16,7 +16,15 @@ pytest.importorskip("transformers", reason="needs the extra: pip install 'kvassa
 import torch
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save_file
-from transformers import BambaConfig, DynamicCache, JambaConfig, MambaConfig, RecurrentGemmaConfig, xLSTMConfig
+from transformers import (
+    BambaConfig,
+    DynamicCache,
+    Gemma4TextConfig,
+    JambaConfig,
+    MambaConfig,
+    RecurrentGemmaConfig,
+    xLSTMConfig,
+)
 
 from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_model, save_tiny
 from kvassay import backend
@@ -24,7 +32,8 @@ from kvassay.backend.base import Backend, Progress, Sampling
 from kvassay.backend.in_process.boot import InProcessBoot
 from kvassay.backend.transformers.boot import TransformersMind
 from kvassay.backend.transformers.boot import open_boot as boot_of
-from kvassay.backend.transformers.load import load
+from kvassay.backend.transformers.cache import formats_of
+from kvassay.backend.transformers.load import LayerShape, load
 from kvassay.errors import BackendError, BootFailed, ConfigError, ContextExceeded, PairRefused
 from kvassay.quant.base import F32
 from kvassay.quant.table import FORMATS, k_round_trip, v_round_trip
@@ -349,3 +358,26 @@ def test_damaged_weights_are_no_model(tmp_path: Path) -> None:
         engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
         with pytest.raises(BootFailed, match=why):
             open_boot(engine, "f16/f16")
+
+
+def test_windows_are_rotated_as_a_cache_of_their_own(tmp_path: Path) -> None:
+    """Gemma 4's heads differ between layers with a window and without; llama.cpp keeps two caches and rotates both. In
+    one cache different heads are not rotated.
+    """
+    folder = save_model(
+        tmp_path,
+        Gemma4TextConfig,
+        head_dim=64,
+        global_head_dim=128,
+        num_global_key_value_heads=2,
+        sliding_window=16,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        num_kv_shared_layers=0,
+        vocab_size_per_layer_input=258,
+        hidden_size_per_layer_input=16,
+    )
+    shapes = load(folder, device="cpu", dtype="float32", threads=1).shapes
+    found = [(one.k_block, one.v_block) for one in formats_of(KVConfig("q4_0", "q4_0"), shapes) if one]
+    assert found == [(64, 64), (128, 64)] * 2
+    mixed = formats_of(KVConfig("q4_0", "q4_0"), [LayerShape(2, 64, 2, 64), LayerShape(2, 128, 2, 64)])
+    assert [(one.k_block, one.v_block) for one in mixed if one] == [(0, 64), (0, 64)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +21,13 @@ _CROPPABLE = frozenset({"full_attention", "sliding_attention"})
 
 
 class LayerShape(NamedTuple):
-    """What one layer keeps of one token."""
+    """What one layer keeps of one token; ``windowed``: it slides, so that llama.cpp has another cache for it."""
 
     k_heads: int
     k_dim: int
     v_heads: int
     v_dim: int
+    windowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,10 @@ def _device(wanted: str | None) -> torch.device:
 
 def _loaded(path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Loaded:
     text = model.config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
-    croppable = kinds <= _CROPPABLE
+    kinds = getattr(text, "layer_types", None) or ["full_attention"]
+    croppable = set(kinds) <= _CROPPABLE
     try:
-        shapes = _shapes(model, croppable=croppable)
+        shapes = _shapes(model, kinds, croppable=croppable)
         one_by_one = not croppable and _needs_single_tokens(path, model)
     except (ValueError, TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
         raise BootFailed(
@@ -117,10 +119,10 @@ def _loaded(path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
 _OTHER_MODEL = "Use a model with attention, or an engine that runs this one."
 
 
-def _shapes(model: PreTrainedModel, *, croppable: bool) -> tuple[LayerShape | None, ...]:
+def _shapes(model: PreTrainedModel, kinds: Iterable[str], *, croppable: bool) -> tuple[LayerShape | None, ...]:
     cache = DynamicCache() if croppable else DynamicCache(config=model.config)
     forward(model, cache, (0,), 0)
-    return tuple(map(_shape, cache.layers))
+    return tuple(_shape(layer, kind) for layer, kind in zip_longest(cache.layers, islice(kinds, len(cache.layers))))
 
 
 def _needs_single_tokens(path: Path, model: PreTrainedModel) -> bool:
@@ -134,11 +136,12 @@ def _needs_single_tokens(path: Path, model: PreTrainedModel) -> bool:
     return forgets_its_state(model, empty)
 
 
-def _shape(layer: object) -> LayerShape | None:
+def _shape(layer: object, kind: str | None) -> LayerShape | None:
     keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
     if keys is None or values is None:
         return None
-    return LayerShape(keys.shape[1], keys.shape[-1], values.shape[1], values.shape[-1])
+    windowed = kind == "sliding_attention"
+    return LayerShape(keys.shape[1], keys.shape[-1], values.shape[1], values.shape[-1], windowed)
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
