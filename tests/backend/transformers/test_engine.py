@@ -217,6 +217,17 @@ def test_earlier_calls_are_rendered_as_objects(engine: Backend) -> None:
     assert text.endswith("<|im_start|>assistant")
 
 
+def test_templates_without_a_default_are_told(tmp_path: Path) -> None:
+    """Several templates, none of them for a conversation: transformers' complaint is a message, not a traceback."""
+    folder = save_tiny(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "rag.jinja").write_text("{{ messages }}")
+    engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
+    with open_boot(engine, "f16/f16") as boot, pytest.raises(BackendError, match="multiple chat templates"):
+        boot.render([Message("user", "go")], ())
+
+
 def test_progress_is_told_while_a_prompt_is_computed(engine: Backend) -> None:
     """Long prompts come in chunks, each reported."""
     told: list[Progress] = []
