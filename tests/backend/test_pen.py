@@ -55,6 +55,23 @@ def test_the_opening_token_is_the_tokenizers_own() -> None:
     assert HubPen(Letters(), "", {"eos_token": "\x01"}).opening == ""
 
 
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ tools[0].function.parameters | tojson(ensure_ascii=False) }}", '{"é": 1, "a": 2}'),  # GLM-4.5, MiniMax-M2
+        ("{{ tools[0].function.parameters | tojson(separators=(',', ':')) }}", '{"é":1,"a":2}'),
+        ("{{ tools[0].function.parameters | tojson(sort_keys=true, indent=1) }}", '{\n "a": 2,\n "é": 1\n}'),
+        ("{% generation %}{{ messages[0].content }}{% endgeneration %}.", "Hi."),  # SmolLM3
+        ("{{ '\n' + messages[1].tool_calls[0].function.arguments }}", '\n{"path": "a<b.py"}'),  # DeepSeek-V3
+    ],
+)
+def test_what_templates_of_real_models_use_is_there(template: str, text: str) -> None:
+    """The options of tojson, trainers' marks, and arguments as strings where a template joins them to its text."""
+    pen = HubPen(Letters(), template, {})
+    conversation = [Message("user", "Hi"), Message("assistant", "", (CALL,))]
+    assert pen.render(conversation, [Tool("read", "", {"é": 1, "a": 2})]) == text
+
+
 def test_a_template_that_refuses_is_told() -> None:
     """raise_exception in a template is a message, not a traceback."""
     pen = HubPen(Letters(), "{{ raise_exception('roles must alternate') }}", {})

@@ -186,6 +186,16 @@ def test_reports_and_exports_of_nothing_are_refused(tmp_path: Path) -> None:
         refused(kvassay(command, "--store", tmp_path / "none.sqlite"), "none.sqlite")
 
 
+def test_an_export_never_replaces_the_store(tmp_path: Path) -> None:
+    """The measurement is refused as a place for its rows, by whatever name."""
+    store = tmp_path / "s.sqlite"
+    Store(store, write=True).close()
+    before = store.read_bytes()
+    (tmp_path / "link").symlink_to(store)
+    refused(kvassay("export", "--store", store, "--out", tmp_path / "link"), "the store itself")
+    assert store.read_bytes() == before
+
+
 @pytest.fixture
 def server() -> Iterator[Boot]:
     """A running llama-server of somebody else's, with a context of 2048."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
 from jinja2 import Template, TemplateError
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
+from jinja2.nodes import Node, Scope
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from kvassay.backend.llama_wire import message_with_objects, tool_json
+from kvassay.backend.llama_wire import message_json, message_with_objects, tool_json
 from kvassay.errors import BackendError, ConfigError
 from kvassay.extras import install_line
 from kvassay.types import JsonObject, JsonValue, Message, Tool
@@ -57,17 +59,24 @@ class HubPen:
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         """The prompt as ``apply_chat_template`` makes it (transformers 5.23.0 utils/chat_template_utils.py). The
-        template adds the special tokens itself, so none are added later.
+        template adds the special tokens itself, so none are added later. Arguments of earlier calls are objects; where
+        the template fails on those, strings (DeepSeek's joins them to its text).
         """
         try:
-            return _compiled(self.template).render(
-                messages=[message_with_objects(message) for message in messages],
-                tools=[tool_json(tool) for tool in tools] or None,
-                add_generation_prompt=True,
-                **self.special,
-            )
-        except TemplateError as error:
-            raise BackendError(f"the model's chat template refused the conversation: {error}") from error
+            return self._render(messages, tools, objects=True)
+        except (TypeError, TemplateError):
+            try:
+                return self._render(messages, tools, objects=False)
+            except (TypeError, TemplateError) as error:
+                raise BackendError(f"the model's chat template refused the conversation: {error}") from error
+
+    def _render(self, messages: Sequence[Message], tools: Sequence[Tool], *, objects: bool) -> str:
+        return _compiled(self.template).render(
+            messages=[message_with_objects(message) if objects else message_json(message) for message in messages],
+            tools=[tool_json(tool) for tool in tools] or None,
+            add_generation_prompt=True,
+            **self.special,
+        )
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
@@ -79,17 +88,35 @@ class HubPen:
         pass
 
 
+class _Generation(Extension):
+    """``{% generation %} … {% endgeneration %}``, by which trainers mark an answer, marks nothing here."""
+
+    tags = {"generation"}  # noqa: RUF012  jinja2's own form
+
+    def parse(self, parser: Parser) -> Node:
+        line = next(parser.stream).lineno
+        return Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+
 def _compiled(template: str) -> Template:
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
     return environment.from_string(template)
 
 
-def _to_json(value: JsonValue, indent: int | None = None) -> str:
+def _to_json(
+    value: JsonValue,
+    ensure_ascii: bool = False,  # noqa: FBT001, FBT002  transformers' signature
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,  # noqa: FBT001, FBT002
+) -> str:
     """Without jinja2's own escaping of HTML, as transformers has it."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -8,6 +8,7 @@ import click
 
 from kvassay.assay.export import to_jsonl, to_parquet
 from kvassay.assay.store import Store
+from kvassay.errors import ConfigError
 
 WRITERS = {"jsonl": to_jsonl, "parquet": to_parquet}
 
@@ -29,6 +30,8 @@ WRITERS = {"jsonl": to_jsonl, "parquet": to_parquet}
 def export(*, store_path: Path, number: int | None, form: str, out: Path | None) -> None:
     """Write a stored run's trials, one row each."""
     target = out or store_path.parent / f"trials.{form}"
+    if target.exists() and store_path.exists() and target.samefile(store_path):
+        raise ConfigError(f"--out {str(target)!r} is the store itself", hint="Name another file for the rows.")
     with Store(store_path) as store:
         count = WRITERS[form](store.run(number), target)
     click.echo(f"{count} trials written to {target}")

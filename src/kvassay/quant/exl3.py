@@ -1,8 +1,9 @@
 """ExLlamaV3's cache: groups of 32, rotated by H32, scaled by their largest magnitude, 2 to 8 bits on a midpoint grid.
 
 The operations and their order are the CUDA kernel's (exllamav3_ext/cache/q_cache_kernels.cuh, ``quant_block_x4`` and
-``dequant_block_x4`` without companding, the default). A CUDA compiler may fuse a multiplication into an addition where
-it rotates back, so that the last bit of a half can differ: codes and scales are the kernel's, that bit is not claimed.
+``dequant_block_x4`` without companding, the default). ExLlamaV3 is compiled with ``--use_fast_math``: its 1/s may be
+off by the last bit, so that a value on the border of two codes can fall to the other side, and a multiplication fused
+into an addition on the way back can change the last bit of a half. Scales are the kernel's; those two are not claimed.
 """
 
 from __future__ import annotations

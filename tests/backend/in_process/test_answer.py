@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from kvassay.backend.base import Sampling
 from kvassay.backend.in_process.answer import Answer
 from kvassay.backend.in_process.words import Words
+from kvassay.errors import BackendError
 from kvassay.types import Stop
 
 VALUES = st.lists(st.floats(-20, 20, width=16), min_size=2, max_size=40)
@@ -103,3 +104,15 @@ def test_a_seed_fixes_what_temperature_draws() -> None:
 
     assert drawn(1) == drawn(1) != drawn(2)
     assert len(set(drawn(1))) > 5
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_an_overflow_is_no_answer(broken: float) -> None:
+    """Where half precision has overflowed the logits are no numbers, and no token is made of them; a token that can't
+    be chosen is none the worse for it.
+    """
+    with pytest.raises(BackendError, match="not numbers"):
+        answer(max_tokens=2, top_n=2).add(torch.tensor([1.0, broken, 2.0]), frozenset())
+    one = answer(max_tokens=1, top_n=1)
+    one.add(torch.tensor([1.0, -float("inf"), 2.0]), frozenset())
+    assert one.tokens == [2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from math import exp
 from pathlib import Path
@@ -13,15 +14,26 @@ pytest.importorskip("torch", reason="needs the extra: pip install 'kvassay[trans
 pytest.importorskip("transformers", reason="needs the extra: pip install 'kvassay[transformers]'")
 
 import torch
-from transformers import DynamicCache
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save_file
+from transformers import (
+    BambaConfig,
+    DynamicCache,
+    Gemma4TextConfig,
+    JambaConfig,
+    MambaConfig,
+    RecurrentGemmaConfig,
+    xLSTMConfig,
+)
 
-from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_tiny
+from backend.transformers.tiny import HEAD_DIM, KV_HEADS, LAYERS, save_hybrid, save_model, save_tiny
 from kvassay import backend
 from kvassay.backend.base import Backend, Progress, Sampling
 from kvassay.backend.in_process.boot import InProcessBoot
 from kvassay.backend.transformers.boot import TransformersMind
 from kvassay.backend.transformers.boot import open_boot as boot_of
-from kvassay.backend.transformers.load import load
+from kvassay.backend.transformers.cache import formats_of
+from kvassay.backend.transformers.load import LayerShape, load
 from kvassay.errors import BackendError, BootFailed, ConfigError, ContextExceeded, PairRefused
 from kvassay.quant.base import F32
 from kvassay.quant.table import FORMATS, k_round_trip, v_round_trip
@@ -205,6 +217,17 @@ def test_earlier_calls_are_rendered_as_objects(engine: Backend) -> None:
     assert text.endswith("<|im_start|>assistant")
 
 
+def test_templates_without_a_default_are_told(tmp_path: Path) -> None:
+    """Several templates, none of them for a conversation: transformers' complaint is a message, not a traceback."""
+    folder = save_tiny(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "rag.jinja").write_text("{{ messages }}")
+    engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
+    with open_boot(engine, "f16/f16") as boot, pytest.raises(BackendError, match="multiple chat templates"):
+        boot.render([Message("user", "go")], ())
+
+
 def test_progress_is_told_while_a_prompt_is_computed(engine: Backend) -> None:
     """Long prompts come in chunks, each reported."""
     told: list[Progress] = []
@@ -270,3 +293,102 @@ def test_linear_attention_goes_back_to_a_copy(tmp_path: Path) -> None:
         assert again.timings.cached_tokens == len(prefix)
         same_answer(again, fresh.complete(second, GREEDY))
         assert (boot.facts.kv_layers, boot.facts.k_bytes) == (1, 512 * 64 * 8.5 / 8)
+
+
+JAMBA = {
+    "attn_layer_period": 2,
+    "attn_layer_offset": 1,
+    "expert_layer_period": 2,
+    "expert_layer_offset": 1,
+    "num_experts": 1,
+    "num_experts_per_tok": 1,
+    "use_mamba_kernels": False,
+    "mamba_d_state": 8,
+}
+BAMBA = {
+    "attn_layer_indices": [1, 3],
+    "mamba_n_heads": 8,
+    "mamba_d_head": 32,
+    "mamba_d_state": 16,
+    "mamba_n_groups": 1,
+}
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(JambaConfig, JAMBA), (BambaConfig, BAMBA)])
+def test_states_and_positions_go_on_behind_what_is_held(
+    tmp_path: Path, kind: type[JambaConfig | BambaConfig], shape: dict[str, object]
+) -> None:
+    """A long prompt, a question behind a held prefix and the one after it say what the model says of the whole text in
+    one pass: also Jamba, whose state is forgotten by any pass of several tokens, and Bamba, which counts each pass's
+    positions from 0 unless they are told.
+    """
+    engine = backend.make("transformers", model_path=save_model(tmp_path, kind, **shape), device="cpu", threads=1)
+    with open_boot(engine, "f32/f32") as boot:
+        prefix = words(boot, "".join(f"line {n}\n" for n in range(40)))
+        assert len(prefix) > 256
+        boot.prefill(prefix)
+        for question in ("Then run it.", "Now what?"):
+            tokens = (*prefix, *words(boot, question))
+            answer = boot.complete(tokens, GREEDY)
+            assert answer.timings.cached_tokens == len(prefix)
+            model, whole = mind(boot)._loaded.model, torch.tensor([[*tokens, *answer.tokens[:-1]]])
+            with torch.inference_mode():
+                wanted = torch.log_softmax(model(whole, use_cache=False).logits[0, len(tokens) - 1 :], -1)
+            for position, logprobs in zip(answer.positions, wanted, strict=True):
+                assert position.logprob == pytest.approx(float(logprobs[position.token_id]), abs=1e-3)
+
+
+def test_models_whose_cache_says_nothing_are_refused(tmp_path: Path) -> None:
+    """Without K and V there is nothing to quantise; a state outside of the cache would mix prompts; a cache of its own
+    takes no formats.
+    """
+    griffin = {"attention_window_size": 16, "block_types": ["recurrent", "attention"], "lru_width": 128}
+    no = [
+        (MambaConfig, {}, "no K and V"),
+        (RecurrentGemmaConfig, griffin, "outside"),
+        (xLSTMConfig, {}, "DynamicCache"),
+    ]
+    for number, (kind, shape, why) in enumerate(no):
+        folder = save_model(tmp_path / str(number), kind, **shape)
+        engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
+        with pytest.raises(BootFailed, match=why):
+            open_boot(engine, "f16/f16")
+
+
+def test_damaged_weights_are_no_model(tmp_path: Path) -> None:
+    """A file cut off in the download and one without all tensors are told: the library fills gaps with random ones."""
+    cut, gap = (save_tiny(tmp_path / name) for name in ("cut", "gap"))
+    os.truncate(cut / "model.safetensors", 1000)
+    weights = load_bytes((gap / "model.safetensors").read_bytes())
+    weights.pop("model.layers.1.self_attn.k_proj.weight")
+    save_file(weights, gap / "model.safetensors", metadata={"format": "pt"})
+    for folder, why in (
+        (cut, "transformers can't load"),
+        (gap, "lacks 1 of the model's tensors, 'model.layers.1.self"),
+    ):
+        engine = backend.make("transformers", model_path=folder, device="cpu", threads=1)
+        with pytest.raises(BootFailed, match=why):
+            open_boot(engine, "f16/f16")
+
+
+def test_windows_are_rotated_as_a_cache_of_their_own(tmp_path: Path) -> None:
+    """Gemma 4's heads differ between layers with a window and without; llama.cpp keeps two caches and rotates both. In
+    one cache different heads are not rotated.
+    """
+    folder = save_model(
+        tmp_path,
+        Gemma4TextConfig,
+        head_dim=64,
+        global_head_dim=128,
+        num_global_key_value_heads=2,
+        sliding_window=16,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        num_kv_shared_layers=0,
+        vocab_size_per_layer_input=258,
+        hidden_size_per_layer_input=16,
+    )
+    shapes = load(folder, device="cpu", dtype="float32", threads=1).shapes
+    found = [(one.k_block, one.v_block) for one in formats_of(KVConfig("q4_0", "q4_0"), shapes) if one]
+    assert found == [(64, 64), (128, 64)] * 2
+    mixed = formats_of(KVConfig("q4_0", "q4_0"), [LayerShape(2, 64, 2, 64), LayerShape(2, 128, 2, 64)])
+    assert [(one.k_block, one.v_block) for one in mixed if one] == [(0, 64), (0, 64)]

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Qwen3NextConfig, Qwen3NextForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3NextConfig,
+    Qwen3NextForCausalLM,
+)
 
 from kvassay.backend.scripted import CHAT_TEMPLATE
 
@@ -61,6 +69,31 @@ def save_hybrid(folder: Path) -> Path:
         eos_token_id=fast.eos_token_id,
     )
     Qwen3NextForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def save_model(folder: Path, kind: type[PreTrainedConfig], **changes: object) -> Path:
+    """Four small layers of any architecture, two heads of 32 for K and V where it has some."""
+    fast = _save_tokenizer(folder)
+    torch.manual_seed(0)
+    config = kind(
+        **{
+            "vocab_size": len(fast),
+            "hidden_size": 128,
+            "intermediate_size": 128,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "eos_token_id": fast.eos_token_id,
+            "pad_token_id": 0,
+            **changes,
+        }
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    for part in model.parameters():
+        if part.dim() > 1:
+            torch.nn.init.normal_(part, std=0.15)
+    model.save_pretrained(folder)
     return folder
 
 

@@ -6,6 +6,7 @@ import torch
 
 from kvassay.backend.base import Sampling
 from kvassay.backend.in_process.words import Words
+from kvassay.errors import BackendError
 from kvassay.types import Position, Stop
 
 MOST_LISTED = 16_384
@@ -26,8 +27,16 @@ class Answer:
         self.stop = Stop.LIMIT
 
     def add(self, logits: torch.Tensor, ends: frozenset[int]) -> bool:
-        """Choose the next token; whether it was the last. The token that ends the turn belongs to the answer."""
+        """Choose the next token; whether it was the last. The token that ends the turn belongs to the answer.
+
+        Raises BackendError for logits that aren't numbers: whatever were chosen of them, no model has said.
+        """
         logprobs = torch.log_softmax(logits.double(), dim=-1)
+        if logprobs.isnan().any():
+            raise BackendError(
+                f"the model's logits are not numbers (NaN) behind {len(self.tokens)} tokens of its answer",
+                hint="Something overflowed. Half precision does, beyond 65,504: try a wider --dtype or cache type.",
+            )
         token, place = self._choose(logprobs), len(self.tokens)
         self.tokens.append(token)
         before, self.text = self.text, self._words.text(self.tokens)

@@ -34,10 +34,10 @@ class Words:
         """
         try:
             return self._render(messages, tools, objects=True)
-        except (TypeError, jinja2.TemplateError):
+        except (TypeError, ValueError, jinja2.TemplateError):
             try:
                 return self._render(messages, tools, objects=False)
-            except (TypeError, jinja2.TemplateError) as error:
+            except (TypeError, ValueError, jinja2.TemplateError) as error:
                 raise BackendError(f"the model's chat template refuses the conversation: {error}") from error
 
     def _render(self, messages: Sequence[Message], tools: Sequence[Tool], *, objects: bool) -> str:

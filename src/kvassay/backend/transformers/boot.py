@@ -15,6 +15,7 @@ from kvassay.backend.transformers.held import Held
 from kvassay.backend.transformers.load import Loaded
 from kvassay.backend.transformers.own import own_type
 from kvassay.backend.transformers.own_cache import own_cache
+from kvassay.backend.transformers.passes import forward
 from kvassay.errors import OutOfMemory
 from kvassay.types import KVConfig
 
@@ -53,6 +54,8 @@ class TransformersMind:
 
     @property
     def chunk(self) -> int:
+        if self._loaded.one_by_one:
+            return 1 if self.held.tokens else sys.maxsize
         return sys.maxsize if self._whole else _CHUNK
 
     def back_to(self, tokens: Sequence[int]) -> int:
@@ -68,17 +71,14 @@ class TransformersMind:
         return self._pass(tokens)
 
     def _pass(self, tokens: Sequence[int]) -> torch.Tensor:
-        ids = torch.tensor([tokens], device=self._loaded.device)
         try:
-            with torch.inference_mode():
-                out = self._loaded.model(input_ids=ids, cache=self.held.cache, use_cache=True, logits_to_keep=1)
+            logits = forward(self._loaded.model, self.held.cache, tokens, len(self.held.tokens))
         except torch.OutOfMemoryError as error:
             needed = len(self.held.tokens) + len(tokens)
             raise OutOfMemory(
                 f"{self._loaded.device} has no room for {needed:,} tokens", hint="Try --dtype bfloat16."
             ) from error
         self.held.add(tokens)
-        logits: torch.Tensor = out.logits[0, -1]
         return logits
 
     def keep(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
@@ -54,9 +54,9 @@ def formats_of(kv: KVConfig, shapes: Sequence[LayerShape | None]) -> tuple[Layer
     require_layers((kv.k, kv.v), len(shapes))
     k, v = (read_side(side, str) for side in (kv.k, kv.v))
     there = [shape for shape in shapes if shape is not None]
-    # llama.cpp rotates a side only where all layers of the cache agree in its head dimension.
-    k_rotates = kv.rotation and len({shape.k_dim for shape in there}) == 1
-    v_rotates = kv.rotation and len({shape.v_dim for shape in there}) == 1
+    # llama.cpp rotates a side only where all layers of a cache agree in its head dimension, and layers with a sliding
+    # window have a cache of their own (llama-kv-cache-iswa.cpp).
+    k_dims, v_dims = _dims((s.windowed, s.k_dim) for s in there), _dims((s.windowed, s.v_dim) for s in there)
 
     def one(layer: int, shape: LayerShape | None) -> LayerFormats | None:
         if shape is None:
@@ -68,11 +68,19 @@ def formats_of(kv: KVConfig, shapes: Sequence[LayerShape | None]) -> tuple[Layer
             shape,
             k_format,
             v_format,
-            k_block(shape.k_dim) if k_rotates and k_format.rotates else 0,
-            v_block(shape.v_dim) if v_rotates and v_format.rotates else 0,
+            k_block(shape.k_dim) if kv.rotation and k_format.rotates and len(k_dims[shape.windowed]) == 1 else 0,
+            v_block(shape.v_dim) if kv.rotation and v_format.rotates and len(v_dims[shape.windowed]) == 1 else 0,
         )
 
     return tuple(starmap(one, enumerate(shapes)))
+
+
+def _dims(heads: Iterable[tuple[bool, int]]) -> dict[bool, set[int]]:
+    """The head dimensions of each of llama.cpp's caches, with windows and without."""
+    found: dict[bool, set[int]] = {False: set(), True: set()}
+    for windowed, dim in heads:
+        found[windowed].add(dim)
+    return found
 
 
 def _check_blocks(half: str, one: Format, head_dim: int) -> None:
