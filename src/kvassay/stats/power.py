@@ -16,6 +16,7 @@ from kvassay.stats.paired import Flips, tango_score
 NEVER = 10_000_000
 """Pairs that nobody asks: what a projection says where no decision is in sight."""
 
+_ROUNDING = 1e-9  # a power that is reached exactly, as 1/2 often is, is reached
 _EXACT_UP_TO = 500  # pairs; beyond it the normal formula is within some 10 % of the exact count, and much quicker
 
 
@@ -70,7 +71,7 @@ def pairs_for_drop(*, lost_rate: float, gained_rate: float, alpha: float, power:
     return next(
         pairs
         for pairs in count(max(1, int(0.5 * approximate)))
-        if mcnemar_power(pairs, lost_rate=lost_rate, gained_rate=gained_rate, alpha=alpha) >= power
+        if mcnemar_power(pairs, lost_rate=lost_rate, gained_rate=gained_rate, alpha=alpha) >= power - _ROUNDING
     )
 
 
