@@ -228,7 +228,10 @@ def _what_breaks_first(
         )
     worst = max(told, key=lambda cell: (cell.flip_share, cell.positions))
     flips, positions = whole.flips - worst.flips, whole.positions - worst.positions
-    if not positions or _by_chance(worst, whole, answers) * len(told) > STANDS_OUT:
+    few = fisher_greater(worst.flips, worst.positions, flips, positions)
+    runs = share_greater([_shares(worst.role, answer) for answer in answers])
+    # Fisher's is exact for few flips, the other counts answers, as the flips of one come in runs: the greater holds.
+    if not positions or max(few, runs) * len(told) > STANDS_OUT:
         most = max(by_role, key=lambda cell: (cell.flip_share, cell.positions))
         if most.flip_share > worst.flip_share:
             return (
@@ -240,14 +243,6 @@ def _what_breaks_first(
         f"With {arm} the {_words(worst)} breaks first: it flips at {_share(worst)}, everything else at "
         f"{_of(flips, positions)}.{_start(firsts)}"
     )
-
-
-def _by_chance(worst: RoleCell, whole: RoleCell, answers: Sequence[_Flips]) -> float:
-    """The greater of two p-values of a role's flips against all others': Fisher's, exact for few flips, and one that
-    counts answers, as the flips of one come in runs.
-    """
-    few = fisher_greater(worst.flips, worst.positions, whole.flips - worst.flips, whole.positions - worst.positions)
-    return max(few, share_greater([_shares(worst.role, answer) for answer in answers]))
 
 
 def _shares(role: TokenRole | None, answer: _Flips) -> Shares:

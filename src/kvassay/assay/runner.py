@@ -230,11 +230,12 @@ def _go_on(job: Job, boot: Boot, stored: StoredRun) -> _Work:
 def _work(job: Job, stored: StoredRun, book: PromptBook, native: str | None, *, resumed: bool) -> _Work:
     pending = [job.method.pending(stored, arm) for arm in job.arms]
     done, left = job.method.done(stored), sum(map(len, pending))
+    open_arms = [arm for arm, slots in zip(job.arms, pending, strict=True) if slots or job.method.unread(stored, arm)]
     meter = Meter(
         total=done + left,
         done=done,
         tokens_left=sum(map(book.new_tokens, pending)),
-        boots_left=sum(not job.method.is_over(stored, arm) for arm in job.arms),
+        boots_left=len(open_arms),
     )
     return _Work(stored, book, native, meter, resumed)
 
