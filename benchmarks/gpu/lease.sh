@@ -47,7 +47,9 @@ start_ray() {
 
 cards() { nvidia-smi --list-gpus | wc -l; }
 
-assay() { # NAME SHARE CPUS MODEL SETTINGS [MORE]: each boot takes SHARE of all the cards
+# assay NAME SHARE CPUS MODEL SETTINGS [MORE]: each boot takes SHARE of all the cards. Ray fills one card before the next:
+# the shares leave room on both for one ExLlamaV3 boot beside 21 of llama.cpp, and lay ten of it evenly.
+assay() {
   local name=$1 share=$2 cpus=$3 model=$4 settings=$5
   shift 5
   # shellcheck disable=SC1091
@@ -59,13 +61,13 @@ assay() { # NAME SHARE CPUS MODEL SETTINGS [MORE]: each boot takes SHARE of all 
 llama() {
   step llama nice -n 5 bash "$repo/benchmarks/gpu/build_llama.sh" "$root/llama.tar.gz" "$root/llama" &&
     arrived model && arrived ray &&
-    step claim assay claim 0.045 1 "$root/model.gguf" claim.toml --server "$root/llama/out/bin/llama-server"
+    step claim assay claim 0.04 1 "$root/model.gguf" claim.toml --server "$root/llama/out/bin/llama-server"
   touch "$root/claim.ended"
 }
 
 exl() {
   step exl bash "$repo/benchmarks/gpu/exl.sh" "$root/wheels" "$root/site" && arrived convert && arrived ray &&
-    step exl_run assay exl 0.004 2 "$root/hf" exllamav3.toml
+    step exl_run assay exl 0.095 2 "$root/hf" exllamav3.toml
   touch "$root/exl.ended"
 }
 
