@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # The whole claim in one lease of a bare GPU host: everything is built while the pieces arrive, then llama.cpp and
 # ExLlamaV3 are measured at the same time, each boot a share of a card. In the checkout there, one call after another:
-#   lease.sh feed PIECE_FOLDER   a piece of kit.sh's, in order; the first one starts everything
-#   lease.sh wait SECONDS        until both runs have ended, or so long after the first piece; at once where a piece
-#                                is missing
-#   lease.sh stop                Ctrl-C to what still runs: it finishes its trials
-#   lease.sh ship N OUT          the Nth four pieces of the stores, from 0: cat claim.sqlite.xz.* | xz -d > claim.sqlite
+#   lease.sh feed PIECE_FOLDER [exl]   a piece of kit.sh's, in order; the first one starts both, or ExLlamaV3 alone
+#   lease.sh wait SECONDS  until both runs have ended, or so long after the first piece; at once where a piece is missing
+#   lease.sh stop          Ctrl-C to what still runs: it finishes its trials
+#   lease.sh ship N OUT    the Nth four pieces of the stores, from 0: cat claim.sqlite.xz.* | xz -d > claim.sqlite
 # All lies under KVASSAY_LEASE, /tmp/lease by default: claim and exl (store, report), and each step's log.
 set -euo pipefail
 root=${KVASSAY_LEASE:-/tmp/lease}
@@ -31,10 +30,17 @@ step() {
   fi
 }
 
-start_ray() {
-  until [ -e "$root/site/env.sh" ]; do sleep 0.3; done
+site() { # what the kit's wheels were installed to, as soon as they are
+  until [ -e "$root/site/env.sh" ]; do
+    [ ! -e "$root/exl.failed" ] || return 1
+    sleep 0.3
+  done
   # shellcheck disable=SC1091
   source "$root/site/env.sh"
+}
+
+start_ray() {
+  site || return 1
   python3 -m pip install --quiet --no-index --no-deps --target "$root/site" "$root"/ray/ray-*.whl || return 1
   setsid python3 -m ray.scripts.scripts start --head --block --num-gpus="$(cards)" --num-cpus=$((3 * $(nproc))) \
     --disable-usage-stats --include-dashboard=false > "$root/ray_head.log" 2>&1 < /dev/null &
@@ -52,10 +58,14 @@ cards() { nvidia-smi --list-gpus | wc -l; }
 assay() {
   local name=$1 share=$2 cpus=$3 model=$4 settings=$5
   shift 5
-  # shellcheck disable=SC1091
-  source "$root/site/env.sh"
+  site || return 1
   python3 -m kvassay run "$model" --config "$repo/benchmarks/gpu/$settings" --out "$root/$name" --keep-going \
     --executor ray --gpus-per-boot "$(awk "BEGIN { print $share * $(cards) }")" --cpus-per-boot "$cpus" "$@"
+}
+
+convert() {
+  site || return 1
+  nice -n 5 python3 "$repo/benchmarks/gpu/gguf_to_safetensors.py" "$root/model.gguf" "$root/hf" --tokenizer "$root/tokenizer"
 }
 
 llama() {
@@ -73,18 +83,17 @@ exl() {
 
 all() {
   arrived sources
-  llama &
+  if [ "$1" = exl ]; then touch "$root/claim.ended"; else llama & fi
   exl &
   arrived wheel
   step ray start_ray &
   arrived model
-  step convert nice -n 5 python3 "$repo/benchmarks/gpu/gguf_to_safetensors.py" "$root/model.gguf" "$root/hf" \
-    --tokenizer "$root/tokenizer"
+  step convert convert
   wait
 }
 
 feed() {
-  local piece=$1 next
+  local piece=$1 only=$2 next
   if [ ! -p "$root/stream" ]; then
     mkdir -p "$root"
     mkfifo "$root/stream"
@@ -95,7 +104,7 @@ feed() {
     cp -r "$repo/src" "$repo/benchmarks" "$root/repo/"
     # The pipe is held open for as long as tar reads: it sees no end between two pieces.
     setsid bash -c "exec 3<>'$root/stream'; tar -x -C '$root' < '$root/stream'" > "$root/unpack.log" 2>&1 < /dev/null &
-    setsid bash "$root/repo/benchmarks/gpu/lease.sh" all > "$root/all.log" 2>&1 < /dev/null &
+    setsid bash "$root/repo/benchmarks/gpu/lease.sh" all "$only" > "$root/all.log" 2>&1 < /dev/null &
   fi
   next=$(cat "$root/fed")
   [ "$((10#$(basename "$piece")))" -eq "$next" ] || { echo "piece $next is next, not $(basename "$piece")" >&2; exit 1; }
@@ -144,10 +153,10 @@ ship() {
 }
 
 case ${1:-} in
-  feed) feed "${2:?a folder of kit.sh}" ;;
-  all) all ;;
+  feed) feed "${2:?a folder of kit.sh}" "${3:-}" ;;
+  all) all "${2:-}" ;;
   wait) wait_until "${2:?seconds}" ;;
   stop) stop ;;
   ship) ship "${2:?a number from 0}" "${3:?a folder}" ;;
-  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -21,13 +21,17 @@ from kvassay.assay.runner import Job, run
 from kvassay.assay.store import Store, Usage
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Boot, Listener, silent
+from kvassay.backend.llama_server import LlamaServer
 from kvassay.backend.scripted import Scripted, ScriptedBoot
 from kvassay.errors import ConfigError, ServerDied, StoreError, StoreMismatch, WorkerLost
 from kvassay.executor.local import LOCAL
 from kvassay.executor.nodes import Share
 from kvassay.executor.on_ray import RETRIES, Cluster, RayExecutor
+from kvassay.executor.recipe import Recipe
+from kvassay.model.resolve import resolve
 from kvassay.settings import RunSettings, check
 from kvassay.types import Arm, BootFacts
+from model.model_fixtures import small_gguf
 
 GONE = WorkerLost("the worker was lost")
 
@@ -225,3 +229,19 @@ def test_what_can_not_be_placed_is_refused() -> None:
         executor.fit(check({"pairs": "q4_0/q4_0", "port": 8080}))
     assert executor.fit(check({"pairs": "q4_0/q4_0"})).threads == 6
     assert executor.fit(check({"pairs": "q4_0/q4_0", "threads": 2})).threads == 2
+
+
+def test_relative_paths_mean_on_a_worker_what_they_mean_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's working directory is another one: model and binary are looked for where the user's words point."""
+    (tmp_path / "tiny.gguf").write_bytes(small_gguf())
+    monkeypatch.chdir(tmp_path)
+    executor = RayExecutor(Cluster(Share(0, 6), "hardware", threading.Event()))
+    asked = {"pairs": "q4_0/q4_0", "backend": "llama-server", "server_binary": "bin/llama-server"}
+    settings = executor.fit(check(asked))
+    recipe = Recipe(settings, resolve("tiny.gguf"), tmp_path / "logs")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    backend = recipe.there(silent)
+    assert isinstance(backend, LlamaServer)
+    assert (backend.model_path, backend.binary) == (tmp_path / "tiny.gguf", str(tmp_path / "bin" / "llama-server"))
+    assert executor.fit(check({**asked, "server_binary": "llama-server"})).server_binary == "llama-server"

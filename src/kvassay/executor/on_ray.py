@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 
 from kvassay.assay.host import Machine
 from kvassay.backend.base import Backend
@@ -57,7 +58,9 @@ class RayExecutor:
         return self.cluster.hardware
 
     def fit(self, settings: RunSettings) -> RunSettings:
-        """Settings with as many threads as a boot has CPUs, where the user names none."""
+        """Settings with as many threads as a boot has CPUs, where the user names none, and with the binary's whole
+        path: a worker's working directory is another.
+        """
         if CATALOG[settings.backend].reach == "attached":
             raise ConfigError(
                 f"backend = {settings.backend!r} asks servers of yours: there is nothing for --executor ray to place"
@@ -67,7 +70,11 @@ class RayExecutor:
                 f"--port {settings.port} would be taken twice where two boots share a machine",
                 hint="Leave --port out with --executor ray.",
             )
-        return settings.model_copy(update={"threads": settings.threads or self.cluster.share.cpus})
+        binary = settings.server_binary
+        if binary and Path(binary).name != binary:  # a bare name is one on PATH
+            binary = str(Path(binary).absolute())
+        threads = settings.threads or self.cluster.share.cpus
+        return settings.model_copy(update={"threads": threads, "server_binary": binary})
 
     def backend(self, recipe: Travelling) -> Backend:
         from kvassay.executor.ray_boot import RemoteBackend  # noqa: PLC0415  needs the extra

@@ -9,7 +9,7 @@ from kvassay import backend as backends
 from kvassay.backend.base import Backend, Listener, Progress
 from kvassay.errors import ModelFileError
 from kvassay.model.folder import ModelFolder, read_model
-from kvassay.model.resolve import ModelFile
+from kvassay.model.resolve import ModelFile, is_fetched
 from kvassay.settings import RunSettings
 
 
@@ -34,7 +34,7 @@ class Recipe:
 
     def there(self, listener: Listener) -> Backend:
         """The back end on a machine that knows of the model no more than its name and its hash: the file is looked
-        for under the same name, or fetched into this machine's own store, and must have the same SHA-256.
+        for under the same absolute path, or fetched into this machine's own store, and must have the same SHA-256.
 
         Raises ModelFileError, FetchError.
         """
@@ -48,7 +48,8 @@ class Recipe:
         def progress(done: int, total: int, note: str) -> None:
             listener(Progress("loading", 100 * done // total if total else 0, 100 if total else 0, f"model: {note}"))
 
-        found = read_model(self.model.name, folder=isinstance(self.model, ModelFolder), progress=progress)
+        word = self.model.name if is_fetched(self.model.name) else str(self.model.path)
+        found = read_model(word, folder=isinstance(self.model, ModelFolder), progress=progress)
         if found.sha256 != self.model.sha256:
             raise ModelFileError(
                 f"{self.model.name!r} has SHA-256 {found.sha256[:12]}… here, {self.model.sha256[:12]}… where the run "

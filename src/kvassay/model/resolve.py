@@ -34,12 +34,17 @@ class ModelFile:
     header: GGUFHeader
 
 
+def is_fetched(name: str) -> bool:
+    """Whether a name is the catalogue's or the hub's, to be fetched where it isn't here; otherwise it is a path."""
+    return name in CATALOG or name.startswith("hf:")
+
+
 def resolve(name: str, *, progress: Progress = silent, offline: bool = False) -> ModelFile:
     """Find the model, downloading a catalogue or ``hf:`` name that is not here yet unless ``offline``.
 
     Raises ModelFileError for an unknown name or a file that is no whole GGUF, FetchError where it can't be had.
     """
-    if name in CATALOG or name.startswith("hf:"):
+    if is_fetched(name):
         blob = find_local(name, progress) if offline else get(name, progress)
         if blob is None:
             raise FetchError(f"{name!r} is not on this machine.", hint=f"Fetch it first: kvassay models fetch {name}")

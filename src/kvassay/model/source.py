@@ -23,7 +23,7 @@ def load_shape(name: str) -> ModelShape:
 
     Raises ModelFileError for a name that means nothing or a header that can't be, FetchError where an address fails.
     """
-    if name in CATALOG or name.startswith("hf:"):
+    if resolve.is_fetched(name):
         blob = resolve.find_local(name)
         if blob is not None:
             return _of_file(blob.path, name)
