@@ -36,6 +36,16 @@ def test_the_hash_is_the_contents(tmp_path: Path) -> None:
     assert read_folder(str(first)).sha256 != read_folder(str(second)).sha256
 
 
+def test_the_files_of_a_folder_are_hashed_as_one(tmp_path: Path) -> None:
+    """Progress rises once, to the size of all of them."""
+    files = [file for file in folder(tmp_path).iterdir() if file.suffix]
+    told: list[tuple[int, int]] = []
+    read_folder(str(tmp_path), progress=lambda done, total, _note: told.append((done, total)))
+    whole = sum(file.stat().st_size for file in files)
+    assert told == [(told[0][0], whole), (whole, whole)]
+    assert told[0][0] < whole
+
+
 @pytest.mark.parametrize(
     ("files", "says"),
     [

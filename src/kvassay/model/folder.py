@@ -33,12 +33,13 @@ def read_folder(name: str, *, progress: Progress = silent) -> ModelFolder:
     if not any(file.suffix in {".safetensors", ".bin"} for file in files):
         raise ModelFileError(f"{name!r} holds no weights", hint="A Hugging Face folder has *.safetensors files.")
     try:
-        digests = [f"{file.name} {store.digest_of_users_file(file, progress)}\n" for file in files]
+        digests = store.digests_of_users_files(files, progress)
     except OSError as error:
         raise ModelFileError(f"{name!r} can't be read: {error.strerror or error}.") from error
+    lines = (f"{file.name} {digest}\n" for file, digest in zip(files, digests, strict=True))
     return ModelFolder(
         path,
-        store.sha256_of_text("".join(digests)),
+        store.sha256_of_text("".join(lines)),
         name,
         trained_tokens=_integer(config, "max_position_embeddings"),
         n_layers=_integer(config, "num_hidden_layers"),

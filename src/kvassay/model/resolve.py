@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def _local(name: str, progress: Progress) -> ModelFile:
     files = _files_of(path.absolute())
     for other in files[1:]:
         _whole_header(other)
-    digests = [_digest(file, progress) for file in files]
+    digests = _digests(files, progress)
     return ModelFile(
         path=path.absolute(),
         sha256=digests[0] if len(digests) == 1 else store.sha256_of_text("".join(digests)),
@@ -160,8 +161,9 @@ def _whole_header(path: Path) -> GGUFHeader:
     return header
 
 
-def _digest(path: Path, progress: Progress) -> str:
+def _digests(paths: Sequence[Path], progress: Progress) -> list[str]:
     try:
-        return store.digest_of_users_file(path, progress)
+        return store.digests_of_users_files(paths, progress)
     except OSError as error:
-        raise ModelFileError(f"{str(path)!r} can't be read: {error.strerror or error}.") from error
+        named = error.filename or str(paths[0])
+        raise ModelFileError(f"{named!r} can't be read: {error.strerror or error}.") from error

@@ -15,9 +15,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import filelock
@@ -152,6 +153,16 @@ def digest_of_users_file(path: Path, progress: Progress = silent) -> str:
     with suppress(OSError):  # a home that can't be written costs time, not the run
         write_json(note, {**stamp, "path": str(path), "sha256": digest})
     return digest
+
+
+def digests_of_users_files(paths: Sequence[Path], progress: Progress = silent) -> list[str]:
+    """The SHA-256 of each of the files that a model is made of, in order; progress counts them as one."""
+    *starts, total = accumulate((path.stat().st_size for path in paths), initial=0)
+
+    def digest(path: Path, before: int) -> str:
+        return digest_of_users_file(path, lambda done, _, note: progress(before + done, total, note))
+
+    return [digest(path, before) for path, before in zip(paths, starts, strict=True)]
 
 
 # --------------------------------------------------------------------------- hf: names
