@@ -335,7 +335,7 @@ def test_a_key_that_the_upstream_repeats_packed_is_recorded_nowhere(pack: Callab
 
 
 def test_a_packed_reply_is_unpacked_once() -> None:
-    """Where a key had to be looked for, the monitor need not unpack again; where there is none, the traffic does not."""
+    """Where a key had to be looked for, the monitor need not do it again; where there is none, the traffic does not."""
 
     async def scenario() -> None:
         packed = gzip.compress(b"fine")
