@@ -108,7 +108,7 @@ def test_wrong_arms_are_refused_by_name(values: dict[str, object], words: str) -
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     """Addresses of arms are stored and shown."""
-    with pytest.raises(ConfigError, match="'h' holds a user or password") as caught:
+    with pytest.raises(ConfigError, match="'h' holds a user or password, or a query") as caught:
         arms_of(check({"attach": ["f16/f16=http://me:s3cret@h:80"]}), TYPES)
     assert "s3cret" not in str(caught.value)
 

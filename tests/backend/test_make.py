@@ -44,7 +44,8 @@ def test_server_flags_need_a_binary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "words"), [(None, "no URL"), ("127.0.0.1:8080", "is not a URL"), ("http://host:port", "Invalid port")]
+    ("url", "words"),
+    [(None, "no URL"), ("127.0.0.1:8080", "no server's address"), ("http://host:port", "no server's address")],
 )
 def test_attach_needs_a_url(url: str | None, words: str) -> None:
     """A missing or incomplete URL is said before anything is tried."""

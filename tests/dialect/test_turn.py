@@ -100,6 +100,46 @@ def test_a_call_in_the_content_is_a_leak_and_not_promoted(content: str) -> None:
     assert [fault_class(fault.kind) for fault in turn.faults] == [OutcomeClass.CALL_LEAKED]
 
 
+HERMES = f"<tool_call>\n{BODY}\n</tool_call>"
+QWEN = "<tool_call>\n<function=read_file>\n<parameter=path>\na.py\n</parameter>\n</function>\n</tool_call>"
+KIMI = (
+    "<|tool_calls_section_begin|><|tool_call_begin|>functions.read_file:0<|tool_call_argument_begin|>"
+    '{"path": "a.py"}<|tool_call_end|><|tool_calls_section_end|>'
+)
+
+
+def thought(reasoning: str, *, content: str = "\n\n", finish: str = "stop") -> list[str]:
+    """The faults of a reply with such reasoning."""
+    reply = ChatReply(content=content, reasoning=reasoning, finish_reason=finish)
+    turn = from_reply(reply, Channel.STREAM, native=None, tools=TOOLS)
+    assert turn.calls == ()
+    return [fault.kind for fault in turn.faults]
+
+
+@pytest.mark.parametrize("call", [HERMES, QWEN, KIMI, f"{HERMES}\n{HERMES}", f"{QWEN}<|im_end|>\n"])
+@pytest.mark.parametrize("before", ["", "I have to read it.\n", "It wants `<tool_call>` then. "])
+def test_reasoning_that_ends_in_a_call_leaks_it_if_nothing_else_is_said(before: str, call: str) -> None:
+    """Qwen3.5 and Kimi K2 begin a call before they end thinking: servers that wait for its end lose the call."""
+    assert thought(before + call) == ["leaked_in_thinking"]
+    assert fault_class("leaked_in_thinking") is OutcomeClass.CALL_LEAKED
+
+
+@pytest.mark.parametrize(
+    "reasoning",
+    [f"Maybe {HERMES}? No, wait.", f"As in ```json\n{BODY}\n```", BODY, "Then <tool_call>", "Then <function=x>", ""],
+)
+def test_a_call_that_is_only_thought_of_is_no_failure(reasoning: str) -> None:
+    """Thinking went on behind it, or nothing but JSON shows it: no server's parser takes that for a call."""
+    assert thought(reasoning) == []
+
+
+def test_a_call_in_the_reasoning_is_a_thought_where_something_was_said_or_the_tokens_ran_out() -> None:
+    """The turn did not end with it, or might not have."""
+    assert thought(HERMES, content="Done.") == thought(HERMES, finish="length") == []
+    assert thought("", content=f"<think>Maybe {HERMES}, or", finish="length") == []
+    assert thought("", content=f"<think>Maybe {HERMES}, or") == ["leaked"]
+
+
 def test_a_servers_error_is_kept() -> None:
     """An HTTP error is the evidence: status and text go into the turn."""
     turn = from_reply(ChatReply(status=500, error="does not match"), Channel.PLAIN, native="hermes", tools=TOOLS)

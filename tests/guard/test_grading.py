@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from guard.traffic import Talk, answers, asked, replied, stream
+from guard.traffic import Talk, answers, asked, replied, sse, stream
 from kvassay.guard.contract import Api, Asked
 from kvassay.guard.grading import grade_turn
-from kvassay.types import OutcomeClass
+from kvassay.types import JsonObject, OutcomeClass
 
 APIS = tuple(Api)
 FILE = "def total(xs):\n    return sum(xs)\n"
@@ -47,6 +49,53 @@ def test_a_call_in_the_text_is_leaked(api: Api) -> None:
     outcome = grade_turn(question, answers(question, said)).outcome
     assert outcome is not None
     assert outcome.kind is OutcomeClass.CALL_LEAKED
+
+
+def thinks(api: Api, thought: str, text: str = "") -> bytes:
+    """A stream that reasons, perhaps says something, and ends by itself."""
+    match api:
+        case Api.CHAT:
+            deltas: list[JsonObject] = [{"reasoning_content": thought}, *([{"content": text}] if text else [])]
+            choices: list[JsonObject] = [{"index": 0, "delta": delta} for delta in deltas]
+            choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+            return sse([("", json.dumps({"id": "c", "choices": [choice]})) for choice in choices], named=False)
+        case Api.RESPONSES:
+            events: list[JsonObject] = [
+                {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "id": "r"}},
+                {"type": "response.reasoning_text.delta", "output_index": 0, "item_id": "r", "delta": thought},
+                {"type": "response.output_text.delta", "output_index": 1, "item_id": "m", "delta": text},
+                {"type": "response.completed", "response": {"id": "x", "status": "completed", "output": []}},
+            ]
+        case Api.MESSAGES:
+            events = [
+                {"type": "message_start", "message": {"id": "x", "content": []}},
+                {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}},
+                {
+                    "type": "content_block_delta",
+                    "index": 0,
+                    "delta": {"type": "thinking_delta", "thinking": thought},
+                },
+                {"type": "content_block_stop", "index": 0},
+                {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": text}},
+                {"type": "content_block_stop", "index": 1},
+                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+                {"type": "message_stop"},
+            ]
+    return sse([(str(event["type"]), json.dumps(event)) for event in events], named=True)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_call_that_ends_the_reasoning_is_leaked_and_one_that_is_only_thought_of_is_not(api: Api) -> None:
+    """Qwen3.5 begins a call without </think>: where the server waits for that, the agent gets an empty answer."""
+    call = "<tool_call>\n<function=read>\n<parameter=path>\na.py\n</parameter>\n</function>\n</tool_call>"
+    said = [(f"I need it.\n{call}", ""), (f"{call} Or better not.", ""), (call, "It is done.")]
+    question = Talk().asked(api)
+    outcomes = [grade_turn(question, replied(question, thinks(api, *parts))).outcome for parts in said]
+    assert [outcome.kind for outcome in outcomes if outcome] == [
+        OutcomeClass.CALL_LEAKED,
+        OutcomeClass.CORRECT,
+        OutcomeClass.CORRECT,
+    ]
 
 
 @pytest.mark.parametrize("api", APIS)

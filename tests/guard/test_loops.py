@@ -47,6 +47,19 @@ def test_volatile_fields_do_not_hide_a_loop(results: list[str]) -> None:
     assert kinds(talk) == [(LoopKind.IDENTICAL, 3, False)]
 
 
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("tag", ["environment_details", "system-reminder", "total_tokens"])
+def test_what_the_client_adds_to_every_message_is_no_word_of_the_users_and_hides_no_loop(api: Api, tag: str) -> None:
+    """Cline and Roo Code tell the time and the cost with each result, Claude Code the tokens left and a to-do list."""
+    aside, within = Talk(), Talk()
+    for n in range(3):
+        note = f"<{tag}>\n# Current Cost\n$0.{n}1, {9000 - n} tokens left\n</{tag}>"
+        aside.calls("read", {"path": "a.py"}, "x = 1").user(note)
+        within.calls("read", {"path": "a.py"}, f"x = 1\n\n{note}")
+    assert kinds(aside, api) == kinds(within, api) == [(LoopKind.IDENTICAL, 3, False)]
+    assert kinds(aside.user(f"Try b.py. <{tag}>x</{tag}>").calls("read", {"path": "a.py"}, "x = 1"), api) == []
+
+
 @pytest.mark.parametrize(
     "results",
     [["1 failed", "2 failed", "3 failed"], ["exit code 1", "exit code 2", "exit code 3"], ["a", "a\nb", "a\nb\nc"]],

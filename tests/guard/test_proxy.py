@@ -334,6 +334,22 @@ def test_a_key_that_the_upstream_repeats_packed_is_recorded_nowhere(pack: Callab
     asyncio.run(scenario())
 
 
+def test_a_packed_reply_is_unpacked_once() -> None:
+    """Where a key had to be looked for, the monitor need not do it again; where there is none, the traffic does not."""
+
+    async def scenario() -> None:
+        packed = gzip.compress(b"fine")
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+        async with scripted(saying(head + packed)) as upstream, guarding(upstream.port) as guard:
+            for headers in (("Authorization: Bearer a-key-like-no-other",), ()):
+                assert (await talk(guard.port, post(CHAT, b"{}", *headers))).endswith(packed)
+            with_key, without = await guard.recorded(2)
+            assert (with_key.reply, with_key.reply_encoding) == (b"fine", "")
+            assert (without.reply, without.reply_encoding) == (packed, "gzip")
+
+    asyncio.run(scenario())
+
+
 def test_keys_reach_the_upstream_and_no_recording() -> None:
     async def scenario() -> None:
         names = ("X-LiteLLM-Api-Key", "apikey", "Ocp-Apim-Subscription-Key", "X-Auth-Token", "CF-Access-Client-Secret")

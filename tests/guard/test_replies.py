@@ -271,6 +271,19 @@ def test_parallel_calls_under_one_index_are_told_apart_by_their_ids(repeated: st
     assert reply.calls == (SaidCall("c0", "read", '{"path": "a.py"}'), SaidCall("c1", "read", '{"path": "b.py"}'))
 
 
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [(("read", "read", "read"), "read"), (("re", "ad", ""), "read"), (("", "read", "read"), "read")],
+    ids=["whole each time, as NVIDIA's NIM", "in parts", "late"],
+)
+def test_a_calls_name_is_the_same_however_often_it_is_sent(names: tuple[str, ...], name: str) -> None:
+    parts = zip(names, ("", '{"path": ', '"a.py"}'), strict=True)
+    calls = [{"index": 0, "id": "c", "function": {"name": one, "arguments": part}} for one, part in parts]
+    events = [("", {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls]
+    body = sse([*events, ("", {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})], named=False)
+    assert replied(Talk().asked(), body).calls == (SaidCall("c", name, '{"path": "a.py"}'),)
+
+
 def test_parallel_calls_of_llama_cpps_responses_are_told_apart_without_an_index() -> None:
     events: list[tuple[str, JsonObject]] = []
     for id_, path in (("fc_a", "a.py"), ("fc_b", "b.py")):

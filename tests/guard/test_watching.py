@@ -129,6 +129,19 @@ def test_bodies_are_kept_only_if_asked_and_without_keys(tmp_path: Path) -> None:
         assert not any(word in part for word in (secret, "hunter22", "pa55word"))
 
 
+def test_an_answer_that_is_nothing_but_reasoning_is_shown_as_that(tmp_path: Path) -> None:
+    """A call that the server left within it is to be seen."""
+    store = open_store(tmp_path / "g.sqlite", keep_days=1e6, keep_mb=9)
+    message = {"content": "\n\n", "reasoning": "I need it. <tool_call>"}
+    reply = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
+    Watcher(WatchSettings(keep_bodies=True), store).watch(exchange(ask(), reply))
+    store.close()
+    kept = read_turn(tmp_path / "g.sqlite", 1)
+    assert kept is not None
+    assert kept[1] is not None
+    assert kept[1].answer == "I need it. <tool_call>"
+
+
 def test_a_packed_reply_is_kept_so_that_it_can_be_read(tmp_path: Path) -> None:
     store = open_store(tmp_path / "g.sqlite", keep_days=1e6, keep_mb=9)
     packed = exchange(ask(), gzip.compress(GOOD), reply_encoding="gzip")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from kvassay.address import server_url
 from kvassay.backend import require_pair
-from kvassay.backend.address import without_login
+from kvassay.backend.attach import KEYS
 from kvassay.backend.catalog import CATALOG
 from kvassay.backend.kv import parse_pair
 from kvassay.backend.layers import with_layers
@@ -121,4 +122,4 @@ def _endpoint(text: str, types: Sequence[str]) -> tuple[KVConfig, str]:
     pair, equals, url = text.partition("=")
     if not equals or not url.startswith(("http://", "https://")):
         raise ConfigError(f"--attach {text!r} is not PAIR=URL", hint="For example: f16/f16=http://127.0.0.1:8080")
-    return parse_pair(pair, types), without_login(url.rstrip("/"))
+    return parse_pair(pair, types), server_url(url, keys=KEYS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from kvassay.backend.address import without_login
+from kvassay.address import server_url
 from kvassay.backend.base import Boot, Listener, Progress, silent
 from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.backend.llama_http import LlamaBoot, connect
@@ -16,6 +16,7 @@ from kvassay.errors import BootFailed, ConfigError
 from kvassay.types import Arm
 
 API_KEY_VARIABLE = "KVASSAY_API_KEY"
+KEYS = f"Put the server's key into the environment variable {API_KEY_VARIABLE}."
 _CHECK_S = 30.0
 
 
@@ -99,13 +100,7 @@ def base_url(url: str | None) -> str:
     """The server's root: people paste the OpenAI base URL, which ends in /v1."""
     if not url:
         raise ConfigError("no URL of a running server was given", hint="For example http://127.0.0.1:8080.")
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"{url!r} is not a URL", hint=f"Did you mean http://{url}?")
-    try:
-        httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ConfigError(f"{url!r} is not a URL ({error})", hint="For example http://127.0.0.1:8080.") from error
-    return without_login(url.rstrip("/").removesuffix("/v1"))
+    return server_url(url, keys=KEYS).removesuffix("/v1")
 
 
 def _check_health(client: httpx.Client, url: str) -> None:

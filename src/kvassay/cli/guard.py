@@ -21,6 +21,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
+from kvassay.address import server_url
 from kvassay.errors import ConfigError
 from kvassay.extras import install_line
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kvassay.guard.turn_event import TurnEvent
 
 _LABEL = re.compile(r"[\w./:+ -]{1,40}", re.ASCII)
+_KEYS = "Clients bring the server's key with their requests, as without the guard."
 _KNOCK_S = 2.0
 _STORE = Path("kvassay-out/guard.sqlite")
 
@@ -117,7 +119,7 @@ def guard(
     if no_store and keep_bodies:
         raise ConfigError("--keep-bodies and --no-store contradict each other", hint="Leave one out.")
     options = opts.Options(
-        upstream=opts.server_url(upstream),
+        upstream=server_url(upstream, keys=_KEYS),
         listen=opts.DEFAULT_LISTEN if listen is None else opts.address(listen),
         page=None if page is None else opts.address(page),
         token=token,
@@ -134,7 +136,7 @@ def guard(
                 *((Action.FALL_BACK,) if fallback else ()),
             )
         ),
-        fallback=None if fallback is None else opts.server_url(fallback),
+        fallback=None if fallback is None else server_url(fallback, keys=_KEYS),
         count_tokens=count_tokens,
     )
     with _telemetry(options.upstream) if otel else nullcontext(_silent) as send:

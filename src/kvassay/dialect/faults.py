@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from kvassay.types import OutcomeClass, ParseFault
 
+IN_THINKING = "leaked_in_thinking"
+"""A call within thinking behind which no answer comes."""
+
 _LEAKED = "leaked"
 _EXCERPT_CHARS = 400
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from kvassay.dialect.base import Declared, Piece, Reading, first_span
+from kvassay.dialect.faults import IN_THINKING
 from kvassay.types import ParseFault
 
 Find: TypeAlias = Callable[[str, int, Declared], Piece | None]
@@ -131,5 +132,5 @@ def _unclosed(thought: _Thought, tools: Declared, find: Find) -> Iterator[Piece]
         position = found.end
         if found.calls:
             detail = "the call stands in thinking that never ends"
-            fault = ParseFault("leaked_in_thinking", detail, thought.inner[found.start : found.end])
+            fault = ParseFault(IN_THINKING, detail, thought.inner[found.start : found.end])
             yield Piece(thought.start, thought.end, faults=(fault,))

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from kvassay.grade import names
 from kvassay.grade.context import failed
-from kvassay.grade.volatile import settled
+from kvassay.grade.volatile import settled, without_notes
 from kvassay.types import JsonObject, Message, ToolCall
 
 _EXIT = re.compile(
@@ -101,14 +101,15 @@ def _answered(messages: Sequence[Message]) -> Iterator[tuple[ToolCall, str, bool
     heard: set[str] = set()
     opens = False
     for message in messages:
-        if message.role == "user" and message.content not in heard:
-            heard.add(message.content)
-            opens = True
+        if message.role == "user":
+            words = without_notes(message.content)
+            opens = opens or bool(words and words not in heard)
+            heard.add(words)
         elif message.role == "assistant" and message.tool_calls:
             pending = list(message.tool_calls)
         elif message.role == "tool" and (call := _call_of(pending, message.tool_call_id)):
             pending.remove(call)
-            yield call, message.content, opens
+            yield call, without_notes(message.content), opens
             opens = False
 
 

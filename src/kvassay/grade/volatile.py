@@ -36,6 +36,7 @@ _VOLATILE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _BLANKS = re.compile(r"[ \t]+")
+_NOTES = ("system-reminder", "environment_details", "total_tokens")
 
 
 def settled(text: str) -> str:
@@ -43,3 +44,20 @@ def settled(text: str) -> str:
     marked as volatile stay: a count, a line number or an exit code tells two results apart.
     """
     return _BLANKS.sub(" ", _VOLATILE.sub(lambda match: f"<{match.lastgroup}>", text)).strip()
+
+
+def without_notes(text: str) -> str:
+    """The text without the notes that clients add to users' words and tools' results of their own accord, anew each
+    turn: the time, the cost, tokens left, to-do lists (Claude Code; Cline, Roo Code). Linear.
+    """
+    for tag in _NOTES:
+        text = _without(text, f"<{tag}>", f"</{tag}>")
+    return text.strip()
+
+
+def _without(text: str, opening: str, closing: str) -> str:
+    kept, position = [], 0
+    while (start := text.find(opening, position)) >= 0 and (end := text.find(closing, start)) >= 0:
+        kept.append(text[position:start])
+        position = end + len(closing)
+    return "".join((*kept, text[position:]))

@@ -99,5 +99,7 @@ def _add_call(call: DraftCall, part: JsonObject) -> None:
     function = custom or field_object(part, "function")
     call.id = field_text(part, "id") or call.id
     call.freeform = call.freeform or bool(custom)
-    call.name.append(field_text(function, "name"))
+    name = field_text(function, "name")
+    if name != "".join(call.name):  # NVIDIA's NIM repeats it in every part (hermes-agent issue 8259)
+        call.name.append(name)
     call.arguments.append(as_text(function.get("input" if custom else "arguments")))

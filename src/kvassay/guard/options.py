@@ -114,23 +114,13 @@ def host_name(text: str) -> str:
     return name
 
 
-def server_url(text: str) -> str:
-    """A server's base URL, ``http(s)://host[:port][/prefix]``, without a slash at its end. Raises ConfigError."""
-    parts = urlsplit(text)
-    try:
-        wrong = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
-    except ValueError:
-        wrong = True
-    if wrong or parts.query or parts.fragment:
-        raise ConfigError(f"{text!r} is no server's address", hint="Write for example http://127.0.0.1:8080.")
-    if "@" in parts.netloc:
-        raise ConfigError(f"the address of {parts.hostname!r} holds a user or password", hint="Keys come from clients.")
-    return text.rstrip("/")
-
-
 def origin(text: str) -> str:
     """A web origin, ``scheme://host[:port]``, as browsers send it. Raises ConfigError."""
-    parts = urlsplit(text)
-    if not parts.scheme or not parts.netloc or parts.path not in ("", "/") or parts.query:
+    try:
+        parts = urlsplit(text)
+        wrong = not parts.scheme or not parts.netloc or parts.path not in ("", "/") or parts.query
+    except ValueError:
+        wrong = True
+    if wrong:
         raise ConfigError(f"{text!r} is no web origin", hint="Write for example http://localhost:3000.")
     return f"{parts.scheme}://{parts.netloc}".lower()

@@ -44,11 +44,11 @@ class Exchange:
     """One request and its reply as they went over the wire; bodies still in their content encoding.
 
     ``headers`` are the request's without keys and cookies; a key that a body repeats, as servers do in errors, is
-    masked (and a packed reply unpacked for that). ``status`` is 0 where no reply came. ``complete`` says that the reply
-    ended as it should; ``cancelled`` that the client went away; ``too_large`` that bytes are missing here, though not
-    to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are the interventions that acted;
-    ``asked_as`` names the question as the client asked it, None where ``request`` tells it. ``counted_tokens`` is the
-    prompt's length where the server's tokenizer was asked for it.
+    masked: the packed reply to a client with a key is unpacked for that. ``status`` is 0 where no reply came.
+    ``complete`` says that the reply ended as it should; ``cancelled`` that the client went away; ``too_large`` that
+    bytes are missing here, though not to the client. ``ttft_s`` runs to the reply's first body byte. ``actions`` are
+    the interventions that acted; ``asked_as`` names the question as the client asked it, None where ``request`` tells
+    it. ``counted_tokens`` is the prompt's length where the server's tokenizer was asked for it.
     """
 
     id: int
@@ -162,9 +162,9 @@ def _keys(headers: RawHeaders) -> list[bytes]:
 
 
 def _masked(body: Body, keys: Sequence[bytes]) -> Body:
-    """The body without these keys; one that holds them packed comes unpacked."""
+    """The body without these keys; a packed one, which has to be unpacked for that, stays so."""
     data = unpacked(body.data, body.encoding) if keys else None
-    if data is None or not any(key in data for key in keys):
+    if data is None:
         return body
     for key in keys:
         data = data.replace(key, _MASK)

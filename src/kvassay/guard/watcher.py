@@ -80,9 +80,10 @@ class Watcher:
 
 
 def answer_text(replied: Replied) -> str:
-    """An answer as a person reads it: its text, then each call as ``name arguments``."""
+    """An answer as a person reads it: its text, then each call as ``name arguments``; its reasoning if that is all."""
     calls = [f"→ {call.name} {call.arguments}" for call in replied.calls]
-    return "\n".join(part for part in (replied.turn.content, *calls, replied.error) if part)
+    said = "\n".join(part for part in (replied.turn.content, *calls, replied.error) if part)
+    return said if said.strip() else replied.reasoning
 
 
 def _asked(exchange: Exchange) -> Asked | None:
