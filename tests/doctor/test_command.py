@@ -307,3 +307,42 @@ def test_the_flags_of_the_table_are_those_of_the_capability_table() -> None:
     read = {name for flag in FLAGS["llama.cpp"] for name in flag.names}
     assert {name for names in known.flags.values() for name in names} <= read
     assert set(known.env.values()) <= {flag.env for flag in FLAGS["llama.cpp"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("llama-server –ctk q4_0 –fa on", ("-ctk", "q4_0", "-fa", "on")),
+        ("llama-server —cache-type-k q4_0", ("--cache-type-k", "q4_0")),
+        ("llama-server ––jinja −c 1", ("--jinja", "-c", "1")),
+        ("koboldcpp –quantkv 1", ("--quantkv", "1")),
+        ("llama-server -m “my model.gguf” --alias ‘a b’", ("-m", "my model.gguf", "--alias", "a b")),
+        ("llama-server --chat-template=“a b”", ("--chat-template=a b",)),
+    ],
+)
+def test_typographic_marks_are_read_as_what_they_stand_for(text: str, words: tuple[str, ...]) -> None:
+    found = recognise(split(text))
+    assert found is not None
+    assert found.words[1:] == words
+    assert found.typographic
+
+
+def test_words_that_a_shell_parted_at_a_typographic_quote_are_one() -> None:
+    found = recognise(["llama-server", "-m", "“my", "model.gguf”", "-c", "1"])
+    assert found is not None
+    assert (found.words[1:], found.typographic) == (("-m", "my model.gguf", "-c", "1"), ("“my model.gguf”",))
+
+
+@pytest.mark.parametrize("text", ["llama-server -m 'a – b.gguf' -p 'he said “no”.'", "llama-server -m d’Artagnan.gguf"])
+def test_typographic_marks_within_words_are_left_alone(text: str) -> None:
+    found = recognise(split(text))
+    assert found is not None
+    assert not found.typographic
+
+
+@pytest.mark.parametrize(
+    "text", ["sudo systemctl restart ollama", "docker compose up llama-server", "brew services start ollama"]
+)
+def test_a_name_behind_a_manager_of_services_is_no_command(text: str) -> None:
+    assert recognise(split(text)) is None
+    assert recognise(split(f"{text} && ollama serve")) is not None

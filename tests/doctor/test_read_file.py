@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from backend.logs import cassette
 from doctor.setups import file, files, findings
+from kvassay.doctor.gather import gather
 from kvassay.doctor.read_file import read_file
 from kvassay.doctor.reading import pair
 from kvassay.errors import ConfigError
@@ -296,6 +297,82 @@ def test_other_files_are_refused_with_the_reason(tmp_path: Path, content: bytes,
         read_file(tmp_path / "x")
 
 
+QUADLET = """
+[Unit]
+Description=llama
+
+[Container]
+Image=ghcr.io/ggml-org/llama.cpp:server-cuda-b9000
+Environment=LLAMA_ARG_CACHE_TYPE_K=q4_0 A=b
+# a word in between
+Exec=-m /models/m.gguf \\
+  -ctv q8_0 -c 32k
+
+[Service]
+Restart=always
+"""
+
+
+def test_a_quadlet_runs_what_its_image_does_with_the_words_of_exec() -> None:
+    """Fixes are written as it writes them."""
+    setup = file(QUADLET, "llama.container")
+    assert (setup.value("k_type"), setup.value("v_type"), setup.value("build")) == ("q4_0", "q8_0", "9000")
+    fixes = findings(setup)
+    assert fixes["number-cut-short"].fix == "Exec=-m /models/m.gguf -ctv q8_0 -c 32768"
+    assert fixes["low-precision-k"].fix == 'Environment="LLAMA_ARG_CACHE_TYPE_K=q8_0"'
+
+
+def test_a_quadlet_of_something_else_is_refused_and_its_drop_in_is_read() -> None:
+    with pytest.raises(ConfigError, match="is a podman quadlet, but no back end"):
+        files("[Container]\nImage=docker.io/library/nginx\n")
+    assert file("[Container]\nEnvironment=OLLAMA_KV_CACHE_TYPE=q8_0\n").value("kv_type") == "q8_0"
+
+
+def test_a_unit_s_other_sections_are_not_its_service() -> None:
+    assert files(
+        "[Container]\nEnvironment=OLLAMA_KV_CACHE_TYPE=q8_0\n[Service]\nEnvironment=LLAMA_ARG_CACHE_TYPE_K=q4_0\n"
+    )[0].facts.keys() == {"kv_type"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("@echo off\nrem lasts\nsetx OLLAMA_KV_CACHE_TYPE q8\n", "setx OLLAMA_KV_CACHE_TYPE q8_0"),
+        ('setx /M OLLAMA_KV_CACHE_TYPE "q8"', "setx OLLAMA_KV_CACHE_TYPE q8_0"),
+        ("set OLLAMA_KV_CACHE_TYPE=q8", "set OLLAMA_KV_CACHE_TYPE=q8_0"),
+        ('$env:OLLAMA_KV_CACHE_TYPE = "q8"', '$env:OLLAMA_KV_CACHE_TYPE = "q8_0"'),
+        ("launchctl setenv OLLAMA_KV_CACHE_TYPE q8", "launchctl setenv OLLAMA_KV_CACHE_TYPE q8_0"),
+        ("export OLLAMA_KV_CACHE_TYPE=q8", "OLLAMA_KV_CACHE_TYPE=q8_0"),
+    ],
+)
+def test_variables_alone_are_read_however_they_are_set(text: str, fix: str) -> None:
+    """As a file and as what follows ``doctor``; a fix is written as they are."""
+    (pasted,) = gather([text])
+    for setup in (file(text), pasted):
+        assert setup.value("kv_type") == "q8"
+        assert findings(setup)["ollama-unchecked"].fix == fix
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["docker", "compose", "up"], "compose file"),
+        (["sudo", "systemctl", "restart", "ollama"], "systemctl cat"),
+        (["Exec=-m m.gguf -ctk q4_0"], "whole .container file"),
+        (["setx", "PATH", "x"], "It knows llama-server"),
+    ],
+)
+def test_what_says_not_what_runs_is_refused_with_where_to_look(words: list[str], hint: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        gather(words)
+    assert hint in (refused.value.hint or "")
+
+
+def test_a_line_of_a_unit_is_the_command_behind_it() -> None:
+    (setup,) = gather(["ExecStart=-/usr/bin/llama-server -m m.gguf -ctk q4_0"])
+    assert (setup.engine, setup.value("k_type")) == ("llama.cpp", "q4_0")
+
+
 def test_broken_yaml_is_no_script(tmp_path: Path) -> None:
     """Though a program is named in it."""
     (tmp_path / "compose.yml").write_text("services:\n  a:\n    command: llama-server -c 1 --x 'a: {b: 1}'\n")
@@ -318,7 +395,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
 
 
-@given(st.sampled_from([COMPOSE, UNIT, SWAP, SCRIPT, LM_STUDIO]), st.data())
+@given(st.sampled_from([COMPOSE, UNIT, QUADLET, SWAP, SCRIPT, LM_STUDIO]), st.data())
 def test_any_piece_of_a_real_file_is_read_or_refused(text: str, data: st.DataObject) -> None:
     """Cut off anywhere."""
     cut = data.draw(st.integers(0, len(text)))

@@ -68,6 +68,11 @@ CASES = (
         "tensor-split-quantised", P, command(f"{LLAMA} -ctk q8_0 -sm tensor", build="b9352"),
         command(f"{LLAMA} -ctk q8_0 -sm tensor", build="b9528"), "-sm layer",
     ),
+    Case(
+        "typographic-marks", P, command("llama-server -m “my model.gguf” –ctk q8_0"),
+        command("llama-server -m 'd’Artagnan.gguf' -ctk q8_0 --alias 'a – b'"),
+        "llama-server -m 'my model.gguf' -ctk q8_0",
+    ),
     Case("joined-flags", P, command(f"{LLAMA} --ctx-size=8192"), command(f"{LLAMA} --ctx-size 8192"), "--ctx-size 8192"),  # noqa: E501
     Case(
         "removed-flags", P, command(f"{LLAMA} -md d.gguf --draft-max 16"),

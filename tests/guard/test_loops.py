@@ -96,7 +96,7 @@ def test_what_the_user_says_anew_ends_a_loop() -> None:
     assert kinds(talk) == []
 
 
-@pytest.mark.parametrize("period", [2, 3, 4])
+@pytest.mark.parametrize("period", [2, 3, 4, 5, 7, 12])
 def test_a_cycle_is_found_from_its_third_round_on(period: int) -> None:
     talk, seen = Talk().calls("read", {"path": "first.py"}), []
     for step in range(5 * period):
@@ -107,10 +107,27 @@ def test_a_cycle_is_found_from_its_third_round_on(period: int) -> None:
     assert seen[-1] == [(LoopKind.CYCLE, 5, True)]
 
 
-def test_a_cycle_of_five_is_none() -> None:
+def test_a_cycle_that_changes_in_one_place_is_none() -> None:
     talk = Talk()
-    for step in range(20):
-        talk.calls("read", {"path": f"{step % 5}.py"}, "text")
+    for step in range(40):
+        talk.calls("read", {"path": f"{step % 5}.py"}, f"text {step}" if step % 5 == 2 else "text")
+    assert kinds(talk) == []
+
+
+def test_the_same_six_of_the_last_ten_calls_are_a_loop_whatever_lies_between() -> None:
+    talk, seen = Talk(), []
+    for other in ("", "a", "", "", "b", "", "c", "", "d", ""):
+        talk.calls("grep", {"pattern": other}, "text") if other else talk.calls("read", {"path": "x.py"}, "text")
+        seen.append(kinds(talk))
+    assert seen[:-1] == [[]] * 9
+    assert seen[-1] == [(LoopKind.IDENTICAL, 6, True)]
+
+
+def test_one_test_between_varying_changes_is_work_however_often() -> None:
+    talk = Talk()
+    for attempt in range(20):
+        talk.calls("bash", {"command": f"sed -i s/a/{attempt}/ a.py"}, "")
+        talk.calls("bash", {"command": "pytest -x"}, "1 failed")
     assert kinds(talk) == []
 
 

@@ -70,7 +70,8 @@ def _imports(task: Task, files: Files) -> Files:
 
 
 def _create(task: Task, files: Files) -> Files:
-    want, *rest = task.wants
+    want, *_ = task.wants
+    rest = [other for other in task.wants if other.path != want.path]
     known_path = next(iter(files))
     known = files[known_path].split("(")[0].removeprefix("def ")
     times = task.request.split(" times ")[1].split(",")[0].split(".")[0]
@@ -159,6 +160,28 @@ def test_the_tests_say_what_is_wrong_and_then_that_nothing_is(family: str, seed:
     assert "FAIL" not in after
     assert "ERROR" not in after
     assert after.endswith(" passed")
+
+
+@pytest.mark.parametrize(("family", "seed"), EVERY)
+def test_a_constant_answer_is_none(family: str, seed: int) -> None:
+    """A function that returns what is right for one input is wrong for others."""
+    task = make(family, seed)
+    files = solved(task)
+    for want in task.wants:
+        if want.kind == "result":
+            constant = f"\n\ndef {want.name}(a, b=0):\n    return {want.value}\n"
+            assert task.missing({**files, want.path: files[want.path] + constant})
+
+
+def test_several_inputs_of_one_function_are_one_test() -> None:
+    """A report counts and shows a test once, by its first fault; so does what is missing at the end."""
+    task = make("create", 0)
+    path, name = task.wants[0].path, task.wants[0].name
+    wrong = {**task.files, path: f"def {name}(n):\n    return -1\n"}
+    assert len(task.wants) > 1
+    assert len(task.missing(wrong)) == 1
+    assert task.report(wrong).splitlines()[0] == f"FAIL test_{name}"
+    assert task.report(wrong).endswith("\n0 passed, 1 failed")
 
 
 def test_a_rename_that_forgets_a_module_shows_in_the_tests() -> None:

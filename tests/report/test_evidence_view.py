@@ -6,12 +6,14 @@ import json
 from dataclasses import replace
 from math import inf
 
+import pytest
 from pydantic import TypeAdapter
 
 from kvassay.assay.evidence import Row, TrialEvidence
 from kvassay.assay.floor import Floor
 from kvassay.assay.follow import NO_WORK
 from kvassay.assay.passage import PassageScore
+from kvassay.backend import base
 from kvassay.dialect.canvas import TokenRole
 from kvassay.report.evidence_view import Calls, EvidenceView, build_evidence, evidence_columns, evidence_lines
 from kvassay.report.html import _environment
@@ -60,6 +62,14 @@ def test_the_section_says_what_breaks_and_shows_each_count() -> None:
     assert "Divergences below 0.0006 nats are rounding." in page
     assert "q4_0/f16: Perplexity 7.39× the reference&#39;s (n = 1 tokens), tool calls 0 of 60." in page
     assert "Not compared under q4_0/f16: 2 parts of characters" in page
+
+
+def test_how_long_a_list_gets_is_the_back_ends_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of runs with whole vocabularies at hand."""
+    whole = replace(built(), tail=1e-6)
+    assert f"or {base.MOST_LISTED:,} are listed" in html(whole)
+    monkeypatch.setattr("kvassay.report.evidence_view.MOST_LISTED", 99)
+    assert "until 1e-06 of the probability is left or 99 are listed" in html(whole)
 
 
 def test_an_arm_that_did_not_engage_is_the_first_thing_said() -> None:

@@ -126,8 +126,9 @@ class Sample:
 
 
 TAIL = 1e-6
-"""Probability that the reference's lists may leave out where whole vocabularies are at hand, unless 16,384 tokens are
-listed before: it adds that times the logarithm of the greatest ratio, some ten nats, to a divergence.
+"""Probability that the reference's lists may leave out where whole vocabularies are at hand, unless a list is full
+before (`kvassay.backend.base.MOST_LISTED`): it adds that times the logarithm of the greatest ratio, some ten nats, to
+a divergence.
 """
 
 

@@ -29,8 +29,8 @@ class Design(BaseModel):
     """What is hashed before trial 1. Two runs, or a run and its resumption, may be put together only where all of
     this is equal. Depths and contexts are tokens of the model's own tokenizer. ``endpoint`` is the primary one;
     ``turns`` is the longest closed loop, 0 in a run of probes, and ``agent`` whose replies it hears;
-    ``evidence_tail``: the reference's lists that are compared go on until this probability is left, or 16,384 tokens
-    are listed; None where they hold ``top_n``; ``stopping`` "anytime" lets a rung end as soon as it is decided
+    ``evidence_tail``: the reference's lists that are compared go on until this probability is left, or they are full;
+    None where they hold ``top_n``; ``stopping`` "anytime" lets a rung end as soon as it is decided
     (assay/stopping.py), "fixed" asks every probe; fields with a default are younger than format 1, whose runs were
     made as the default says.
     """

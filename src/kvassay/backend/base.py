@@ -31,13 +31,17 @@ def silent(_: Progress) -> None:
     """The listener that ignores everything."""
 
 
+MOST_LISTED = 16_384
+"""Tokens of one position's list with a ``tail``, so that soup fills no memory; ``top_n`` is not cut by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How to generate: greedy unless a temperature is given; ``top_n`` log-probabilities per token (raw channel).
 
     Back ends that have whole vocabularies at hand (``Row.whole`` in their table) list more where asked: so many tokens
-    that at most ``tail`` of the probability is left to the others, and beside them, of the i-th generated token, those
-    with an id in ``ids[i]``. The others ignore both.
+    that at most ``tail`` of the probability is left to the others, though no more than ``MOST_LISTED``, and beside
+    them, of the i-th generated token, those with an id in ``ids[i]``. The others ignore both.
     """
 
     max_tokens: int = 256

@@ -10,6 +10,7 @@ from pathlib import PurePath, PureWindowsPath
 from types import MappingProxyType
 from typing import NamedTuple
 
+from kvassay.doctor.typography import straight
 from kvassay.errors import ConfigError
 
 CONTINUED = re.compile(r"[\\^`](?:[ \t]+#[^\n]*|[ \t]*)\r?\n")
@@ -22,7 +23,7 @@ _ESCAPING = re.compile(r"\\(?!\"(?!\s|$))")  # all but a backslash before a quot
 _PROMPT = re.compile(r"\A\s*\$\s+")
 _POWERSHELL = re.compile(r"(\$env:\w+)\s*=\s*", re.IGNORECASE)
 _POWERSHELL_VARIABLE = re.compile(r"\$env:(\w+)=(.*)", re.IGNORECASE | re.DOTALL)
-_PARTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|;(?=\s|$)", re.DOTALL)
+_PARTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|;(?=\s|$)|[“„][^“”„\"]*[“”]|(?<!\w)‘[^‘’\"]*’(?!\w)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROGRAMS = {
     "llama-server": "llama.cpp",
@@ -64,7 +65,10 @@ _DOCKER_SWITCHES = frozenset(
     | {"--no-healthcheck", "--oom-kill-disable", "--quiet", "--sig-proxy"}
 )
 _DOCKER_SHORT = re.compile(r"-[ditPq]+$")
+_CONTAINERS = frozenset({"docker", "podman"})
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash"})
+_MANAGERS = frozenset({"systemctl", "service", "journalctl", "launchctl", "brew", "docker-compose", "podman-compose"})
+"""What stands behind them is a name that others gave, not what they run."""
 _SUBCOMMANDS = frozenset({"serve", "server", "cli", "client"})
 OPERATOR = re.compile(r"\|\|?|&&?|;|[\d&]*>{1,2}(?:&\d|&?\S*)|\d*<(?:/\S*)?")
 """A word that is the shell's own: a pipe, a redirection, the end of a command."""
@@ -76,7 +80,8 @@ class Command:
 
     ``before`` are the words in front of the program (assignments, ``docker run …``); with ``implied`` the program
     itself does not stand in the text, because an image starts it. ``after`` is what follows the command: ``> log &``.
-    ``shell`` is what the whole is handed to: ``sh -c``.
+    ``shell`` is what the whole is handed to: ``sh -c``. ``typographic`` are the words as found that had typographic
+    dashes or quotes.
     """
 
     engine: str
@@ -89,6 +94,7 @@ class Command:
     implied: bool = False
     after: tuple[str, ...] = ()
     shell: tuple[str, ...] = ()
+    typographic: tuple[str, ...] = ()
 
 
 class _Image(NamedTuple):
@@ -108,7 +114,7 @@ def split(text: str) -> list[str]:
     Raises ConfigError where a quote is never closed.
     """
     joined = _POWERSHELL.sub(r"\1=", _PROMPT.sub("", CONTINUED.sub(" ", text)))
-    joined = _PARTED.sub(lambda match: " ; " if match[0] == ";" else match[0], joined)
+    joined = _PARTED.sub(lambda match: _one_word(match[0]), joined)
     if is_windows(joined):  # backslashes are parts of paths there, not escapes
         joined = _ESCAPING.sub(r"\\\\", joined)
     try:
@@ -120,10 +126,28 @@ def split(text: str) -> list[str]:
         ) from error
 
 
+def _one_word(part: str) -> str:
+    """A part of a line for `shlex`: a ``;`` by itself; what stands in typographic quotes as one word with them."""
+    if part == ";":
+        return " ; "
+    return f'"{part}"' if part[0] in "“„‘" else part
+
+
 def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Command | None:
-    """The back end that ``words`` start, None where there is none. ``env`` holds variables set elsewhere."""
+    """The back end that ``words`` start, None where there is none. ``env`` holds variables set elsewhere. Typographic
+    dashes and quotes are read as what they stand for.
+    """
+    meant = straight(words)
+    found = _recognised(meant.words, env)
+    return replace(found, typographic=(*meant.typographic, *found.typographic)) if found else None
+
+
+def _recognised(words: tuple[str, ...], env: Mapping[str, str] | None) -> Command | None:
     variables = dict(env or {})
+    managed = 0  # up to this word nothing is run by the line itself
     for at, word in enumerate(words):
+        if at < managed:
+            continue
         if _ASSIGNMENT.match(word) and not word.startswith("-"):
             name, _, value = word.partition("=")
             variables[name] = value
@@ -132,12 +156,15 @@ def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Com
             variables[stated[1]] = stated[2]
             continue
         name = base(word)
+        if name in _MANAGERS or (name in _CONTAINERS and words[at + 1 : at + 2] == ("compose",)):
+            managed = len(_own(words, at)[0])
+            continue
         if name in _SHELLS and (inner := _shell_text(words[at + 1 :])) is not None:
             found = recognise(split(inner), variables)
-            outer = tuple(words[: list(words).index(inner, at)])
+            outer = words[: words.index(inner, at)]
             return replace(found, shell=(*outer, *found.shell)) if found else None
         own, after = _own(words, at)
-        if name in {"docker", "podman"} and "run" in own[at + 1 : at + 3]:
+        if name in _CONTAINERS and "run" in own[at + 1 : at + 3]:
             found = _docker(own, own.index("run", at) + 1, variables)
             return replace(found, after=after) if found else None
         if engine := _engine(own[at:]):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kvassay.doctor.command import recognise, split
+from kvassay.doctor.command import base, recognise, split
 from kvassay.doctor.read_command import setup_of
-from kvassay.doctor.read_file import read_file, read_text
+from kvassay.doctor.read_file import read_file, read_text, read_variables
 from kvassay.doctor.read_log import stated, with_log
 from kvassay.doctor.read_model import with_model
 from kvassay.doctor.read_process import running, setup_of_pid
@@ -20,6 +20,17 @@ from kvassay.doctor.show import Diagnosis
 from kvassay.errors import ConfigError
 
 _FORMS = "Give a command (after --), an address, a file, or --pid N."
+_EXEC_START = re.compile(r"\A\s*ExecStart=[-@:+!]*")
+_COMPOSED = "What runs stands in the compose file: kvassay doctor compose.yaml"
+_ELSEWHERE = {
+    "docker": f"Give the whole 'docker run' command. {_COMPOSED}",
+    "podman": f"Give the whole 'podman run' command. {_COMPOSED}",
+    "docker-compose": _COMPOSED,
+    "podman-compose": _COMPOSED,
+    "exec": "Exec= is what follows a quadlet's image: give the whole .container file.",
+    "systemctl": "What runs stands in the unit: systemctl cat NAME > unit.txt; kvassay doctor unit.txt",
+}
+"""Where to look for a back end that another program starts."""
 
 
 def gather(words: Sequence[str], *, pid: int | None = None) -> tuple[Setup, ...]:
@@ -39,21 +50,27 @@ def gather(words: Sequence[str], *, pid: int | None = None) -> tuple[Setup, ...]
     if len(words) == 1 and Path(words[0]).is_file() and recognise(words) is None:
         folder = Path(words[0]).parent
         return tuple(with_model(setup, folder) for setup in read_file(Path(words[0])).setups)
-    return (_of_command(words),)
+    return _of_command(words)
 
 
-def _of_command(words: Sequence[str]) -> Setup:
+def _of_command(words: Sequence[str]) -> tuple[Setup, ...]:
+    words = (_EXEC_START.sub("", words[0]), *words[1:])
     text = words[0]
     parts = split(text) if len(words) == 1 and any(c.isspace() for c in text) else list(words)
     command = recognise(parts)
-    if command is None and len(words) == 1 and len(parts) == 1:
+    if command is not None:
+        return (with_model(setup_of(command, label="command", has_env=False), Path.cwd()),)
+    if alone := read_variables(text if len(words) == 1 else " ".join(words), "variables"):
+        return tuple(alone)
+    if len(words) == 1 and len(parts) == 1:
         raise ConfigError(f"there is no file {text!r}, and it is no back end's name", hint=_FORMS)
-    if command is None:
-        raise ConfigError(
-            f"no back end that kvassay knows is started by {parts[0]!r}",
-            hint="It knows llama-server, ollama, koboldcpp, vllm, sglang, llama_cpp.server and TabbyAPI's main.py.",
-        )
-    return with_model(setup_of(command, label="command", has_env=False), Path.cwd())
+    raise ConfigError(
+        f"no back end that kvassay knows is started by {parts[0]!r}",
+        hint=next(
+            (_ELSEWHERE[name] for word in parts if (name := base(word).partition("=")[0]) in _ELSEWHERE),
+            "It knows llama-server, ollama, koboldcpp, vllm, sglang, llama_cpp.server and TabbyAPI's main.py.",
+        ),
+    )
 
 
 def diagnose(

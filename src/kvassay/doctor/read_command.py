@@ -71,6 +71,7 @@ def setup_of(
         repeated=tuple(dict.fromkeys(last[name].name for name in names if names.count(name) > 1)),
         joined=tuple(one.name for one in passed if one.joined and not one.flag.secret),
         unresolved=tuple(word for word in command.words if _UNRESOLVED.fullmatch(word)),
+        typographic=_redacted(command.typographic, []),
     )
 
 

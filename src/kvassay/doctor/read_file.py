@@ -28,11 +28,15 @@ _ARRAY = re.compile(
 """Arguments that a bash script collects before its command."""
 _ENV_LINE = re.compile(r"(?:export +)?([A-Za-z_]\w*)=(.*)")
 _WINDOWS_ENV_LINE = re.compile(r"@?set +(\"?)([A-Za-z_]\w*)=([^&\"]*)\1|\$env:(\w+) *= *([^;]*?) *;?", re.IGNORECASE)
+_LASTING_LINE = re.compile(
+    r"(setx|launchctl)(?: +setenv)?(?: +/M)? +([A-Za-z_]\w*) +(\"?)([^\"]*?)\3(?: +/M)?", re.IGNORECASE
+)
+_NO_STATEMENT = re.compile(r"#.*|@?echo off|@?rem\b.*|::.*|", re.IGNORECASE)
 _ENV_ENGINES = (("OLLAMA_", "ollama"), ("LLAMA_ARG_", "llama.cpp"), ("LLAMA_ATTN_", "llama.cpp"), ("VLLM_", "vllm"))
 _DATA = (".yaml", ".yml", ".json", ".kcpps")  # broken, they are still no scripts
 _NAMED_VARIABLE = re.compile(r"\$(\w+)|%(\w+)%")
 _KINDS = (
-    "a llama.cpp or Ollama log, a docker compose file, a systemd unit, a shell script, a variables file, or a "
+    "a llama.cpp or Ollama log, a docker compose file, a systemd unit, a podman quadlet, a script, variables, or a "
     "configuration of TabbyAPI, llama-swap, LM Studio, koboldcpp or llama-cpp-python"
 )
 
@@ -143,16 +147,47 @@ def _llama_swap(text: str, _name: str) -> list[Setup] | None:
 def _systemd(text: str, name: str) -> list[Setup] | None:
     if not re.search(r"^\[Service\]\s*$", text, re.MULTILINE):
         return None
-    # A comment within a line that goes on is left out of it (systemd.syntax).
-    stated = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))
-    settings = [line.strip().partition("=") for line in stated.replace("\\\n", " ").splitlines()]
-    env = dict(_assigned(value) for key, _, value in settings if key.strip() == "Environment" for value in split(value))
-    starts = [value.strip().lstrip("-@:+!") for key, _, value in settings if key.strip() == "ExecStart"]
+    settings, env = _unit(text, "Service")
+    starts = [value.lstrip("-@:+!") for key, value in settings if key == "ExecStart"]
     command = recognise(split(starts[-1]), env) if starts and starts[-1] else None
     if command is not None:
-        whole = not any(key.strip() == "EnvironmentFile" for key, _, _ in settings)
-        return [setup_of(command, label=name, has_env=whole, style="systemd")]
+        return [setup_of(command, label=name, has_env=not _beside(settings), style="systemd")]
     return [] if starts and starts[-1] else _of_variables(env, name, style="systemd")
+
+
+def _quadlet(text: str, name: str) -> list[Setup] | None:
+    """Podman's ``.container`` file (podman-systemd.unit(5)); its ``Exec=`` is what follows the image."""
+    if not re.search(r"^\[Container\]\s*$", text, re.MULTILINE):
+        return None
+    settings, env = _unit(text, "Container")
+    last = dict(settings)
+    entrypoint = split(last.get("Entrypoint", ""))
+    command = in_image(last.get("Image", ""), entrypoint, split(last.get("Exec", "")), env)
+    if command is None:
+        return [] if "Image" in last else _of_variables(env, name, style="quadlet")
+    implied = command.implied or entrypoint == [command.words[0]]
+    return [setup_of(replace(command, implied=implied), label=name, has_env=not _beside(settings), style="quadlet")]
+
+
+def _unit(text: str, section: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """The settings of one section of a unit, and the variables among them."""
+    # A comment within a line that goes on is left out of it (systemd.syntax).
+    stated = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", ";")))
+    settings: list[tuple[str, str]] = []
+    inside = False
+    for line in stated.replace("\\\n", " ").splitlines():
+        if line.startswith("["):
+            inside = line.strip() == f"[{section}]"
+        elif inside:
+            key, _, value = line.partition("=")
+            settings.append((key.strip(), value.strip()))
+    env = dict(_assigned(one) for key, value in settings if key == "Environment" for one in split(value))
+    return settings, env
+
+
+def _beside(settings: Sequence[tuple[str, str]]) -> bool:
+    """Whether variables come from a file that is not seen."""
+    return any(key == "EnvironmentFile" for key, _ in settings)
 
 
 def _assigned(text: str) -> tuple[str, str]:
@@ -205,12 +240,38 @@ def _expanded(word: str, known: Mapping[str, str]) -> list[str]:
 
 
 def _variables(text: str, name: str) -> list[Setup] | None:
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    matches = [_ENV_LINE.fullmatch(line) for line in lines]
-    env = {m[1]: _bare(m[2]) for m in matches if m}
-    if not lines or not all(matches) or not any(key.startswith(p) for key in env for p, _ in _ENV_ENGINES):
+    return read_variables(text, name) if len(text) <= MAX_CHARS else None
+
+
+def read_variables(text: str, label: str) -> list[Setup] | None:
+    """Variables alone, as a file, a shell or Windows sets them; None where anything else stands there, or none of them
+    is a back end's.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    stated = [_variable_of(line) for line in lines if not _NO_STATEMENT.fullmatch(line)]
+    env = {one.name: one.value for one in stated if one}
+    if not stated or not all(stated) or not any(key.startswith(prefix) for key in env for prefix, _ in _ENV_ENGINES):
         return None
-    return _of_variables(env, name)
+    return _of_variables(env, label, style=next(one.style for one in stated if one))
+
+
+class _Stated(NamedTuple):
+    """A variable that a line sets, and what it is set by: a style of Setup."""
+
+    name: str
+    value: str
+    style: str
+
+
+def _variable_of(line: str) -> _Stated | None:
+    if plain := _ENV_LINE.fullmatch(line):
+        return _Stated(plain[1], _bare(plain[2]), "env")
+    if lasting := _LASTING_LINE.fullmatch(line):
+        return _Stated(lasting[2], lasting[4], lasting[1].lower())
+    if windows := _WINDOWS_ENV_LINE.fullmatch(line):
+        _, set_name, set_value, ps_name, ps_value = windows.groups()
+        return _Stated(set_name, set_value, "set") if set_name else _Stated(ps_name, ps_value.strip("\"'"), "$env")
+    return None
 
 
 def _bare(value: str) -> str:
@@ -252,8 +313,9 @@ Reader = Callable[[str, str], Sequence[Setup] | None]
 _READERS: dict[str, Reader] = {
     "a configuration (JSON)": _json,
     "a log": _log,
+    "a podman quadlet": _quadlet,
     "a systemd unit": _systemd,
-    "a variables file": _variables,
+    "variables": _variables,
     "a docker compose file": _compose,
     "a llama-swap configuration": _llama_swap,
     "a configuration (YAML)": _yaml_config,

@@ -37,7 +37,11 @@ _EXPANDS = re.compile(r"\$[A-Za-z_{(]")
 _NOT_DOUBLE = re.compile(r'["`\\!]')
 _PLAIN_ON_WINDOWS = re.compile(r"(?!\$env:)[\w.:\\/=,+%*?${}~\[\]-]+")
 _NOT_PLAIN = re.compile(r":(?: |$)| #|^[\[{&*!|>'\"%@`,?]")  # YAML reads more than text into it
-_ENTRIES = {"systemd": "ExecStart=", "llama-swap": "cmd: ", "compose": "command: "}
+_ENTRIES = {"systemd": "ExecStart=", "quadlet": "Exec=", "llama-swap": "cmd: ", "compose": "command: "}
+_VARIABLE_IN = {"powershell": "$env", "cmd": "set"}
+_SET_BY = {
+    "setx": "setx {} {}", "launchctl": "launchctl setenv {} {}", "set": "set {}={}", "$env": '$env:{} = "{}"',
+}  # fmt: skip
 
 
 def is_llama(setup: Setup) -> bool:
@@ -240,7 +244,7 @@ def _shell(setup: Setup) -> str:
 
 def _variable(setup: Setup, env: str, value: str) -> str:
     match setup.style:
-        case "systemd":
+        case "systemd" | "quadlet":
             return f'Environment="{env}={value}"'
         case "compose" if not setup.env_list:
             return f"{env}: {value}"
@@ -249,10 +253,9 @@ def _variable(setup: Setup, env: str, value: str) -> str:
         case "llama-swap":
             return f"- {env}={value}"
         case "command":
-            forms = {"powershell": f'$env:{env} = "{value}"', "cmd": f"set {env}={value}"}
-            return forms.get(_shell(setup), f"{env}={value}")
-        case _:
-            return f"{env}={value}"
+            return _SET_BY.get(_VARIABLE_IN.get(_shell(setup), ""), "{}={}").format(env, value)
+        case style:
+            return _SET_BY.get(style, "{}={}").format(env, value)
 
 
 def _entry(setup: Setup, fact: str, value: str) -> str:

@@ -45,11 +45,12 @@ class Setup:
     """One back end as far as it is known. ``engine`` is the capability table's name, None where it wasn't recognised.
 
     ``words`` is the command as it was found, secrets replaced; ``passed`` maps a fact's name to the place in ``words``
-    where its value stands. ``before``, ``implied``, ``after`` and ``shell`` are the Command's. ``unresolved`` are words
-    that are variables of unknown value: more settings may hide there. ``style`` says how a changed setting is written
-    down: as a ``command``, in a ``compose``, ``systemd`` or ``llama-swap`` file, or, without any command, as ``env``,
-    ``yaml`` or ``json``. In a compose file ``entrypoint`` says that the whole command stands there, and ``env_list``
-    that its variables are a list.
+    where its value stands. ``before``, ``implied``, ``after``, ``shell`` and ``typographic`` are the Command's.
+    ``unresolved`` are words that are variables of unknown value: more settings may hide there. ``style`` says how a
+    changed setting is written down: as a ``command``, in a ``compose``, ``systemd``, ``quadlet`` (podman's
+    ``.container``) or ``llama-swap`` file, or, without any command, as ``env``, ``yaml`` or ``json``; variables alone
+    also by what sets them: ``setx``, ``launchctl``, ``set``, ``$env``. In a compose file ``entrypoint`` says that the
+    whole command stands there, and ``env_list`` that its variables are a list.
     """
 
     label: str
@@ -68,6 +69,7 @@ class Setup:
     repeated: tuple[str, ...] = ()
     joined: tuple[str, ...] = ()
     unresolved: tuple[str, ...] = ()
+    typographic: tuple[str, ...] = ()
     log: LogFacts | None = None
 
     def value(self, name: str) -> str | None:

@@ -8,6 +8,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from kvassay.grade import names
@@ -195,6 +196,7 @@ def _edges(text: str) -> str:
     return text if len(text) <= 2 * _EDGE_CHARS else f"{text[:_EDGE_CHARS]}\n{text[-_EDGE_CHARS:]}"
 
 
+@lru_cache(maxsize=128)  # what was settled at one turn of a session is in the history of the next
 def _settled(exchange: Exchange) -> str:
     text = exchange.result
     if exchange.sealed or len(text) <= 2 * _LONG_CHARS:

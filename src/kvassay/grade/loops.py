@@ -16,7 +16,9 @@ WARN, ACT = 3, 5
 POLL_WARN, POLL_ACT = 10, 20
 """The same for a poll that is not told to wait: OpenClaw's limits."""
 
-_PERIODS = (2, 3, 4)
+_NEWEST, _OFTEN = 10, 6
+"""How many of the newest exchanges are the same, whatever lies between: Crush's limit."""
+
 _RESENT_ACT = 3
 _RECOVERY_TURNS = 2
 
@@ -48,7 +50,8 @@ def find_loops(exchanges: Sequence[Exchange]) -> tuple[Loop, ...]:
     stretch = _stretch(exchanges)
     if not stretch:
         return ()
-    return tuple(loop for loop in (_identical(stretch) or _cycle(stretch), _correction(stretch)) if loop)
+    again = _identical(stretch) or _cycle(stretch) or _often(stretch)
+    return tuple(loop for loop in (again, _correction(stretch)) if loop)
 
 
 def resent(count: int) -> Loop:
@@ -83,15 +86,23 @@ def _identical(stretch: Sequence[Exchange]) -> Loop | None:
 
 
 def _cycle(stretch: Sequence[Exchange]) -> Loop | None:
-    """L3: 2 to 4 exchanges that come back in the same order."""
-    for period in _PERIODS:
+    """L3: several exchanges that come back in the same order, as many as have gone round three times."""
+    for period in range(2, len(stretch) // WARN + 1):
         newest = stretch[-period:]
         pairs = zip(reversed(stretch[:-period]), reversed(stretch[period:]), strict=True)
         count = _run(older.same(newer) for older, newer in pairs) // period + 1
         detail = f"the same {period} calls with the same results, {count} times"
-        if len(newest) == period and (loop := _loop(LoopKind.CYCLE, newest, count, detail)):
+        if loop := _loop(LoopKind.CYCLE, newest, count, detail):
             return loop
     return None
+
+
+def _often(stretch: Sequence[Exchange]) -> Loop | None:
+    """L1 with other calls in between: most of the newest exchanges are the last one."""
+    last = stretch[-1]
+    count = sum(other.same(last) for other in stretch[-_NEWEST:])
+    detail = f"the same call with the same result, {count} times in the last {_NEWEST} calls"
+    return _loop(LoopKind.IDENTICAL, [last], count, detail) if count >= _OFTEN else None
 
 
 def _loop(kind: LoopKind, exchanges: Sequence[Exchange], count: int, detail: str) -> Loop | None:

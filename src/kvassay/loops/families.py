@@ -21,6 +21,9 @@ _NOUNS = ("limit", "retries", "window", "batch", "margin", "timeout", "depth", "
 _VERBS = ("compute", "collect", "resolve", "merge", "scale", "split", "check", "pick", "count", "adjust")
 _THINGS = ("total", "share", "price", "route", "load", "index", "delay", "score", "range", "level")
 
+_ASKED = range(3, 100)
+_INPUTS = 3
+
 
 class _Names(NamedTuple):
     """A project's own words. ``functions`` are four distinct names."""
@@ -65,6 +68,16 @@ _FORMULAS = (
 )  # fmt: skip
 
 
+def _returns(
+    dice: random.Random, path: str, name: str, rule: Callable[[int], int], *, test: str = "", listed: bool = False
+) -> list[Want]:
+    """The function must follow ``rule`` for several numbers, drawn: one answer for all of them is none. ``listed``: it
+    takes a list of the number and 2.
+    """
+    numbers = dice.sample(_ASKED, _INPUTS)
+    return [Want("result", path, name, repr(rule(n)), ([n, 2] if listed else n,), test=test) for n in numbers]
+
+
 def _constant(dice: random.Random, names: _Names, level: int) -> tuple[str, dict[str, str], tuple[Want, ...], set[str]]:
     """A constant has another value. From level 2 on its place must be found; at level 3 two of them change, and a
     constant of a similar name stays.
@@ -83,7 +96,7 @@ def _constant(dice: random.Random, names: _Names, level: int) -> tuple[str, dict
         Want("constant", names.path(1), second, repr(other_new if level == 3 else other_old)),  # noqa: PLR2004
     ]
     if level == 3:  # noqa: PLR2004
-        wants.append(Want("result", names.path(1), names.functions[0], repr(2 * new), (2,)))
+        wants += _returns(dice, names.path(1), names.functions[0], lambda n: n * new)
     free = {names.path(0), *({names.path(1)} if level == 3 else ())}  # noqa: PLR2004
     request = {
         1: f"In {names.path(0)}, change the line `{first} = {old}` to `{first} = {new}`.",
@@ -116,15 +129,15 @@ def _rename(dice: random.Random, names: _Names, level: int) -> tuple[str, dict[s
     wants = [
         Want("defined", names.path(0), new),
         Want("gone", names.path(0), old),
-        Want("result", names.path(0), new, repr(5 + more), (5,)),
-        Want("result", names.path(0), f"{old}_all", repr(4 + more), ([1, 2],), test=f"test_{old}_all"),
+        *_returns(dice, names.path(0), new, lambda n: n + more),
+        *_returns(dice, names.path(0), f"{old}_all", lambda n: n + 3 + more, test=f"test_{old}_all", listed=True),
     ]
     if level > 1:
         user = names.functions[2]
-        wants.append(Want("result", names.path(1), user, repr((5 + more) * 2), (5,), test=f"test_{user}"))
+        wants += _returns(dice, names.path(1), user, lambda n: (n + more) * 2, test=f"test_{user}")
     if level == 3:  # noqa: PLR2004
         user = names.functions[3]
-        wants.append(Want("result", names.path(2), user, repr(2 * more + 5), ([1, 2],), test=f"test_{user}"))
+        wants += _returns(dice, names.path(2), user, lambda n: (n + more) * 2 + 3, test=f"test_{user}", listed=True)
     return request, files, tuple(wants), set(files)
 
 
@@ -162,7 +175,7 @@ def _bug(dice: random.Random, names: _Names, level: int) -> tuple[str, dict[str,
         Want("result", names.path(home), tested, repr(value), values, test=f"test_{tested}")
         for values, value in formula.examples
     ]
-    wants.append(Want("result", names.path(0), other, repr(1 + more), (1,)))
+    wants += _returns(dice, names.path(0), other, lambda n: n + more)
     return request, files, tuple(wants), set(files) - {test}
 
 
@@ -178,10 +191,10 @@ def _imports(dice: random.Random, names: _Names, level: int) -> tuple[str, dict[
         names.path(1): f"def {moved}(n):\n    return n + {more}\n",
         using: f"from {old} import {moved}\n\n\ndef {user}(n):\n    return {moved}(n) * 2\n",
     }
-    wants = [Want("result", using, user, repr((3 + more) * 2), (3,), test=f"test_{user}")]
+    wants = _returns(dice, using, user, lambda n: (n + more) * 2, test=f"test_{user}")
     if level == 3:  # noqa: PLR2004
         files[also] = f"from {old} import LIMIT, {moved}\n\n\ndef {second_user}(n):\n    return {moved}(n) - LIMIT\n"
-        wants.append(Want("result", also, second_user, repr(3 + more - more * 3), (3,), test=f"test_{second_user}"))
+        wants += _returns(dice, also, second_user, lambda n: n + more - more * 3, test=f"test_{second_user}")
     request = {
         1: f"{using} fails with \"ImportError: cannot import name '{moved}' from '{old}'\": the function now lives in "
         f"{new}. Correct the import in {using}.",
@@ -203,14 +216,14 @@ def _create(dice: random.Random, names: _Names, level: int) -> tuple[str, dict[s
     files = {old: f"def {known}(n):\n    return n + {more}\n"}
     body = f"n times {times}" if level == 1 else f"{known}(n) times {times}, where {known} is the function in {old}"
     request = f"Create the file {target} with a function {wanted}(n) that returns {body}."
-    value = 3 * times if level == 1 else (3 + more) * times
-    wants = [Want("result", target, wanted, repr(value), (3,), test=f"test_{wanted}")]
+    rule = (lambda n: n * times) if level == 1 else (lambda n: (n + more) * times)
+    wants = _returns(dice, target, wanted, rule, test=f"test_{wanted}")
     free = {target}
     if level == 3:  # noqa: PLR2004
         using = names.path(2)
         files[using] = f"def {user}(n):\n    return n\n"
         request += f" Then let {user}(n) in {using} return {wanted}(n)."
-        wants.append(Want("result", using, user, repr(value), (3,), test=f"test_{user}"))
+        wants += _returns(dice, using, user, rule, test=f"test_{user}")
         free.add(using)
     return request, files, tuple(wants), free
 

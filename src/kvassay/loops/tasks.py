@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal, TypeAlias
 
 from kvassay.loops.evaluate import Value
@@ -48,15 +49,15 @@ class Task:
     def missing(self, files: Mapping[str, str]) -> tuple[str, ...]:
         """What is not as it must be at the end, in words; empty where the task is done."""
         project = read_project(files)
-        unmet = [fault for want in self.wants if (fault := _unmet(want, project))]
+        unmet = (fault for _, fault in _checked(self.wants, project) if fault)
         return (*project.faults(), *unmet, *self._touched(files))
 
     def report(self, files: Mapping[str, str]) -> str:
         """What running the project's tests prints, in the form that the session in front shows."""
         project = read_project(files)
-        tests = [want for want in self.wants if want.test]
+        tests = list(_checked([want for want in self.wants if want.test], project))
         faults = project.faults()
-        failed = [(want.test, fault) for want in tests if (fault := _unmet(want, project))]
+        failed = [(test, fault) for test, fault in tests if fault]
         lines = [*(f"ERROR {fault}" for fault in faults), *(f"FAIL {test}\n  {fault}" for test, fault in failed)]
         passed = 0 if faults else len(tests) - len(failed)
         counts = [f"{passed} passed", *([f"{len(failed)} failed"] if failed else []),
@@ -69,6 +70,13 @@ class Task:
                 yield f"{path} is gone"
             elif files[path] != self.files.get(path):
                 yield f"{path} was {'changed' if path in self.files else 'added'}"
+
+
+def _checked(wants: Sequence[Want], project: Project) -> Iterator[tuple[str, str | None]]:
+    """Each thing that is wanted, by its test's name, and its first fault: what is asked of one function is one test."""
+    for _, same in groupby(wants, key=lambda want: (want.kind, want.path, want.name)):
+        asked = list(same)
+        yield asked[0].test, next((fault for want in asked if (fault := _unmet(want, project))), None)
 
 
 def _unmet(want: Want, project: Project) -> str | None:

@@ -172,7 +172,7 @@ def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:
     if family is None:
         raise ModelFileError(
             f"{str(folder / 'config.json')!r} is of model type {str(kind)[:80]!r}, unknown to kvassay.",
-            hint=f"A GGUF file of the model works. Known types: {', '.join(sorted(FAMILIES))}.",
+            hint=f"A GGUF file of the model works, if llama.cpp knows it. Known types: {', '.join(sorted(FAMILIES))}.",
         )
     for key in ("num_hidden_layers", "hidden_size"):
         if config.get(key) is None:

@@ -18,6 +18,7 @@ from kvassay.assay.evidence_summary import (
 )
 from kvassay.assay.floor import Floor
 from kvassay.assay.passage import PassageScore, PerplexityRatio, perplexity_ratio
+from kvassay.backend.base import MOST_LISTED
 from kvassay.dialect.canvas import TokenRole
 
 
@@ -52,6 +53,11 @@ class EvidenceView:
     top_n: int
     resolution: float | None
     tail: float | None = None
+
+    @property
+    def most_listed(self) -> int:
+        """How many tokens a list with a ``tail`` holds at most."""
+        return MOST_LISTED
 
     @property
     def role_words(self) -> dict[TokenRole, str]:

@@ -23,6 +23,7 @@ from transformers import (
     JambaConfig,
     MambaConfig,
     RecurrentGemmaConfig,
+    Zamba2Config,
     xLSTMConfig,
 )
 
@@ -336,6 +337,26 @@ def test_states_and_positions_go_on_behind_what_is_held(
                 wanted = torch.log_softmax(model(whole, use_cache=False).logits[0, len(tokens) - 1 :], -1)
             for position, logprobs in zip(answer.positions, wanted, strict=True):
                 assert position.logprob == pytest.approx(float(logprobs[position.token_id]), abs=1e-3)
+
+
+ZAMBA2 = {
+    "num_key_value_heads": 4,
+    "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
+    "num_mem_blocks": 1,
+    "use_shared_attention_adapter": True,
+    "adapter_rank": 8,
+    "use_mem_rope": True,
+    "n_mamba_heads": 8,
+    "mamba_d_state": 16,
+}
+
+
+def test_attention_blocks_that_share_weights_have_a_cache_each(tmp_path: Path) -> None:
+    """Zamba2 goes through one block at several places, with heads twice as wide: as many caches are quantised."""
+    engine = backend.make("transformers", model_path=save_model(tmp_path, Zamba2Config, **ZAMBA2), device="cpu")
+    with open_boot(engine, "q8_0/f16", context_tokens=256) as boot:
+        values = 256 * 2 * 4 * (2 * 128 // 4)
+        assert (boot.facts.kv_layers, boot.facts.k_bytes, boot.facts.v_bytes) == (2, values * 34 // 32, values * 2)
 
 
 def test_models_whose_cache_says_nothing_are_refused(tmp_path: Path) -> None:

@@ -105,3 +105,26 @@ def test_poisoned_arguments_are_kept_and_marked(tmp_path: Path) -> None:
     turn = said(found)[1]
     assert [call.id for call in turn.message.tool_calls] == ["c2"]
     assert [(bad.index, bad.id, bad.arguments) for bad in turn.poisoned] == [(0, "c1", '{"command": "ls')]
+
+
+def test_system_messages_change_prompt_and_tools_and_a_compaction_states_them_anew(tmp_path: Path) -> None:
+    """Of pi 1.6: sections by name, None removes one; a compaction's checkpoint replaces all that was said before."""
+    read, write = ({"name": name, "description": "", "parameters": {"type": "object"}} for name in ("read", "write"))
+    first = message("system", "Base.", sections={"tools": "T1", "cwd": "/w"}, toolsAdded=[read, write])
+    change = message("system", "", sections={"tools": None, "skills": "S"}, toolsRemoved=[{"name": "write"}])
+    entries = chained([first, message("user", "one"), change])
+    found = only(jsonl(tmp_path, HEAD, *entries))
+    assert (found.system, [tool.name for tool in found.tools or ()]) == ("Base.\n\n/w\n\nS", ["read"])
+    checkpoint = {"role": "system", "content": "New.", "toolsAdded": [write]}
+    compaction = {"type": "compaction", "summary": "short", "firstKeptEntryId": "e3", "systemMessage": checkpoint}
+    entries = chained([first, message("user", "one"), change, compaction, {"type": "usage", "kind": "cache_warm"}])
+    found = only(jsonl(tmp_path, HEAD, *entries))
+    assert (found.system, [tool.name for tool in found.tools or ()]) == ("New.", ["write"])
+    assert [m.content for m in messages(found)] == ["one"]
+    assert [entry.kept for entry in found.entries if isinstance(entry, Compaction)] == [0]
+    assert not found.oddities
+
+
+def test_a_later_edit_of_an_entry_is_told_to_be_left_out(tmp_path: Path) -> None:
+    entries = chained([message("user", "one"), {"type": "context_edit", "targetId": "e0", "replacement": None}])
+    assert oddities(only(jsonl(tmp_path, HEAD, *entries))) == {"later edit of an entry": 1}

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from kvassay.backend.base import Sampling
+from kvassay.backend.base import MOST_LISTED, Sampling
 from kvassay.backend.in_process.words import Words
 from kvassay.errors import BackendError
 from kvassay.types import Position, Stop
-
-MOST_LISTED = 16_384
-"""Tokens of one position's list with a ``tail``, so that soup fills no memory; ``top_n`` is not cut by it."""
 
 
 class Answer:

@@ -18,6 +18,7 @@ RULES: tuple[Rule, ...] = (
     start.head_dimension,
     start.mla_unequal,
     start.tensor_split_quantised,
+    start.typographic_marks,
     start.joined_flags,
     start.removed_flags,
     start.number_cut_short,

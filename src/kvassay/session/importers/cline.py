@@ -1,9 +1,10 @@
-"""Cline's tasks: ``api_conversation_history.json`` of the extension, ``*.messages.json`` of its newer core.
+"""Cline's tasks: ``api_conversation_history.json`` of the extension, ``*.messages.json`` of its newer core; Roo Code's.
 
 Read by: claude-dev 3.10.10 (Cline's own sources: a JSON list of Anthropic messages, calls as XML in the text, results
 as ``[tool for 'x'] Result:`` in the next message) and @cline/core 0.0.86 with @cline/shared 0.0.86 (``{"version",
-"updated_at", "sessionId", "messages", "system_prompt"}``, native calls). ``ui_messages.json`` says the same for the
-eye, and is not read.
+"updated_at", "sessionId", "messages", "system_prompt"}``, native calls). Roo Code: its repository's
+``task-persistence`` and ``prompts/responses.ts`` (the same list, native calls, results in JSON; or ``{"version": 2,
+"messages"}`` with the AI SDK's messages). ``ui_messages.json`` says the same for the eye, and is not read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from kvassay.session.importers.dialogue import Stamp, read_message, read_tools, usage_at
 from kvassay.session.importers.documents import read_pieces
 from kvassay.session.importers.fields import at, int_at, list_at, object_at, sorted_calls, text_at, unix_s, usage_of
+from kvassay.session.importers.hidden import Hidden
 from kvassay.session.importers.opening import with_system_apart
 from kvassay.session.importers.source import Importer, Sample, one_file
 from kvassay.session.importers.text_calls import xml_calls
@@ -29,21 +31,27 @@ _TOOLS = frozenset(
         "execute_command", "read_file", "write_to_file", "replace_in_file", "search_files", "list_files",
         "list_code_definition_names", "browser_action", "use_mcp_tool", "access_mcp_resource", "ask_followup_question",
         "plan_mode_respond", "load_mcp_documentation", "attempt_completion", "new_task", "condense", "new_rule",
-        "report_bug", "web_fetch", "focus_chain", "apply_patch",
+        "report_bug", "web_fetch", "focus_chain", "apply_patch", "apply_diff", "insert_content", "search_and_replace",
+        "codebase_search", "fetch_instructions", "switch_mode", "update_todo_list", "run_slash_command",
+        "generate_image",
     }
 )  # fmt: skip
 _MARKS = ("<task>", "<environment_details>")
-_TASK = re.compile(r"<task>(.*?)</task>", re.DOTALL)
+_TASK = re.compile(r"<(task|user_message)>(.*?)</\1>", re.DOTALL)
 _CORE_KEYS = frozenset({"version", "updated_at", "sessionId"})
 _RESULT = re.compile(r"\[(\w+)(?: for .*?)?\] Result:\n?", re.DOTALL)
-_FAILED = ("The tool execution failed with the following error", "The user denied this operation", "[ERROR]", "<error>")
+_AI_SDK = 2  # Roo Code's ROO_MESSAGE_VERSION
+_FAILED = (
+    "The tool execution failed with the following error", "The user denied this operation", "[ERROR]", "<error>",
+    '{"status":"error"', '{"status":"denied"',
+)  # fmt: skip
 
 
 def _recognises(sample: Sample) -> bool:
-    first = sample.first("")
+    began, version = sample.first("messages"), sample.first("version")
+    first = began if version and version.value == _AI_SDK else sample.first("")
     if first is not None and text_at(first.value, "role") == "user":
         return any(mark in text for text in _texts(first.value) for mark in _MARKS)
-    began = sample.first("messages")
     return began is not None and text_at(began.value, "role") is not None and sample.keys >= _CORE_KEYS
 
 
@@ -60,11 +68,12 @@ def _read(path: Path) -> Iterator[Item]:
 def _items(path: Path) -> Iterator[Item]:
     pending: list[str] = []
     tools: list[JsonValue] = []
+    hidden = Hidden()
     for piece in read_pieces(path):
         if isinstance(piece, Oddity):
             yield piece
         elif piece.key in ("", "messages"):
-            yield from _message(piece, pending)
+            yield from hidden.told(piece.value, list(_message(piece, pending)), _stamp(piece))
         elif piece.key == "system_prompt" and isinstance(piece.value, str):
             yield Facts(system=piece.value)
         elif piece.key == "sessionId":
@@ -79,7 +88,7 @@ def _items(path: Path) -> Iterator[Item]:
 def _message(piece: Piece, pending: list[str]) -> Iterator[Item]:
     wire = piece.value
     if piece.nth == 0 and (task := _TASK.search("\n".join(_texts(wire)))):
-        yield Facts(title=task[1])
+        yield Facts(title=task[2])
     for item in read_message(wire, _stamp(piece)):
         if not isinstance(item, Said):
             yield item

@@ -1,7 +1,8 @@
-"""Messages in OpenAI's chat form and in Anthropic's: one reader, for agents mix the two."""
+"""Messages in OpenAI's chat form, Anthropic's and the AI SDK's: one reader, for agents mix them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ _LEFT_OUT = frozenset(
     {
         "image", "image_url", "input_image", "input_file", "input_audio", "document", "file", "audio", "video",
         "thinking", "redacted_thinking", "reasoning", "reasoning_content", "cache_edits", "container_upload",
+        "thoughtSignature",
     }
 )  # fmt: skip
 _ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant"}
@@ -57,7 +59,12 @@ def read_message(wire: JsonValue, stamp: Stamp) -> Iterator[Item]:
         yield from _result(wire, stamp)
         return
     if role not in _ROLES:
-        yield Oddity("unknown", f"role {role!r}", stamp.place)
+        kind = text_at(wire, "type")
+        yield (
+            Oddity("left out", f"content {kind}", stamp.place)
+            if kind in _LEFT_OUT
+            else Oddity("unknown", f"role {role!r}", stamp.place)
+        )
         return
     parts = take_apart(wire.get("content"), stamp)
     _more_calls(wire, parts)
@@ -111,6 +118,11 @@ def _take(part: JsonValue, parts: Parts, stamp: Stamp) -> None:
     elif kind in _CALLS:
         arguments = at(part, "arguments") if kind == "toolCall" else at(part, "input")
         parts.calls.append(RawCall(text_at(part, "id") or "", text_at(part, "name") or "", arguments))
+    elif kind == "tool-call":
+        call = RawCall(text_at(part, "toolCallId") or "", text_at(part, "toolName") or "", at(part, "input"))
+        parts.calls.append(call)
+    elif kind == "tool-result":
+        parts.results.append(_output(part, parts, stamp))
     elif kind and kind.endswith("tool_result"):
         parts.results.append(_inner_result(part, parts, stamp))
     else:
@@ -126,9 +138,22 @@ def _inner_result(part: JsonValue, parts: Parts, stamp: Stamp) -> Said:
     return result(text_at(part, "tool_use_id"), inner.text, stamp, failed=flag if isinstance(flag, bool) else False)
 
 
+def _output(part: JsonValue, parts: Parts, stamp: Stamp) -> Said:
+    """The AI SDK's result: ``output`` is ``{"type", "value"}``, whose value is text, JSON or a list of parts."""
+    kind, value = text_at(part, "output", "type") or "", at(part, "output", "value")
+    if kind.endswith("json"):
+        value = json.dumps(value, ensure_ascii=False)
+    inner = take_apart(value, stamp)
+    parts.oddities += inner.oddities
+    return result(text_at(part, "toolCallId"), inner.text, stamp, failed=kind.startswith("error"))
+
+
 def _result(wire: JsonObject, stamp: Stamp) -> Iterator[Item]:
     parts = take_apart(wire.get("content"), stamp)
     yield from parts.oddities
+    if parts.results:
+        yield from parts.results
+        return
     flag = wire.get("is_error")
     id_ = text_at(wire, "tool_call_id")
     yield result(id_, parts.text, stamp, failed=flag if isinstance(flag, bool) else None)

@@ -2,6 +2,7 @@
 
 Read by: @mariozechner/pi-coding-agent 0.73.1, ``docs/session-format.md``, ``core/session-manager.js`` and
 ``core/messages.js``, whose wording of summaries and of the user's own shell commands is taken over; versions 1 to 3.
+@earendil-works/pi-coding-agent 1.6.0, which goes on with it: system messages, usage and context edits as entries.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TypeAlias
 
 from kvassay.session.importers.dialogue import Stamp, assistant, result, take_apart
 from kvassay.session.importers.fields import int_at, object_at, text_at, unix_s, usage_of
+from kvassay.session.importers.pi_prompt import Prompt
 from kvassay.session.importers.source import Importer, Sample, one_file
 from kvassay.session.importers.tree import Node, way_to_last
 from kvassay.session.json_text import Line, read_lines
@@ -25,7 +27,7 @@ _COMPACTED = (
     "The conversation history before this point was compacted into the following summary:\n\n<summary>\n{}\n</summary>"
 )
 _CAME_BACK = "The following is a summary of a branch that this conversation came back from:\n\n<summary>\n{}</summary>"
-_SILENT = frozenset({"thinking_level_change", "label", "custom", "leaf"})
+_SILENT = frozenset({"thinking_level_change", "label", "custom", "leaf", "usage"})
 _BOUNDARIES = ("compaction", "reset")  # OpenClaw's reset is a compaction without a summary
 _NO_NODES = frozenset({"session"})
 
@@ -94,6 +96,7 @@ class _Teller:
     shape: _Shape
     said: int = 0
     begins: dict[str | int, int] = field(default_factory=dict)
+    prompt: Prompt = field(default_factory=Prompt)
 
     def tell(self, number: int, entry: JsonObject, place: str) -> Iterator[Item]:
         id_ = text_at(entry, "id")
@@ -102,7 +105,13 @@ class _Teller:
         if number in self.shape.numbers:
             self.begins[number] = self.said
         if text_at(entry, "type") in _BOUNDARIES:
+            if checkpoint := object_at(entry, "systemMessage"):  # the whole prompt, not a change
+                self.prompt = Prompt()
+                yield from self.prompt.told(checkpoint, place)
             yield self._compaction(entry, place)
+            return
+        if text_at(entry, "type") == "message" and text_at(entry, "message", "role") == "system":
+            yield from self.prompt.told(object_at(entry, "message"), place)
             return
         for item in _told(entry, place):
             self.said += isinstance(item, Said)
@@ -141,6 +150,8 @@ def _told(entry: JsonObject, place: str) -> Iterator[Item]:
             yield Facts(title=text_at(entry, "name"))
         case "model_change":
             yield Facts(model=text_at(entry, "modelId"))
+        case "context_edit":
+            yield Oddity("left out", "later edit of an entry", place)
         case _ if kind not in _SILENT:
             yield Oddity("unknown", f"entry {kind or 'no type'}", place)
 
