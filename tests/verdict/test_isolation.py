@@ -42,6 +42,30 @@ def test_damage_that_grows_is_said_of_the_half_that_does_it() -> None:
     assert v.endswith("that it grows with the context is not shown.")
 
 
+def test_one_interval_among_many_that_leaves_0_out_is_no_growth() -> None:
+    """A change that would stand alone does not where nine halves were looked at, and the sentence says by how much."""
+    right = {2048: 54, 8192: 40, 16384: 34}
+    growing = {2048: Flips(), 8192: Flips(lost=1), 16384: Flips(lost=6)}
+    (lone,) = judged(right, {"f16/q4_0": growing}).isolation
+    assert "V at q4_0 changes by −3.0 (−5.2 … −0.8) points: the damage grows with the context." in lone.sentences[1]
+    types = ("q8_0", "q5_1", "q5_0", "q4_1")
+    others = {pair: Flips(lost=1, gained=1) for one in types for pair in (f"{one}/f16", f"f16/{one}")}
+    lines = [line for one in judged(right, {"f16/q4_0": growing, **others}).isolation for line in one.sentences]
+    (line,) = [line for line in lines if "context V at q4_0 changes" in line]
+    assert line.endswith("points: that it grows with the context is not shown (adjusted p = 0.083).")
+
+
+def test_growth_needs_the_random_test_too() -> None:
+    """Few flips per depth: the interval leaves 0 out, dealing the same flips out among the depths anew does not."""
+    changes = {2048: Flips(gained=1), 8192: Flips(lost=3, gained=4), 16384: Flips(lost=6)}
+    (found,) = judged({2048: 54, 8192: 40, 16384: 34}, {"f16/q4_0": changes}).isolation
+    effect = found.found.of(Term.V_DEPTH)
+    assert effect is not None
+    assert effect.high < 0
+    (line,) = [line for line in found.sentences if line.startswith("Per doubling")]
+    assert "is not shown (adjusted p = 0.051)" in line
+
+
 def test_a_depth_that_hurts_the_reference_too_is_no_damage_of_the_cache() -> None:
     """Length alone is told apart: the reference falls with depth, the difference between the arms does not."""
     (found,) = of({"q4_0/f16": SAME}, {2048: 58, 8192: 50, 32768: 42}).isolation

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from kvassay.assay.records import ArmSpec
 from kvassay.probe.sampled import scenario_of
 from kvassay.stats.factorial import Factorial, FactorialEffect, Observation, Term, factorial
+from kvassay.stats.multiplicity import holm
 from kvassay.units import signed_points
 from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import Trials
@@ -16,6 +17,9 @@ from kvassay.verdict.sentences import listed
 
 _ROUNDING = 1e-9
 """What a difference of two sums of proportions may be off by."""
+
+_ALPHA = 0.05
+"""How often a run may say of any half, wrongly, that its effect changes with the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], control
     only run alone. Clusters are scenarios: a probe at all depths where it was asked, all answers to one turn.
     """
     squares = _squares(candidates, controls)
-    found = ((square, factorial(list(_observations(trials, square, controls)))) for square in squares)
+    found = [(square, factorial(list(_observations(trials, square, controls)))) for square in squares]
+    changing = _changing(found)
     return tuple(
         Isolation(
             k=square.k,
@@ -57,7 +62,7 @@ def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], control
             rotation=square.rotation,
             arms=tuple(spec.label for spec, _, _ in square.cells),
             found=effects,
-            sentences=tuple(_sentences(square, effects)),
+            sentences=tuple(_sentences(square, effects, changing)),
             stopped_early=any(controls.measured.spared.get(spec.label) for spec, _, _ in square.cells),
         )
         for square, effects in found
@@ -94,15 +99,28 @@ def _observations(trials: Mapping[str, Trials], square: _Square, controls: Contr
                 yield Observation(k, v, depth, scenario_of(probe), right)
 
 
-def _sentences(square: _Square, found: Factorial) -> Iterator[str]:
+def _changing(found: Sequence[tuple[_Square, Factorial]]) -> dict[str, float]:
+    """The adjusted p-value of each half's change with the context. Every half of a run is a claim (Holm), tested twice,
+    of which the greater p counts: by the clustered t test, and by the random one, which knows no distribution.
+    """
+    p_values: dict[str, float] = {}
+    for square, effects in found:
+        for term, effect in _with_depth(effects):
+            half = _half(term, square)
+            p_values[half] = max(effect.p_value, effect.random_p or 0.0, p_values.get(half, 0.0))
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+
+
+def _sentences(square: _Square, found: Factorial, changing: Mapping[str, float]) -> Iterator[str]:
     costs = [f"{_half(term, square)} {_points(effect)}" for term in (Term.K, Term.V) if (effect := found.of(term))]
     if costs:
         together = found.of(Term.K_V)
         extra = f"; both together {_points(together)} beyond the sum" if together else ""
         yield f"{listed(costs)} points of right calls against {square.base}{extra}."
     for term, effect in _with_depth(found):
-        growth = _growth(effect, found.of(term), found.of(Term.DEPTH))
-        yield f"Per doubling of the context {_half(term, square)} changes by {_points(effect)} points: {growth}."
+        half = _half(term, square)
+        growth = _growth(effect, changing[half], found.of(term), found.of(Term.DEPTH))
+        yield f"Per doubling of the context {half} changes by {_points(effect)} points: {growth}."
     if alone := found.of(Term.DEPTH):
         yield f"Length alone changes {square.base} by {_points(alone)} points per doubling."
 
@@ -113,16 +131,19 @@ def _with_depth(found: Factorial) -> Iterator[tuple[Term, FactorialEffect]]:
             yield half, effect
 
 
-def _growth(effect: FactorialEffect, main: FactorialEffect | None, alone: FactorialEffect | None) -> str:
-    """What the interval says of "the damage grows with the context". A loss can't exceed what the reference has left:
-    where length alone takes as much as the loss shrinks by, that is no recovery. A half that loses nothing over all
-    depths has no damage.
+def _growth(
+    effect: FactorialEffect, adjusted_p: float, main: FactorialEffect | None, alone: FactorialEffect | None
+) -> str:
+    """What a change with the context means for "the damage grows with the context". A loss can't exceed what the
+    reference has left: where length alone takes as much as the loss shrinks by, that is no recovery. A half that loses
+    nothing over all depths has no damage.
     """
-    if effect.high < 0:
+    if adjusted_p > _ALPHA:
+        lone = f" (adjusted p = {adjusted_p:.3f})" if not effect.low <= 0 <= effect.high else ""
+        return f"that it grows with the context is not shown{lone}"
+    if effect.effect < 0:
         gains = main is not None and main.low > 0
         return "what it gains shrinks with the context" if gains else "the damage grows with the context"
-    if effect.low <= 0:
-        return "that it grows with the context is not shown"
     if main is not None and main.effect >= 0:
         return "there is no damage that grows"
     taken = alone is not None and alone.high < 0 and effect.effect <= -alone.effect + _ROUNDING
