@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs ExLlamaV3 and what kvassay needs beside it from a folder of wheels, and compiles its kernels for this card.
-#   exl.sh WHEELS_DIR SITE_DIR
+#   exl.sh WHEELS_DIR SITE_DIR [install]     install: without compiling
 # Then: source SITE_DIR/env.sh. Needs torch with CUDA, transformers, nvcc, g++, Python's headers; no network. Wheels
 # whose project is installed already are left out, so that nothing of the image is shadowed.
 # The kernels go to SITE_DIR/extensions. Killed and started again with the same SITE_DIR it goes on where it was.
@@ -52,6 +52,7 @@ export CPATH='$site/include:$python_headers'
 ENV
 # shellcheck disable=SC1091
 source "$site/env.sh"
+[ "${3:-}" != install ] || exit 0
 mkdir -p "$TORCH_EXTENSIONS_DIR"
 rm -f "$TORCH_EXTENSIONS_DIR/exllamav3_ext/lock" # of a build that was killed: torch would wait for it for ever
 started=$(date +%s)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The whole claim in one lease of a bare GPU host: everything is built while the pieces arrive, then llama.cpp and
 # ExLlamaV3 are measured at the same time, each boot a share of a card. In the checkout there, one call after another:
-#   lease.sh feed PIECE_FOLDER [exl]   a piece of kit.sh's, in order; the first one starts both, or ExLlamaV3 alone
+#   lease.sh feed PIECE_FOLDER [exl | SETTINGS.toml]   a piece of kit.sh's, in order; the first one starts both runs,
+#                          or ExLlamaV3's alone, or llama.cpp's alone with other settings than claim.toml
 #   lease.sh wait SECONDS  until both runs have ended, or so long after the first piece; at once where a piece is missing
 #   lease.sh stop          Ctrl-C to what still runs: it finishes its trials
 #   lease.sh ship N OUT    the Nth four pieces of the stores, from 0: cat claim.sqlite.xz.* | xz -d > claim.sqlite
@@ -54,7 +55,7 @@ start_ray() {
 cards() { nvidia-smi --list-gpus | wc -l; }
 
 # assay NAME SHARE CPUS MODEL SETTINGS [MORE]: each boot takes SHARE of all the cards. Ray fills one card before the next:
-# the shares leave room on both for one ExLlamaV3 boot beside 21 of llama.cpp, and lay ten of it evenly.
+# .04 and .095 leave room on both for one ExLlamaV3 boot beside 21 of llama.cpp, and lay ten of it evenly; .15, six.
 assay() {
   local name=$1 share=$2 cpus=$3 model=$4 settings=$5
   shift 5
@@ -68,10 +69,10 @@ convert() {
   nice -n 5 python3 "$repo/benchmarks/gpu/gguf_to_safetensors.py" "$root/model.gguf" "$root/hf" --tokenizer "$root/tokenizer"
 }
 
-llama() {
+llama() { # SHARE SETTINGS
   step llama nice -n 5 bash "$repo/benchmarks/gpu/build_llama.sh" "$root/llama.tar.gz" "$root/llama" &&
     arrived model && arrived ray &&
-    step claim assay claim 0.04 1 "$root/model.gguf" claim.toml --server "$root/llama/out/bin/llama-server"
+    step claim assay claim "$1" 1 "$root/model.gguf" "$2" --server "$root/llama/out/bin/llama-server"
   touch "$root/claim.ended"
 }
 
@@ -81,14 +82,31 @@ exl() {
   touch "$root/exl.ended"
 }
 
+installed() { # the wheels alone, for a run that needs no kernels
+  step exl bash "$repo/benchmarks/gpu/exl.sh" "$root/wheels" "$root/site" install
+  touch "$root/exl.ended"
+}
+
 all() {
   arrived sources
-  if [ "$1" = exl ]; then touch "$root/claim.ended"; else llama & fi
-  exl &
+  case $1 in
+    exl)
+      touch "$root/claim.ended"
+      exl &
+      ;;
+    *.toml)
+      llama 0.15 "$1" &
+      installed &
+      ;;
+    *)
+      llama 0.04 claim.toml &
+      exl &
+      ;;
+  esac
   arrived wheel
   step ray start_ray &
   arrived model
-  step convert convert
+  [[ $1 == *.toml ]] || step convert convert
   wait
 }
 
@@ -158,5 +176,5 @@ case ${1:-} in
   wait) wait_until "${2:?seconds}" ;;
   stop) stop ;;
   ship) ship "${2:?a number from 0}" "${3:?a folder}" ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
