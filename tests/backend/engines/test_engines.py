@@ -152,8 +152,8 @@ def test_sglang_renders_and_answers_in_ids(boot: Boot) -> None:
 
 @pytest.mark.parametrize("boot", ["vllm"], indirect=True)
 def test_vllm_renders_and_answers_in_ids(boot: Boot) -> None:
-    """vLLM renders messages and tools; answers and alternatives come by id, and what the cache held is counted where
-    the server was told to say so.
+    """The server renders messages and tools; answers and alternatives come by id, and what the cache held is counted
+    where the server was told to say so.
     """
     text = boot.render(MESSAGES, [TOOL])
     assert (text, boot.tokenize(text)) == ("<|im_start|>user\nHi", (1, 2, 3))
