@@ -17,9 +17,9 @@ KvassayError                 one clear message: what happened, the value, what t
 │   ├── ContextExceeded
 │   └── WorkerLost           the machine or process that ran it is gone
 └── StoreError               the store can't be read or written                     exit code 5
-├── StoreBusy            another process writes to it
-├── StoreMismatch        manifests differ; names the fields
-└── StoreFormat          older or newer format
+    ├── StoreBusy            another process writes to it
+    ├── StoreMismatch        manifests differ; names the fields
+    └── StoreFormat          older or newer format
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from kvassay.cli.run import run
 from kvassay.settings import check
 
 DOCS = Path(__file__).parents[2] / "docs" / "engines.md"
-PROOF = {"real": "real server", "recorded": "recorded", "source": "from source"}
+PROOF = {"real": "real engine", "recorded": "recorded", "source": "from source"}
 
 
 def test_every_engine_has_a_row() -> None:

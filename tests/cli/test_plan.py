@@ -191,3 +191,9 @@ def test_an_unknown_architecture_and_a_missing_file_are_named(kvassay: Run, tmp_
     assert done.returncode == 2
     assert "brandnew" in done.stderr
     assert kvassay(tmp_path / "none.gguf", *PAIR).returncode == 2
+
+
+@pytest.mark.parametrize(("device", "told"), [("cuda", "leaves them; 400 MiB are assumed"), ("cpu", "leaves them.")])
+def test_memory_for_a_driver_is_told_where_there_is_one(kvassay: Run, model: Path, device: str, told: str) -> None:
+    """On the CPU nothing is assumed, and no sentence says that of 0 MiB."""
+    assert told in " ".join(kvassay(model, "--vram", "24GiB", "--device", device).stdout.split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from kvassay import backend
 from kvassay.backend.scripted import Scripted
 from kvassay.cli import main
 from kvassay.errors import KvassayError, PairRefused, ServerDied
+from kvassay.types import Arm
 from model.model_fixtures import small_gguf
 
 TRIALS = 24
@@ -113,6 +116,36 @@ def test_changed_cases_are_refused_in_a_folder_that_is_finished(
     suite(tmp_path).write_text(suite(tmp_path).read_text().replace("Get number 1.", "Fetch number 1."))
     assert sweep() == 2
     assert "cases.jsonl: its cases have changed" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_named_before_any_is_measured(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second one's turn would come hours later. With --keep-going it is left out, as any that can't be measured."""
+    (tmp_path / "two.gguf").unlink()
+    assert sweep() == 2
+    assert "There is no model" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert sweep("--keep-going") == 2
+    assert len(rows(tmp_path / "out" / "one")) == TRIALS
+
+
+def test_ctrl_c_twice_breaks_off_what_is_under_way(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer that is waited for would take 20 seconds more."""
+
+    def slow(_prompt: str, _arm: Arm) -> str:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(20)
+        return ""
+
+    monkeypatch.setitem(globals(), "answer", slow)
+    begun_s = time.monotonic()
+    assert sweep() == 130
+    assert time.monotonic() - begun_s < 15
+    assert not rows(tmp_path / "out" / "one")
 
 
 def test_flags_of_ray_without_ray_are_refused(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:

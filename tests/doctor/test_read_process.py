@@ -51,6 +51,7 @@ def test_no_such_process_is_named(pid: int) -> None:
 
 
 def test_another_program_is_not_taken_for_a_back_end() -> None:
-    """This very one."""
-    with pytest.raises(ConfigError, match="no back end"):
+    """This very one; the message says what to do next."""
+    with pytest.raises(ConfigError, match="no back end") as refused:
         setup_of_pid(os.getpid())
+    assert "Without --pid" in refused.value.hint

@@ -23,7 +23,7 @@ class Row:
     process. ``package`` and ``program`` are what has to be there (a Python distribution; a command on PATH).
     ``raw``, ``logprobs``, ``read_back``, ``memory`` and ``reuse`` say how each is had. ``token_ids``: log-probabilities
     come by token id, so that answers can be compared token by token; ``whole``: of any token asked for. ``proof``:
-    tested against the real server ("real"), against answers recorded from it ("recorded"), or against answers written
+    tested against the real engine ("real"), against answers recorded from it ("recorded"), or against answers written
     from its source ("source").
     ``usage`` are command lines to paste.
     """

@@ -15,8 +15,8 @@ from kvassay.backend.catalog import CATALOG, Row
 from kvassay.errors import ConfigError
 
 _PROOF = {
-    "real": "tested against the real server",
-    "recorded": "tested against answers recorded from the real server",
+    "real": "tested against the real engine",
+    "recorded": "tested against answers recorded from the real engine",
     "source": "tested against answers written from its source; the real one never ran in our tests",
 }
 _HEADS = ("back end", "here", "raw", "log-probs", "K/V read", "memory", "reuse")

@@ -39,8 +39,8 @@ def doctor(
     """Say what is wrong with a set-up's KV cache; change nothing.
 
     WHAT is a command (after --), an address, or a file: a log, docker compose,
-    systemd, a shell script, or a configuration of TabbyAPI, llama-swap, LM Studio
-    or Ollama. Options stand before it.
+    systemd, a script, variables, or a configuration of TabbyAPI, llama-swap,
+    LM Studio, koboldcpp, llama-cpp-python or vLLM. Options stand before it.
 
     \b
     kvassay doctor -- llama-server -m model.gguf -ctk q4_0 -ctv q8_0

@@ -45,7 +45,7 @@ FILE = click.Path(path_type=Path)
     "--parsed-share", type=float, metavar="X", help="Share of probes also asked through the chat endpoint. [0.2]"
 )
 @click.option("--dialect", metavar="NAME", help="Tool-call format. [from the chat template]")
-@click.option("--seed", type=int, metavar="N", help="Fixes session and probes. [0]")
+@click.option("--seed", type=int, metavar="N", help="Fixes all that is drawn: session, questions, order of arms. [0]")
 @click.option("--max-tokens", type=int, metavar="N", help="Longest answer. [256]")
 @click.option("--margin", type=float, metavar="X", help="Loss that would not matter, as a proportion. [0.05]")
 @click.option(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,11 +16,13 @@ from rich.console import Console
 from kvassay.assay.design import differences
 from kvassay.assay.results import verdict_of
 from kvassay.assay.store import Store
+from kvassay.backend.catalog import CATALOG
 from kvassay.cli.assay import STORE_NAME, Stopped, Watch, perform
 from kvassay.cli.executing import Place, executing, place, taken
 from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
 from kvassay.errors import ConfigError, KvassayError
+from kvassay.model.resolve import require_known
 from kvassay.probe.suite import load_suite
 from kvassay.sweep import Planned, read_sweep
 
@@ -57,32 +60,49 @@ def sweep(*, file: Path, out: Path, keep_going: bool, **flags: object) -> None:
     """  # noqa: D301  click's mark of a paragraph that is not to be wrapped
     asked = taken(flags)
     runs = read_sweep(file)
+    if not keep_going:
+        _check_models(runs)
     with place(asked) as there, StopOnRequest() as stop:
         faults = _all(runs, _Sweep(out, there, asked.flags, keep_going, stop))
     for fault in faults[:1]:
         raise fault
 
 
+def _check_models(runs: Sequence[Planned]) -> None:
+    """Raise ModelFileError for a model that is not there: hours before its turn would come."""
+    for settings in (run.settings for run in runs):
+        if settings.model and CATALOG[settings.backend].reach != "attached":
+            require_known(settings.model)
+
+
 def _all(runs: Sequence[Planned], sweep: _Sweep) -> list[KvassayError]:
     """Make every run; the faults of those that could not be made, with --keep-going."""
-    faults: list[KvassayError] = []
-    with ThreadPoolExecutor(max_workers=len(runs) if sweep.there.at_once else 1) as pool:
-        ends = {pool.submit(_one, run, sweep): run for run in runs}
-        try:
-            for end in as_completed(ends):
-                faults += _told(end, ends[end], sweep)
-        except BaseException:
-            sweep.over.set()
-            sweep.there.halt()
-            raise
+    if sweep.there.at_once:
+        faults = _together(runs, sweep)
+    else:  # in the main thread, where a second Ctrl-C breaks off what is under way
+        faults = [fault for run in runs for fault in _told(partial(_one, run, sweep), run, sweep)]
     if sweep.stop():
         raise _stopped()
     return faults
 
 
-def _told(end: Future[str], run: Planned, sweep: _Sweep) -> list[KvassayError]:
+def _together(runs: Sequence[Planned], sweep: _Sweep) -> list[KvassayError]:
+    faults: list[KvassayError] = []
+    with ThreadPoolExecutor(max_workers=len(runs)) as pool:
+        ends = {pool.submit(_one, run, sweep): run for run in runs}
+        try:
+            for end in as_completed(ends):
+                faults += _told(end.result, ends[end], sweep)
+        except BaseException:
+            sweep.over.set()
+            sweep.there.halt()
+            raise
+    return faults
+
+
+def _told(end: Callable[[], str], run: Planned, sweep: _Sweep) -> list[KvassayError]:
     try:
-        headline = end.result()
+        headline = end()
     except Stopped:
         raise _stopped() from None
     except KvassayError as error:

@@ -36,8 +36,8 @@ _ENV_ENGINES = (("OLLAMA_", "ollama"), ("LLAMA_ARG_", "llama.cpp"), ("LLAMA_ATTN
 _DATA = (".yaml", ".yml", ".json", ".kcpps")  # broken, they are still no scripts
 _NAMED_VARIABLE = re.compile(r"\$(\w+)|%(\w+)%")
 _KINDS = (
-    "a llama.cpp or Ollama log, a docker compose file, a systemd unit, a podman quadlet, a script, variables, or a "
-    "configuration of TabbyAPI, llama-swap, LM Studio, koboldcpp or llama-cpp-python"
+    "a log of llama.cpp, Ollama, vLLM or SGLang, a docker compose file, a systemd unit, a podman quadlet, a script, "
+    "variables, or a configuration of TabbyAPI, llama-swap, LM Studio, koboldcpp, llama-cpp-python or vLLM"
 )
 
 

@@ -31,7 +31,10 @@ def setup_of_pid(pid: int) -> Setup:
     found = _setup(process, words)
     if found is None:
         shown = words[0] if words else "no command"
-        raise ConfigError(f"process {pid} ({shown!r}) is no back end that kvassay knows")
+        raise ConfigError(
+            f"process {pid} ({shown!r}) is no back end that kvassay knows",
+            hint="Without --pid kvassay looks for back ends itself.",
+        )
     return found
 
 

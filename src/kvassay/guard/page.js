@@ -2,10 +2,10 @@
 "use strict";
 
 const WORDS = {
-  correct: "fine", M1: "broken JSON", M2: "call in the text", M3: "unknown tool", M4: "missing parameter", M5: "wrong type or value",
-  M6: "invented parameter", M7: "empty arguments", M8: "quote not in the file", M9: "ungrounded path or id", M10: "repeats itself",
-  M11: "wrong tool", M12: "wrong value", P0: "prompt truncated by the server", P1: "schema refused by the server",
-  P2: "server's parser at fault", P3: "poisoned history", L1: "same call again and again", L2: "fails again and again",
+  correct: "fine", M1: "invalid JSON", M2: "call leaked into text", M3: "unknown tool", M4: "missing parameter", M5: "wrong type or enum",
+  M6: "hallucinated parameter", M7: "empty arguments", M8: "quote not verbatim", M9: "invented path or id", M10: "endless repetition",
+  M11: "wrong tool or none", M12: "wrong value", P0: "prompt truncated by server", P1: "schema rejected by server",
+  P2: "server's parser at fault", P3: "history refused by server", L1: "same call again and again", L2: "fails again and again",
   L3: "goes in circles", L4: "same request re-sent",
 };
 const SVG = "http://www.w3.org/2000/svg";

@@ -96,6 +96,12 @@ def path_of(name: str) -> Path:
     return path
 
 
+def require_known(name: str) -> None:
+    """Raise ModelFileError where a name is neither in the catalogue nor the hub's, and nothing is at its path."""
+    if name not in CATALOG and not name.startswith("hf:") and not path_of(name).exists():
+        raise unknown(name)
+
+
 def unknown(name: str) -> ModelFileError:
     """The error for a name that means nothing here, with the nearest names that do."""
     near = process.extract(name, list(CATALOG), processor=utils.default_process, score_cutoff=_NEAR, limit=2)

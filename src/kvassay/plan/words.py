@@ -48,9 +48,10 @@ def _short(plan: Plan) -> str:
 def notes(plan: Plan) -> Iterator[str]:
     """What the table counts, and what a server's defaults would change."""
     budget = plan.budget
+    driver = f"; {mib(plan.place.overhead_bytes)} are assumed for the driver" if plan.place.is_gpu else ""
     yield (
         f"Budget: {mib(budget.total_bytes)}, of which {mib(budget.margin_bytes)} stay free as llama.cpp's --fit leaves "
-        f"them; {mib(plan.place.overhead_bytes if plan.place.is_gpu else 0)} are assumed for the driver."
+        f"them{driver}."
     )
     yield from _scratch(plan)
     if plan.settings.parallel == 1:

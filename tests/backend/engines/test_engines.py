@@ -23,8 +23,8 @@ TOOL = Tool(
     "read_file", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
 )
 MESSAGES = (Message("user", "Hi"),)
-PAIRS = {"tabbyapi": ("8", "4"), "sglang": ("fp8_e5m2", "fp8_e5m2"), "vllm": ("auto", "auto")}
-WRITTEN = ("ik_llama.cpp", "koboldcpp", "lmstudio", "ollama", "sglang", "tabbyapi")
+PAIRS = {"tabbyapi": ("8", "4"), "sglang": ("fp8_e5m2", "fp8_e5m2"), "vllm": ("fp8", "fp8")}
+WRITTEN = ("ik_llama.cpp", "koboldcpp", "lmstudio", "ollama", "sglang", "tabbyapi", "vllm")
 
 
 def attached(name: str, url: str) -> Attached:
@@ -57,6 +57,7 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
         ("ollama", "Ollama 0.21.0", "qwen2.5-coder:0.5b", 8192, True),
         ("sglang", "SGLang 0.5.23", "Qwen/Qwen3-0.6B", 40960, False),
         ("tabbyapi", "TabbyAPI", "Qwen3-8B-exl3-4.0bpw", 16384, False),
+        ("vllm", "vLLM 0.32.0", "Qwen/Qwen3-0.6B", 40960, False),
     ],
     indirect=["boot"],
 )
@@ -73,7 +74,7 @@ def test_it_says_who_it_is(boot: Boot, build: str, model: str, context: int, sta
     assert (facts.k_type, facts.v_type) == (kv.k, kv.v)
 
 
-@pytest.mark.parametrize("boot", [name for name in WRITTEN if name != "sglang"], indirect=True)
+@pytest.mark.parametrize("boot", [name for name in WRITTEN if name not in ("sglang", "vllm")], indirect=True)
 def test_the_raw_text_and_its_counts(boot: Boot) -> None:
     """The raw channel gives text, the reason of its end and the server's count of the prompt; no log-probabilities."""
     answer = boot.complete(tuple(map(ord, "[user]Hi(1)+")), Sampling(max_tokens=3, top_n=5))
@@ -117,7 +118,7 @@ def test_ollama_is_told_not_to_cut_a_prompt() -> None:
     assert heard[-1][2]["truncate"] is False
 
 
-@pytest.mark.parametrize("boot", ["ik_llama.cpp", "koboldcpp", "lmstudio", "tabbyapi"], indirect=True)
+@pytest.mark.parametrize("boot", ["ik_llama.cpp", "koboldcpp", "lmstudio", "tabbyapi", "vllm"], indirect=True)
 def test_the_parsed_channel_gives_calls(boot: Boot) -> None:
     """A call that the server parsed arrives with its arguments untouched, and with the reply's counts."""
     reply = boot.chat(MESSAGES, [TOOL], Sampling(), stream=False)
@@ -149,6 +150,22 @@ def test_sglang_renders_and_answers_in_ids(boot: Boot) -> None:
     assert (position.token_id, position.text, position.top) == (7, "<tool_call>", ((7, -0.1), (11, -2.5)))
 
 
+@pytest.mark.parametrize("boot", ["vllm"], indirect=True)
+def test_vllm_renders_and_answers_in_ids(boot: Boot) -> None:
+    """The server renders messages and tools; answers and alternatives come by id, and what the cache held is counted
+    where the server was told to say so.
+    """
+    text = boot.render(MESSAGES, [TOOL])
+    assert (text, boot.tokenize(text)) == ("<|im_start|>user\nHi", (1, 2, 3))
+    answer = boot.complete((1, 2, 3), Sampling(max_tokens=2, top_n=2))
+    assert (answer.text, answer.tokens, answer.stop) == ("<tool_call>{", (7, 8), Stop.LIMIT)
+    assert (answer.timings.cached_tokens, answer.timings.processed_tokens) == (2, 1)
+    assert [(position.token_id, position.top) for position in answer.positions] == [
+        (7, ((7, -0.1), (11, -2.5))),
+        (8, ((8, -0.2), (12, -3.5))),
+    ]
+
+
 @pytest.mark.parametrize("boot", ["sglang"], indirect=True)
 def test_part_of_a_vocabulary_is_not_taken_for_all_of_it(boot: Boot) -> None:
     """A request for the whole vocabulary, which this engine can't list, gives no positions rather than a part."""
@@ -167,7 +184,8 @@ def test_another_engine_is_recognised(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("tabbyapi", "K is 8 and V is 4"), ("sglang", "K is fp8_e5m2 and V is fp8_e5m2")]
+    ("name", "said"),
+    [("tabbyapi", "K is 8 and V is 4"), ("sglang", "K is fp8_e5m2 and V is fp8_e5m2"), ("vllm", "K is fp8")],
 )
 def test_a_pair_that_is_not_the_arms_is_refused(name: str, said: str) -> None:
     """Where the server tells its pair, an arm that states another is not measured."""
@@ -267,8 +285,8 @@ def test_the_opening_token_stands_once_in_front(name: str, sent: str) -> None:
     assert heard[-1][2]["prompt"] == sent
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CASSETTES.glob("*.json")))
+@pytest.mark.parametrize("name", sorted(ENGINES))
 def test_a_cassette_says_where_it_comes_from(name: str) -> None:
-    """The catalogue's word for how an engine was tested is what its cassette says of itself."""
+    """Every engine has a cassette, and the catalogue's word for how it was tested is what that says of itself."""
     about = json.loads((CASSETTES / f"{name}.json").read_text(encoding="utf-8"))["about"]
     assert about.startswith({"source": "Written from", "recorded": "Recorded from"}[CATALOG[name].proof])
