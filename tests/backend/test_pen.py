@@ -72,10 +72,17 @@ def test_what_templates_of_real_models_use_is_there(template: str, text: str) ->
     assert pen.render(conversation, [Tool("read", "", {"é": 1, "a": 2})]) == text
 
 
-def test_a_template_that_refuses_is_told() -> None:
-    """raise_exception in a template is a message, not a traceback."""
-    pen = HubPen(Letters(), "{{ raise_exception('roles must alternate') }}", {})
-    with pytest.raises(BackendError, match="roles must alternate"):
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
+        ("{{ messages[0].content.index('<think>') }}", "substring not found"),
+    ],
+)
+def test_a_template_that_refuses_is_told(template: str, said: str) -> None:
+    """raise_exception in a template, or a fault of its own, is a message, not a traceback."""
+    pen = HubPen(Letters(), template, {})
+    with pytest.raises(BackendError, match=said):
         pen.render([Message("user", "Hi")], [])
 
 

@@ -21,6 +21,7 @@ from kvassay.types import (
     Tool,
     WireCall,
 )
+from kvassay.wire import message_to_openai, tool_to_openai
 
 _STOPS = {"eos": Stop.EOS, "limit": Stop.LIMIT}
 
@@ -41,47 +42,11 @@ _NEUTRAL: JsonObject = {
 }
 
 
-def message_json(message: Message) -> JsonObject:
-    """A message in the OpenAI form; arguments of calls are JSON strings there."""
-    body: JsonObject = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        body["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        body["tool_call_id"] = message.tool_call_id
-    return body
-
-
-def message_with_objects(message: Message) -> JsonObject:
-    """The same for templates that are rendered here: arguments of calls are objects, as most of them want it."""
-    body = message_json(message)
-    if message.tool_calls:
-        body["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    return body
-
-
-def tool_json(tool: Tool) -> JsonObject:
-    """A tool in the OpenAI form."""
-    return {
-        "type": "function",
-        "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
-    }
-
-
 def conversation(messages: Sequence[Message], tools: Sequence[Tool]) -> JsonObject:
     """The body that ``/apply-template`` and ``/v1/chat/completions`` share."""
-    body: JsonObject = {"messages": [message_json(m) for m in messages]}
+    body: JsonObject = {"messages": [message_to_openai(message) for message in messages]}
     if tools:
-        body["tools"] = [tool_json(t) for t in tools]
+        body["tools"] = [tool_to_openai(tool) for tool in tools]
     return body
 
 
