@@ -19,7 +19,7 @@ from kvassay.assay.prompts import STANDS_ALONE, Written
 from kvassay.assay.records import ArmSpec, Design, Manifest, ReplayRecord
 from kvassay.backend.catalog import CATALOG
 from kvassay.errors import ConfigError, StoreMismatch
-from kvassay.plan.memory import PAD, pad
+from kvassay.kv_cache import PAD, pad
 from kvassay.session.redact import Redactor
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Probe, Role

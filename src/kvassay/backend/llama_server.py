@@ -16,7 +16,7 @@ from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.backend.process import ServerProcess
 from kvassay.backend.starting import Start, open_boot
 from kvassay.errors import BackendError, ConfigError, PortTaken
-from kvassay.plan.memory import pad
+from kvassay.kv_cache import pad
 from kvassay.types import Arm, KVConfig
 
 _HELP_S = 60.0

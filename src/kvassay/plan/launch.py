@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kvassay.plan.cache_types import cache_types, ggml_id
+from kvassay.backend.kv import is_quantized
+from kvassay.kv_cache import cache_types, ggml_id, pad
 from kvassay.types import KVConfig
 
 FlashAttention = Literal["auto", "on", "off"]
 
-_FLOATS = ("f32", "f16", "bf16")
 _OLLAMA = ("f16", "q8_0", "q4_0")
 _QUANTKV = {"f16": "0", "bf16": "bf16", "q8_0": "1", "q5_1": "q5_1", "q4_0": "2"}
-_PAGE = 256  # exllamav3 1.6.5: the cache is made of pages of 256 tokens
 _BITS_TO_TYPE = {"8": "q8_0", "7": "q8_0", "6": "q5_1", "5": "q5_0", "4": "q4_0", "3": "q4_0", "2": "q4_0"}
 _ADDRESS = ("http://", "https://")
 _NEEDS_FLASH = "A quantised V needs flash attention, which is off here."
@@ -72,7 +71,7 @@ class _Wanted:
 
     @property
     def without_flash(self) -> bool:
-        return self.flash_attention == "off" and self.kv.v not in _FLOATS
+        return self.flash_attention == "off" and is_quantized(self.kv.v)
 
 
 def launch_lines(
@@ -215,10 +214,9 @@ def _tabby(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, f"{why} Its bits are another format than llama.cpp's types.")
     if nearest != "FP16" and not (k in _EXL and v in _EXL):
         return LaunchLine(engine, None, f"ExLlamaV3 takes 2 to 8 bits on each side, not {wanted.kv}.")
-    size = -(-wanted.context_tokens // _PAGE) * _PAGE
     name = wanted.model.removeprefix("hf:").rstrip("/").rsplit("/", 1)[-1]
     words = ["python", "main.py", "--model-name", name, "--max-seq-len", str(wanted.per_sequence)]
-    words += ["--cache-size", str(size), "--cache-mode", nearest]
+    words += ["--cache-size", str(pad(wanted.context_tokens)), "--cache-mode", nearest]
     exact = wanted.bits_pair or nearest == "FP16"
     why = "The cache's bits for K and V." if exact else "The nearest bits; another format than llama.cpp's types."
     return LaunchLine(engine, shlex.join(words), why)
@@ -229,7 +227,7 @@ _EXL = tuple(one.name for one in cache_types("exl3"))
 
 def _exl_bits(cache_type: str) -> str:
     """ExLlamaV3's bits nearest to a type of llama.cpp; ``16`` for floats; bits stay what they are."""
-    if cache_type in _FLOATS or cache_type.lower() in ("fp16", "16"):
+    if not is_quantized(cache_type) or cache_type.lower() in ("fp16", "16"):
         return "16"
     found = next((one.bits for one in cache_types("ggml") if one.name == cache_type), None)
     if found is None:

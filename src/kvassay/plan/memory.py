@@ -11,26 +11,16 @@ from enum import StrEnum
 
 from kvassay.backend.kv import is_quantized
 from kvassay.errors import ConfigError
+from kvassay.kv_cache import cache_types, pad
 from kvassay.model.architectures import Memory
 from kvassay.model.shape import Layer, ModelShape
 from kvassay.model.states import CSA_RATIO
 from kvassay.types import KVConfig
 
 BLOCK = 32
-BYTES_PER_BLOCK = {
-    "f32": 128,
-    "f16": 64,
-    "bf16": 64,
-    "q8_0": 34,
-    "q5_1": 24,
-    "q5_0": 22,
-    "q4_1": 20,
-    "q4_0": 18,
-    "iq4_nl": 18,
-}
+BYTES_PER_BLOCK = {one.name: round(one.bits * BLOCK / 8) for one in cache_types("ggml")}
 """Bytes of 32 elements by cache type."""
 
-PAD = 256
 MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
 MAX_CONTEXT = 2**31 - 1
 DEFAULT_BATCH = 2048
@@ -219,11 +209,6 @@ def draft_kv_bytes(shape: ModelShape, kv: KVConfig, settings: CacheSettings) -> 
 def row(cache_type: str, elements: int) -> int:
     """Bytes of so many elements in a row (``ggml_row_size``)."""
     return BYTES_PER_BLOCK[cache_type] * elements // BLOCK
-
-
-def pad(tokens: int) -> int:
-    """Up to the next multiple of 256: llama.cpp's cells (``GGML_PAD``), ExLlamaV3's page (1.6.5 constants.py)."""
-    return -(-tokens // PAD) * PAD
 
 
 def _between(what: str, value: int, low: int, high: int) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kvassay.backend.kv import BITS_PER_VALUE
+from kvassay.kv_cache import PAD
 from kvassay.model.shape import ModelShape
 from kvassay.plan.breakdown import MIB, Breakdown, Place, breakdown
-from kvassay.plan.memory import MAX_CONTEXT, PAD, CacheSettings, context_of, refusal, wanted_tokens
+from kvassay.plan.memory import MAX_CONTEXT, CacheSettings, context_of, refusal, wanted_tokens
 from kvassay.types import KVConfig
 
 MARGIN_BYTES = 1024 * MIB  # llama.cpp's --fit leaves as much free (common/common.h:483)

@@ -19,7 +19,7 @@ from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.plan.cache_types import cache_types
+from kvassay.kv_cache import cache_types
 from kvassay.types import BootFacts, Completion, JsonObject, Message, Stop, Timings, Tool
 
 TYPES = ("f16", *(name for name in LLAMA_TYPES if name != "f16"), *(one.name for one in cache_types("ik")))

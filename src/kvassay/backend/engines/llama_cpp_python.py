@@ -20,7 +20,7 @@ from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.plan.cache_types import ggml_id
+from kvassay.kv_cache import ggml_id
 from kvassay.types import BootFacts, Completion, JsonObject
 
 _NEUTRAL: JsonObject = {
