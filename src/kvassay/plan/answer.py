@@ -93,7 +93,7 @@ class Answer:
             kv,
             context_tokens=self.view.plan.wanted,
             gpu_layers=self.view.plan.place.gpu_layers,
-            flash_attention=settings.flash_attention.value,
+            flash_attention=settings.flash_attention,
         )
         return next(line for line in lines if line.engine == "llama-server")
 

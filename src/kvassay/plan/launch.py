@@ -5,13 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from kvassay.backend.kv import is_quantized
 from kvassay.kv_cache import cache_types, ggml_id, pad
+from kvassay.plan.memory import FlashAttention
 from kvassay.types import KVConfig
-
-FlashAttention = Literal["auto", "on", "off"]
 
 _OLLAMA = ("f16", "q8_0", "q4_0")
 _QUANTKV = {"f16": "0", "bf16": "bf16", "q8_0": "1", "q5_1": "q5_1", "q4_0": "2"}
@@ -67,11 +65,11 @@ class _Wanted:
     @property
     def with_flash(self) -> bool:
         """For back ends that know on and off only: on unless it was ruled out, as the plan counts it."""
-        return self.flash_attention != "off"
+        return self.flash_attention is not FlashAttention.OFF
 
     @property
     def without_flash(self) -> bool:
-        return self.flash_attention == "off" and is_quantized(self.kv.v)
+        return self.flash_attention is FlashAttention.OFF and is_quantized(self.kv.v)
 
 
 def launch_lines(
@@ -81,7 +79,7 @@ def launch_lines(
     context_tokens: int,
     parallel: int = 1,
     gpu_layers: int | None = None,
-    flash_attention: FlashAttention = "auto",
+    flash_attention: FlashAttention = FlashAttention.AUTO,
     more: Sequence[str] = (),
 ) -> tuple[LaunchLine, ...]:
     """One line for each back end.
@@ -136,7 +134,8 @@ def _ollama(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, f"Ollama documents f16, q8_0 and q4_0 only; {kv.k} is passed on unchecked.")
     if wanted.without_flash:
         return LaunchLine(engine, None, _NEEDS_FLASH)
-    flash = {"auto": "", "on": "OLLAMA_FLASH_ATTENTION=1 ", "off": "OLLAMA_FLASH_ATTENTION=0 "}[wanted.flash_attention]
+    switches = {FlashAttention.ON: "OLLAMA_FLASH_ATTENTION=1 ", FlashAttention.OFF: "OLLAMA_FLASH_ATTENTION=0 "}
+    flash = switches.get(wanted.flash_attention, "")
     rotation = "" if kv.rotation else "LLAMA_ATTN_ROT_DISABLE=1 "
     command = (
         f"{rotation}OLLAMA_KV_CACHE_TYPE={kv.k} {flash}OLLAMA_CONTEXT_LENGTH={wanted.per_sequence} "
@@ -168,7 +167,7 @@ def _koboldcpp(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, "kvassay knows no setting of koboldcpp for rotation or for parallel sequences.")
     if wanted.is_elsewhere:
         return LaunchLine(engine, None, "koboldcpp wants the file itself: download it first.")
-    implicit = kv.k != kv.v and kv.v == "f16" and wanted.flash_attention != "on"
+    implicit = kv.k != kv.v and kv.v == "f16" and wanted.flash_attention is not FlashAttention.ON
     if kv.k not in _QUANTKV or not (kv.k == kv.v or implicit):
         why = f"koboldcpp has one knob, --quantkv, for f16, bf16, q8_0, q5_1 or q4_0 on both sides: {kv} can't be set."
         return LaunchLine(engine, None, why)
@@ -176,7 +175,7 @@ def _koboldcpp(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, _NEEDS_FLASH)
     words = ["koboldcpp", "--model", wanted.model, "--contextsize", str(wanted.context_tokens)]
     words += ["--quantkv", _QUANTKV[kv.k]]
-    words += ["--noflashattention" if implicit or wanted.flash_attention == "off" else "--flashattention"]
+    words += ["--noflashattention" if implicit or not wanted.with_flash else "--flashattention"]
     words += ["--gpulayers", str(wanted.gpu_layers)] if wanted.gpu_layers is not None else []
     why = "One knob for K and V; today's releases have flash attention on unless told otherwise."
     if implicit:

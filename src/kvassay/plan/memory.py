@@ -113,6 +113,11 @@ def window_cells(shape: ModelShape, settings: CacheSettings, context: Context) -
     return pad(min(context.cells, window + context.n_ubatch))
 
 
+def flash(shape: ModelShape, settings: CacheSettings) -> bool:
+    """Whether flash attention is used."""
+    return shape.flash_attention and settings.flash_attention is not FlashAttention.OFF
+
+
 def refusal(shape: ModelShape, kv: KVConfig, settings: CacheSettings) -> str | None:
     """Why llama.cpp would not make this context, or None (``llama_init_from_model``, llama-context.cpp:3819)."""
     if shape.memory is Memory.NONE:
@@ -125,11 +130,10 @@ def refusal(shape: ModelShape, kv: KVConfig, settings: CacheSettings) -> str | N
         return (
             f"{shape.architecture} has latent attention (MLA), where K and V must have one type, not {kv.k} and {kv.v}"
         )
-    flash = shape.flash_attention and settings.flash_attention is not FlashAttention.OFF
-    if is_quantized(kv.v) and not flash:
+    if is_quantized(kv.v) and not flash(shape, settings):
         why = "llama.cpp turns it off for this model" if not shape.flash_attention else "it is off"
         return f"a quantised V cache ({kv.v}) needs flash attention, and {why}"
-    return _unaligned(shape, kv, flash=flash)
+    return _unaligned(shape, kv, flash=flash(shape, settings))
 
 
 def _unaligned(shape: ModelShape, kv: KVConfig, *, flash: bool) -> str | None:
@@ -152,12 +156,9 @@ def layer_memory(shape: ModelShape, kv: KVConfig, settings: CacheSettings) -> tu
         raise ConfigError(f"llama.cpp refuses {kv}: {reason}.", hint="Choose another pair.")
     context = context_of(shape, settings)
     states = settings.parallel * (1 + (settings.draft_tokens if shape.rollback else 0))
-    widest_v = max(layer.v_elements for layer in shape.layers)
-    flash = shape.flash_attention and settings.flash_attention is not FlashAttention.OFF
+    widest_v = 0 if flash(shape, settings) else max(layer.v_elements for layer in shape.layers)
     cells = _Cells(context, window_cells(shape, settings, context), settings.parallel)
-    return tuple(
-        _layer(shape, layer, kv, cells, widest_v=0 if flash else widest_v, states=states) for layer in shape.layers
-    )
+    return tuple(_layer(shape, layer, kv, cells, widest_v=widest_v, states=states) for layer in shape.layers)
 
 
 @dataclass(frozen=True, slots=True)
