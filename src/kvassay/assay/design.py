@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvassay.assay import host
+from kvassay import host
 from kvassay.assay.codec import dump
 from kvassay.assay.prepare import Questions
 from kvassay.assay.prompts import STANDS_ALONE, Written

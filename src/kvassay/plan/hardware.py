@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from kvassay.assay.host import say
+from kvassay.host import say
 
 MIB = 1 << 20
 _LARGE_MAC_BYTES = 36 << 30
