@@ -131,6 +131,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         open_pen(tmp_path)
     with pytest.raises(ConfigError, match="no chat template"):
         open_pen(directory(tmp_path, {}))
+    (tmp_path / "tokenizer_config.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="is not JSON"):
+        open_pen(tmp_path)
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"chat_template\.jinja' can't be read"):
+        open_pen(directory(tmp_path, {}))
     (tmp_path / "x.bin").write_bytes(b"PK")
     with pytest.raises(ConfigError, match="neither a GGUF"):
         open_pen(tmp_path / "x.bin")

@@ -135,7 +135,7 @@ def _config(path: Path) -> JsonObject:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{str(path)!r} is not JSON: {error}") from None
     return found if isinstance(found, dict) else {}
 
@@ -144,7 +144,10 @@ def _template(directory: Path, config: JsonObject) -> str:
     """The template of the directory: its own file before the one in the configuration; of several the tools' one."""
     file = directory / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{str(file)!r} can't be read: {error}") from None
     found = config.get("chat_template")
     if isinstance(found, list):
         named = {str(one.get("name")): one.get("template") for one in found if isinstance(one, dict)}
