@@ -17,7 +17,6 @@ from kvassay.wire import (
     message_from_openai,
     message_to_json,
     message_to_openai,
-    messages_to_openai,
     probe_from_json,
     probe_to_json,
     tool_from_openai,
@@ -97,7 +96,7 @@ def test_a_tool_survives_openai_s_form(tool: Tool) -> None:
 def test_arguments_travel_as_readable_json_strings() -> None:
     """Non-ASCII characters are not escaped: the model reads the text that the tool got."""
     call = ToolCall("c1", "write", {"text": "Grüße"})
-    wire = messages_to_openai([Message("assistant", tool_calls=(call,))])[0]
+    wire = message_to_openai(Message("assistant", tool_calls=(call,)))
     assert wire["tool_calls"] == [
         {"id": "c1", "type": "function", "function": {"name": "write", "arguments": '{"text": "Grüße"}'}}
     ]

@@ -21,8 +21,8 @@ from kvassay.backend.base import Backend, Progress, Sampling
 from kvassay.backend.exllamav3 import import_engine
 from kvassay.backend.in_process.boot import InProcessBoot
 from kvassay.errors import PairRefused
+from kvassay.kv_cache import pad
 from kvassay.plan.exllama import side_bytes
-from kvassay.plan.memory import pad
 from kvassay.types import Arm, Completion, KVConfig, Message, Tool
 
 PAIRS = "f16/f16,8/8,8/4,4/8,4/4,2/2"

@@ -125,6 +125,10 @@ class StoreFormat(StoreError):
     """The store has a format this version can't read."""
 
 
+class Interrupted(Exception):
+    """The user stopped the run between two trials: no error, and nobody is told of one."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what a library said; its error's name where it said nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

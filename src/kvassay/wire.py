@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -44,11 +43,6 @@ def message_to_openai(message: Message) -> JsonObject:
     if message.tool_call_id is not None:
         wire["tool_call_id"] = message.tool_call_id
     return wire
-
-
-def messages_to_openai(messages: Iterable[Message]) -> list[JsonObject]:
-    """Put a whole conversation as ``/v1/chat/completions`` takes it."""
-    return [message_to_openai(message) for message in messages]
 
 
 def message_from_openai(wire: JsonValue) -> Message:

@@ -10,7 +10,6 @@ import pytest
 
 from kvassay.assay import events
 from kvassay.assay.arms import arms_of
-from kvassay.assay.climb import Interrupted
 from kvassay.assay.design import Sample
 from kvassay.assay.prepare import questions_of
 from kvassay.assay.prompts import history_of
@@ -22,7 +21,7 @@ from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Boot, Listener, Sampling, silent
 from kvassay.backend.scripted import Scripted, ScriptedBoot
 from kvassay.cli.replay import checked
-from kvassay.errors import ConfigError, StoreMismatch, UsageError
+from kvassay.errors import ConfigError, Interrupted, StoreMismatch, UsageError
 from kvassay.grade.context import CLEARED
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, Channel, Completion, OutcomeClass

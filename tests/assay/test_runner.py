@@ -11,7 +11,6 @@ import pytest
 
 from kvassay.assay import events
 from kvassay.assay.arms import arms_of
-from kvassay.assay.climb import Interrupted
 from kvassay.assay.design import Sample
 from kvassay.assay.prepare import questions_of
 from kvassay.assay.results import verdict_of
@@ -20,7 +19,7 @@ from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Boot, Listener, Progress, silent
 from kvassay.backend.scripted import Scripted, ScriptedBoot
-from kvassay.errors import ConfigError, PairRefused, ServerDied, StoreMismatch
+from kvassay.errors import ConfigError, Interrupted, PairRefused, ServerDied, StoreMismatch
 from kvassay.report import write_reports
 from kvassay.settings import RunSettings, check
 from kvassay.types import Arm, BootFacts, Channel

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from assay.test_runner import job, obliging, settings, suite
 from assay.values import design
 from kvassay.assay import events
-from kvassay.assay.climb import Interrupted
 from kvassay.assay.results import verdict_of
 from kvassay.assay.runner import run
 from kvassay.assay.schedule import schedule
 from kvassay.assay.stopping import Rule, rule_of, wanted
 from kvassay.assay.store import Store
+from kvassay.errors import Interrupted
 from kvassay.stats.eprocess import harm_e_value
 from kvassay.types import Channel
 from kvassay.verdict import State

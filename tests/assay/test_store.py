@@ -207,6 +207,25 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
         assert len(store.run().done()) >= 1
 
 
+def test_a_commit_that_fails_leaves_the_store_usable(tmp_path: Path) -> None:
+    """Where the file system has no WAL a reader can hold a commit up: the error says so, and the next write finds no
+    transaction left open.
+    """
+    with filled(tmp_path / "s.sqlite") as store:
+        run = store.run()
+        store._db.execute("pragma journal_mode=delete")
+        store._db.execute("pragma busy_timeout=10")
+        reader = sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None)
+        reader.execute("begin")
+        assert reader.execute("select count(*) from trials").fetchone() == (1,)
+        with pytest.raises(StoreError, match="locked"):
+            store.end_boot(1, Usage(), "first")
+        reader.execute("rollback")
+        store.end_boot(1, Usage(), "second")
+        assert [boot.error for boot in run.boots()] == ["second"]
+        reader.close()
+
+
 def test_a_store_of_format_1_is_read_as_it_is_and_migrated_when_written(tmp_path: Path) -> None:
     """A reader changes nothing on disk; a writer brings the file up to date; both see the same trials."""
     path = tmp_path / "s.sqlite"

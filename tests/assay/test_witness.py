@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from assay.test_runner import job, obliging, settings, suite
-from kvassay.assay.climb import Interrupted
 from kvassay.assay.codec import pack_positions, unpack_positions
 from kvassay.assay.evidence import unpack
 from kvassay.assay.results import verdict_of
@@ -18,6 +17,7 @@ from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.assay.witness import reading_from_json, reading_to_json
 from kvassay.backend.scripted import Scripted
+from kvassay.errors import Interrupted
 from kvassay.report import build_view
 from kvassay.types import Channel
 

@@ -20,6 +20,7 @@ HELP = """\
 -lv,   --verbosity, --log-verbosity N   level
 --jinja, --no-jinja                     templates
 """
+HELP_BYTES = HELP.encode() + "--device  Gerät".encode("latin-1")  # a device's name in the system's own encoding
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def binary(tmp_path: Path) -> str:
     """A program that prints a help text, and otherwise its arguments, then fails."""
     path = tmp_path / "llama-server"
     path.write_text(
-        f"#!{sys.executable}\nimport sys\nif '--help' in sys.argv: print({HELP!r})\n"
+        f"#!{sys.executable}\nimport sys\nif '--help' in sys.argv: sys.stdout.buffer.write({HELP_BYTES!r})\n"
         "else: sys.exit('error: got ' + ' '.join(sys.argv[1:]))\n"
     )
     path.chmod(0o755)
@@ -101,7 +102,7 @@ def test_a_program_that_ends_without_a_word_is_asked_about(binary: str, tmp_path
 
 
 def test_flags_are_read_from_the_help(binary: str) -> None:
-    """All spellings in the build's help are known, nothing else."""
+    """All spellings in the build's help are known, nothing else, in whatever encoding it names a device."""
     known = known_flags(binary)
     assert {"-t", "--threads", "-np", "--parallel", "-lv", "--verbosity", "--jinja", "--no-jinja"} <= known
     assert "--cache-ram" not in known

@@ -72,10 +72,17 @@ def test_what_templates_of_real_models_use_is_there(template: str, text: str) ->
     assert pen.render(conversation, [Tool("read", "", {"é": 1, "a": 2})]) == text
 
 
-def test_a_template_that_refuses_is_told() -> None:
-    """raise_exception in a template is a message, not a traceback."""
-    pen = HubPen(Letters(), "{{ raise_exception('roles must alternate') }}", {})
-    with pytest.raises(BackendError, match="roles must alternate"):
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
+        ("{{ messages[0].content.index('<think>') }}", "substring not found"),
+    ],
+)
+def test_a_template_that_refuses_is_told(template: str, said: str) -> None:
+    """raise_exception in a template, or a fault of its own, is a message, not a traceback."""
+    pen = HubPen(Letters(), template, {})
+    with pytest.raises(BackendError, match=said):
         pen.render([Message("user", "Hi")], [])
 
 
@@ -123,6 +130,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tokenizer\.json"):
         open_pen(tmp_path)
     with pytest.raises(ConfigError, match="no chat template"):
+        open_pen(directory(tmp_path, {}))
+    (tmp_path / "tokenizer_config.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="is not JSON"):
+        open_pen(tmp_path)
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"chat_template\.jinja' can't be read"):
         open_pen(directory(tmp_path, {}))
     (tmp_path / "x.bin").write_bytes(b"PK")
     with pytest.raises(ConfigError, match="neither a GGUF"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kvassay.assay.host import Machine
 from kvassay.errors import ConfigError
 from kvassay.executor.nodes import Node, Share, Wish, fitting, one_kind, share_of
+from kvassay.host import Machine
 
 H100, L4 = "NVIDIA H100 80GB HBM3", "NVIDIA L4"
 

@@ -12,7 +12,7 @@ import pytest
 
 from cli.scripted_runs import suite
 from executor.remote import Script
-from kvassay.assay import host
+from kvassay import host
 from kvassay.assay.arms import arms_of
 from kvassay.assay.design import Sample
 from kvassay.assay.prepare import questions_of

@@ -12,9 +12,9 @@ import pytest
 
 from cli.scripted_cli import answer
 from cli.scripted_runs import suite
-from kvassay.assay import events, host
+from kvassay import host
+from kvassay.assay import events
 from kvassay.assay.arms import arms_of
-from kvassay.assay.climb import Interrupted
 from kvassay.assay.design import Sample
 from kvassay.assay.prepare import questions_of
 from kvassay.assay.runner import Job, run
@@ -23,7 +23,7 @@ from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Boot, Listener, silent
 from kvassay.backend.llama_server import LlamaServer
 from kvassay.backend.scripted import Scripted, ScriptedBoot
-from kvassay.errors import ConfigError, ServerDied, StoreError, StoreMismatch, WorkerLost
+from kvassay.errors import ConfigError, Interrupted, ServerDied, StoreError, StoreMismatch, WorkerLost
 from kvassay.executor.local import LOCAL
 from kvassay.executor.nodes import Share
 from kvassay.executor.on_ray import RETRIES, Cluster, RayExecutor

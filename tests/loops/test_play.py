@@ -14,11 +14,11 @@ from kvassay.assay.arms import arms_of
 from kvassay.assay.comparing import compare
 from kvassay.assay.design import Sample
 from kvassay.assay.export import to_jsonl
-from kvassay.assay.runner import Interrupted, Job, run
+from kvassay.assay.runner import Job, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.scripted import Scripted
-from kvassay.errors import ConfigError, ServerDied, StoreMismatch
+from kvassay.errors import ConfigError, Interrupted, ServerDied, StoreMismatch
 from kvassay.loops.episode import Ending, Episode
 from kvassay.loops.families import make
 from kvassay.loops.judging import judge_loops

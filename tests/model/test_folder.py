@@ -49,9 +49,10 @@ def test_the_files_of_a_folder_are_hashed_as_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({}, "without a config.json"),
-        ({"config.json": "{"}, "is not JSON"),
-        ({"config.json": "[]"}, "holds no object"),
+        ({}, r"without config\.json"),
+        ({"config.json": "{"}, "can't be read"),
+        ({"config.json": "[" * 100_000}, "can't be read"),
+        ({"config.json": "[]"}, "is no JSON object"),
         ({"config.json": "{}"}, "holds no weights"),
     ],
 )

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvassay.backend.kv import BITS_PER_VALUE, LLAMA_TYPES
-from kvassay.plan.cache_types import cache_types, ggml_id, ggml_name
+from kvassay.backend.kv import LLAMA_TYPES
+from kvassay.kv_cache import cache_types, ggml_id, ggml_name
 from kvassay.plan.capability import Where, compiled_pairs, engine_name, placement, since
 from kvassay.plan.capability_file import changes, engines, ranges
+from kvassay.plan.memory import BYTES_PER_BLOCK
 from kvassay.types import KVConfig
-from kvassay.verdict import headline
 
 DEVICES = ("cuda", "hip", "musa", "metal", "vulkan", "sycl", "opencl", "webgpu", "cann", "cpu")
 types = st.sampled_from(LLAMA_TYPES)
@@ -178,11 +178,11 @@ def test_changes_are_known_on_both_sides_only() -> None:
     assert answers == [False, None, None, True, None]
 
 
-def test_sizes_stand_in_one_place() -> None:
-    """The back end's and the verdict's tables are the file's."""
-    bits = {engine: {t.name: t.bits for t in cache_types(engine)} for engine in ("ggml", "exl3")}
-    assert dict(BITS_PER_VALUE) == bits["ggml"]
-    assert bits["ggml"] | bits["exl3"] == headline.BITS_PER_VALUE
+def test_sizes_of_blocks_are_ggmls() -> None:
+    """sizeof(block_…) in ggml-common.h: the numbers that the plan's bytes and the read-back check rest on."""
+    assert BYTES_PER_BLOCK == {
+        "f32": 128, "f16": 64, "bf16": 64, "q8_0": 34, "q5_1": 24, "q5_0": 22, "q4_1": 20, "q4_0": 18, "iq4_nl": 18,
+    }  # fmt: skip
 
 
 @given(types)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.plan.launch import FlashAttention, launch_lines
+from kvassay.plan.launch import launch_lines
+from kvassay.plan.memory import FlashAttention
 from kvassay.types import KVConfig
 
 ENGINES = (
@@ -24,11 +25,15 @@ types = st.sampled_from(LLAMA_TYPES)
 
 
 def lines(
-    pair: str, model: str = "m.gguf", flash_attention: FlashAttention = "auto", parallel: int = 1
+    pair: str, model: str = "m.gguf", flash_attention: str = "auto", parallel: int = 1
 ) -> dict[str, tuple[str | None, str]]:
     k, v = pair.split("/")
     found = launch_lines(
-        model, KVConfig(k, v), context_tokens=40_000, parallel=parallel, flash_attention=flash_attention
+        model,
+        KVConfig(k, v),
+        context_tokens=40_000,
+        parallel=parallel,
+        flash_attention=FlashAttention(flash_attention),
     )
     return {line.engine: (line.command, line.why) for line in found}
 
@@ -37,7 +42,7 @@ def lines(
     types,
     types,
     st.sampled_from(["m.gguf", "dir/model-exl3", "hf:a/b/m.gguf", "https://h/m"]),
-    st.sampled_from(["auto", "on", "off"]),
+    st.sampled_from(FlashAttention),
 )
 def test_every_back_end_has_a_command_or_a_reason(k: str, v: str, model: str, flash: FlashAttention) -> None:
     """Never neither, never an empty word."""
@@ -64,7 +69,7 @@ def test_commands_name_the_pair(pair: str, engine: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("flash", "said"), [("auto", ("true", "True")), ("off", ("false", "False"))])
-def test_flash_attention_is_as_the_plan_counts_it(flash: FlashAttention, said: tuple[str, str]) -> None:
+def test_flash_attention_is_as_the_plan_counts_it(flash: str, said: tuple[str, str]) -> None:
     """Back ends that know on and off only get it on, unless it was ruled out."""
     found = lines("q8_0/f16", flash_attention=flash)
     assert f"flashAttention: {said[0]}" in str(found["LM Studio"][0])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from kvassay.errors import ConfigError
+from kvassay.kv_cache import PAD
 from kvassay.model.gguf import parse_header
 from kvassay.model.gguf_shape import shape_of
 from kvassay.model.shape import ModelShape
@@ -21,7 +22,7 @@ from kvassay.plan.breakdown import MIB, Certainty, Place, breakdown, compute_byt
 from kvassay.plan.evidence import Evidence, Grade, evidence_for
 from kvassay.plan.hardware import Memory
 from kvassay.plan.launch import LaunchLine
-from kvassay.plan.memory import PAD, CacheSettings, FlashAttention, context_of, layer_memory
+from kvassay.plan.memory import CacheSettings, FlashAttention, context_of, layer_memory
 from kvassay.plan.picture import render
 from kvassay.plan.planner import PAIRS, Budget, Plan, make_plan, needed, slots_cost_bytes
 from kvassay.plan.sizes import size_bytes

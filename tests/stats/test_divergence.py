@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from scipy.stats import entropy
 
-from kvassay.stats.divergence import ROUNDING, argmax, exact_kl, kl_bounds, logprob_bounds, rank_of
+from kvassay.stats.divergence import ROUNDING, argmax, kl_bounds, logprob_bounds, rank_of
 
 Logs = npt.NDArray[np.float64]
 seeds = st.integers(0, 2**32 - 1)
@@ -163,19 +163,6 @@ def test_whatever_a_server_reports_has_bounds(
 ) -> None:
     low, high = kl_bounds(p, q, floor_logprob=floor)
     assert 0 <= low <= high
-
-
-@settings(max_examples=100, deadline=None)
-@given(seeds, st.integers(2, 50), st.floats(0, 5), st.floats(0, 5))
-def test_exact_kl_agrees_with_scipy_whatever_the_logits_offset(
-    seed: int, size: int, spread: float, change: float
-) -> None:
-    p, q = drawn(seed, size, spread, change)
-    assert exact_kl(p + 17.0, q - 4.0) == pytest.approx(true_kl(p, q), abs=1e-9)
-
-
-def test_exact_kl_is_finite_where_a_probability_underflows() -> None:
-    assert exact_kl([0.0, 0.0], [0.0, -2000.0]) == pytest.approx(0.5 * 2000 - log(2))
 
 
 def test_the_rank_of_a_token_counts_the_likelier_ones() -> None:

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from kvassay.stats.eprocess import (
     anytime_interval,
-    gain_e_value,
     harm_e_value,
     harm_log_e_values,
     within_margin_e_value,
     within_margin_log_e_values,
 )
-from kvassay.stats.stopping import stopping
+from stats.stopping_times import stopping
 
 counts = st.integers(0, 400)
 margins = st.sampled_from([0.01, 0.02, 0.03, 0.05, 0.1, 0.3])
@@ -67,10 +66,9 @@ def test_the_next_discordant_pair_is_a_fair_bet(lost: int, gained: int) -> None:
 
 
 @given(lost=counts, gained=counts)
-def test_gain_is_the_mirror_image(lost: int, gained: int) -> None:
-    """Evidence of gain is evidence of harm with lost and gained exchanged; the two never stand together."""
-    assert gain_e_value(lost, gained) == harm_e_value(gained, lost)
-    assert min(gain_e_value(lost, gained), harm_e_value(lost, gained)) <= 1.0
+def test_harm_and_gain_never_stand_together(lost: int, gained: int) -> None:
+    """Evidence of gain is evidence of harm with lost and gained exchanged."""
+    assert min(harm_e_value(gained, lost), harm_e_value(lost, gained)) <= 1.0
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(20_000, 0), (0, 20_000), (20_000, 20_000), (2_000, 20_000), (9_000, 10)])
@@ -136,7 +134,7 @@ def test_margin_orders_the_outcomes_of_a_pair(lost: int, gained: int, kept: int,
 @given(margins)
 def test_no_data_are_no_evidence(margin: float) -> None:
     """Without pairs every e-value is 1."""
-    assert harm_e_value(0, 0) == gain_e_value(0, 0) == pytest.approx(1.0, rel=1e-15)
+    assert harm_e_value(0, 0) == pytest.approx(1.0, rel=1e-15)
     assert within_margin_e_value(0, 0, 0, margin=margin) == pytest.approx(1.0, rel=1e-12)
 
 

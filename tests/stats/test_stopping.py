@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from kvassay.stats.eprocess import harm_e_value, harm_log_e_values, within_margin_e_value, within_margin_log_e_values
 from kvassay.stats.paired import Flips
 from kvassay.stats.power import NEVER
-from kvassay.stats.stopping import Evidence, more_pairs_anytime, pairs_to_harm, pairs_to_margin, stopping
+from kvassay.stats.stopping import Evidence, more_pairs_anytime, pairs_to_harm, pairs_to_margin
+from stats.stopping_times import stopping
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,12 @@ from kvassay.assay.trial import Contexts, Earlier, ask_parsed, ask_raw, graded
 from kvassay.assay.visit import Visit
 from kvassay.assay.witness import Witness, reading_to_json
 from kvassay.backend.base import Progress, Sampling
-from kvassay.errors import BackendError
+from kvassay.errors import BackendError, Interrupted
 from kvassay.prefix import shared
 from kvassay.probe.sampled import draw_of
 from kvassay.types import Channel, Probe, Trial
 
 SHOWN_FROM = 512  # tokens; a longer stretch of a prompt is processed with a progress display, before the answer
-
-
-class Interrupted(Exception):
-    """The user stopped the run between two trials."""
 
 
 class Climb:

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvassay.assay import host
+from kvassay import host
 from kvassay.assay.codec import dump
 from kvassay.assay.prepare import Questions
 from kvassay.assay.prompts import STANDS_ALONE, Written
 from kvassay.assay.records import ArmSpec, Design, Manifest, ReplayRecord
 from kvassay.backend.catalog import CATALOG
 from kvassay.errors import ConfigError, StoreMismatch
-from kvassay.plan.memory import PAD, pad
+from kvassay.kv_cache import PAD, pad
 from kvassay.session.redact import Redactor
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, KVConfig, Probe, Role

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from math import exp
@@ -69,14 +68,6 @@ def score_passage(
         for token, position in zip(path, followed.positions, strict=True)
     )
     return PassageScore(scored, followed.requests, followed.timings)
-
-
-def perplexity(scores: Sequence[Bounds | None]) -> Bounds:
-    """Bounds of exp(−mean log-probability); (1, ∞) would say nothing, and nothing scored says it: (1, inf)."""
-    told = [score for score in scores if score is not None]
-    if not told:
-        return Bounds(1.0, float("inf"))
-    return Bounds(*(exp(-sum(values) / len(told)) for values in ([s.high for s in told], [s.low for s in told])))
 
 
 def perplexity_ratio(reference: PassageScore, candidate: PassageScore) -> PerplexityRatio:

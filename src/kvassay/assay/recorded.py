@@ -23,7 +23,7 @@ from kvassay.assay.prompts import (
 from kvassay.assay.records import ProbeRecord, ReplayRecord, RungRecord, SessionRecord, TurnRecord
 from kvassay.backend.base import Boot
 from kvassay.errors import ConfigError, UsageError
-from kvassay.plan.memory import PAD, pad
+from kvassay.kv_cache import PAD, pad
 from kvassay.prefix import shared
 from kvassay.probe.replay import askable, replay, spread
 from kvassay.probe.sampled import sampled

@@ -10,7 +10,7 @@ from functools import partial
 
 from kvassay.assay import events
 from kvassay.assay.agenda import agenda
-from kvassay.assay.climb import Climb, Interrupted
+from kvassay.assay.climb import Climb
 from kvassay.assay.design import (
     Sample,
     context_tokens,
@@ -20,7 +20,6 @@ from kvassay.assay.design import (
     require_resumable,
     stated,
 )
-from kvassay.assay.host import host_entry, nameless
 from kvassay.assay.meter import Meter
 from kvassay.assay.prepare import Questions, native_dialect, prompts_of
 from kvassay.assay.prompts import PromptBook, read
@@ -30,13 +29,14 @@ from kvassay.assay.stored import StoredRun
 from kvassay.assay.visit import Visit
 from kvassay.assay.witness import is_unread, witness
 from kvassay.backend.base import Backend, Boot, Listener, Progress, Sampling
-from kvassay.errors import BackendError, ConfigError, StoreMismatch, WorkerLost
+from kvassay.errors import BackendError, ConfigError, Interrupted, StoreMismatch, WorkerLost
 from kvassay.executor.base import Executor
 from kvassay.executor.local import LOCAL
+from kvassay.host import host_entry, nameless
 from kvassay.settings import RunSettings
 from kvassay.types import Arm, BootFacts, Role
 
-__all__ = ["PROBES", "Interrupted", "Job", "Method", "Sample", "Visit", "run"]
+__all__ = ["PROBES", "Job", "Method", "Sample", "Visit", "run"]
 
 
 @dataclass(frozen=True, slots=True)

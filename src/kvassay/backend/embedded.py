@@ -14,7 +14,7 @@ from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.backend.llama_server import claim_port, rotation_env
 from kvassay.backend.process import ServerProcess, python_file
 from kvassay.backend.starting import Start, open_boot
-from kvassay.plan.memory import pad
+from kvassay.kv_cache import pad
 from kvassay.types import Arm
 
 _FLASH_NUMBERS: dict[FlashAttention, int] = {"auto": -1, "off": 0, "on": 1}

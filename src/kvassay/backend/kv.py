@@ -11,12 +11,12 @@ from rapidfuzz import process
 
 from kvassay.backend.layers import read_side
 from kvassay.errors import ConfigError
-from kvassay.plan.cache_types import cache_types
+from kvassay.kv_cache import cache_types
 from kvassay.types import KVConfig
 
 BITS_PER_VALUE: Mapping[str, float] = MappingProxyType({one.name: one.bits for one in cache_types("ggml")})
 """llama.cpp's cache types (common/arg.cpp, b11434) and their size in bits per value, scales included
-(kvassay/plan/data/cache_types.toml).
+(kvassay/cache_types.toml).
 """
 
 LLAMA_TYPES: tuple[str, ...] = tuple(BITS_PER_VALUE)

@@ -108,7 +108,7 @@ class LlamaBoot:
 
     def _post(self, path: str, body: JsonObject) -> JsonObject:
         """A request whose reply comes in one piece; meanwhile its progress shows in ``/slots``."""
-        with self._named_errors():
+        with named_errors(self._patience, self._host):
             response = attend(partial(self._client.post, path, json=body, timeout=WATCHED), self._pulse, self._patience)
         _raise_for_status(response, response.text)
         try:
@@ -118,7 +118,7 @@ class LlamaBoot:
 
     def _events(self, path: str, body: JsonObject) -> Iterator[JsonObject]:
         self._patience.start()
-        with self._named_errors(), self._client.stream("POST", path, json=body) as response:
+        with named_errors(self._patience, self._host), self._client.stream("POST", path, json=body) as response:
             if response.is_error:
                 _raise_for_status(response, response.read().decode("utf-8", "replace"))
             for line in wire.lines(response.iter_text()):
@@ -135,18 +135,6 @@ class LlamaBoot:
         except httpx.HTTPError:
             return None
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """What a vanished or a stuck server looks like from here, as ServerDied and ServerHung."""
-        try:
-            yield
-        except (OutOfPatienceError, httpx.TimeoutException) as error:
-            message = f"the server made no progress for {self._patience.limit_s:.0f} s"
-            raise ServerHung(message, hint=_RESUME, log=self._host.last_words()) from error
-        except httpx.TransportError as error:
-            message = f"the server {self._host.exit_reason()} while a request was under way"
-            raise ServerDied(message, hint=_RESUME, log=self._host.last_words()) from error
-
 
 class RefusedError(BackendError):
     """The server answered a request with an HTTP error; ``text`` is the body."""
@@ -155,6 +143,19 @@ class RefusedError(BackendError):
         super().__init__(f"the server answered with HTTP {status}: {text[:500]}")
         self.status = status
         self.text = text
+
+
+@contextmanager
+def named_errors(patience: Patience, host: Host) -> Iterator[None]:
+    """What a vanished or a stuck server looks like from here, as ServerDied and ServerHung."""
+    try:
+        yield
+    except (OutOfPatienceError, httpx.TimeoutException) as error:
+        message = f"the server made no progress for {patience.limit_s:.0f} s"
+        raise ServerHung(message, hint=_RESUME, log=host.last_words()) from error
+    except httpx.TransportError as error:
+        message = f"the server {host.exit_reason()} while a request was under way"
+        raise ServerDied(message, hint=_RESUME, log=host.last_words()) from error
 
 
 def connect(base_url: str, *, api_key: str | None = None, patience_s: float = PATIENCE_S) -> httpx.Client:

@@ -16,7 +16,7 @@ from kvassay.backend.kv import LLAMA_TYPES
 from kvassay.backend.process import ServerProcess
 from kvassay.backend.starting import Start, open_boot
 from kvassay.errors import BackendError, ConfigError, PortTaken
-from kvassay.plan.memory import pad
+from kvassay.kv_cache import pad
 from kvassay.types import Arm, KVConfig
 
 _HELP_S = 60.0
@@ -116,10 +116,10 @@ def find_binary(binary: str | None) -> str:
 def known_flags(binary: str) -> frozenset[str]:
     """The flags in this build's own help: flags come and go between builds, and an unknown one stops the server."""
     try:
-        said = subprocess.run([binary, "--help"], capture_output=True, text=True, timeout=_HELP_S, check=False)  # noqa: S603 - the user's own binary
+        said = subprocess.run([binary, "--help"], capture_output=True, timeout=_HELP_S, check=False)  # noqa: S603 - the user's own binary
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BackendError(f"{binary!r} could not be asked for its flags: {error}") from error
-    words = (said.stdout + said.stderr).replace(",", " ").split()
+    words = (said.stdout + said.stderr).decode("utf-8", "replace").replace(",", " ").split()
     return frozenset(word for word in words if word.startswith("-"))
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from kvassay.backend import fields
 from kvassay.backend.base import Sampling
 from kvassay.errors import BackendError, ContextExceeded
 from kvassay.types import (
     ChatReply,
     Completion,
     JsonObject,
-    JsonValue,
     Message,
     Position,
     Stop,
@@ -21,6 +21,7 @@ from kvassay.types import (
     Tool,
     WireCall,
 )
+from kvassay.wire import message_to_openai, tool_to_openai
 
 _STOPS = {"eos": Stop.EOS, "limit": Stop.LIMIT}
 
@@ -41,47 +42,11 @@ _NEUTRAL: JsonObject = {
 }
 
 
-def message_json(message: Message) -> JsonObject:
-    """A message in the OpenAI form; arguments of calls are JSON strings there."""
-    body: JsonObject = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        body["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
-            }
-            for call in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        body["tool_call_id"] = message.tool_call_id
-    return body
-
-
-def message_with_objects(message: Message) -> JsonObject:
-    """The same for templates that are rendered here: arguments of calls are objects, as most of them want it."""
-    body = message_json(message)
-    if message.tool_calls:
-        body["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    return body
-
-
-def tool_json(tool: Tool) -> JsonObject:
-    """A tool in the OpenAI form."""
-    return {
-        "type": "function",
-        "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
-    }
-
-
 def conversation(messages: Sequence[Message], tools: Sequence[Tool]) -> JsonObject:
     """The body that ``/apply-template`` and ``/v1/chat/completions`` share."""
-    body: JsonObject = {"messages": [message_json(m) for m in messages]}
+    body: JsonObject = {"messages": [message_to_openai(message) for message in messages]}
     if tools:
-        body["tools"] = [tool_json(t) for t in tools]
+        body["tools"] = [tool_to_openai(tool) for tool in tools]
     return body
 
 
@@ -133,11 +98,11 @@ def timings(body: JsonObject) -> Timings | None:
     if not isinstance(raw, dict):
         return None
     return Timings(
-        cached_tokens=_int(raw, "cache_n"),
-        processed_tokens=_int(raw, "prompt_n"),
-        prompt_ms=_float(raw, "prompt_ms"),
-        predicted_tokens=_int(raw, "predicted_n"),
-        predicted_ms=_float(raw, "predicted_ms"),
+        cached_tokens=fields.number(raw, "cache_n"),
+        processed_tokens=fields.number(raw, "prompt_n"),
+        prompt_ms=fields.real(raw, "prompt_ms"),
+        predicted_tokens=fields.number(raw, "predicted_n"),
+        predicted_ms=fields.real(raw, "predicted_ms"),
     )
 
 
@@ -146,40 +111,40 @@ def completion(body: JsonObject) -> Completion:
     so there may be fewer positions than tokens.
     """
     return Completion(
-        text=_str(body, "content"),
-        stop=_STOPS.get(_str(body, "stop_type"), Stop.OTHER),
+        text=fields.text(body, "content"),
+        stop=_STOPS.get(fields.text(body, "stop_type"), Stop.OTHER),
         timings=timings(body) or Timings(0, 0, 0.0, 0, 0.0),
         tokens=tuple(cast("list[int]", body.get("tokens") or [])),
-        positions=tuple(_position(p) for p in _objects(body, "completion_probabilities")),
+        positions=tuple(_position(p) for p in fields.sections(body, "completion_probabilities")),
     )
 
 
 def _position(raw: JsonObject) -> Position:
     return Position(
-        token_id=_int(raw, "id"),
-        text=_str(raw, "token"),
-        logprob=_float(raw, "logprob"),
-        top=tuple((_int(t, "id"), _float(t, "logprob")) for t in _objects(raw, "top_logprobs")),
+        token_id=fields.number(raw, "id"),
+        text=fields.text(raw, "token"),
+        logprob=fields.real(raw, "logprob"),
+        top=tuple((fields.number(t, "id"), fields.real(t, "logprob")) for t in fields.sections(raw, "top_logprobs")),
     )
 
 
 def chat_reply(body: JsonObject) -> ChatReply:
     """A whole ``/v1/chat/completions`` reply."""
-    choice = next(iter(_objects(body, "choices")), {})
-    message = _object(choice, "message")
-    calls = [_object(call, "function") for call in _objects(message, "tool_calls")]
+    choice = fields.first(body, "choices")
+    message = fields.section(choice, "message")
+    calls = [fields.section(call, "function") for call in fields.sections(message, "tool_calls")]
     return ChatReply(
-        content=_str(message, "content"),
+        content=fields.text(message, "content"),
         reasoning=_reasoning(message),
-        calls=tuple(WireCall(_str(call, "name"), _str(call, "arguments")) for call in calls),
-        finish_reason=_str(choice, "finish_reason") or None,
+        calls=tuple(WireCall(fields.text(call, "name"), fields.text(call, "arguments")) for call in calls),
+        finish_reason=fields.text(choice, "finish_reason") or None,
         timings=timings(body),
     )
 
 
 def _reasoning(message: JsonObject) -> str:
     """``reasoning_content`` (llama.cpp, SGLang, TabbyAPI, old vLLM) or ``reasoning`` (vLLM, Ollama, LM Studio)."""
-    return _str(message, "reasoning_content") or _str(message, "reasoning")
+    return fields.text(message, "reasoning_content") or fields.text(message, "reasoning")
 
 
 def failed_reply(status: int, text: str) -> ChatReply:
@@ -201,17 +166,17 @@ class _Assembly:
 
     def add(self, chunk: JsonObject) -> None:
         if "error" in chunk:  # the server found out after it had sent status 200
-            self.status, self.error = _int(_object(chunk, "error"), "code") or 500, json.dumps(chunk)
+            self.status, self.error = fields.number(fields.section(chunk, "error"), "code") or 500, json.dumps(chunk)
         self.timings = timings(chunk) or self.timings
-        for choice in _objects(chunk, "choices"):
-            delta = _object(choice, "delta")
-            self.content.append(_str(delta, "content"))
+        for choice in fields.sections(chunk, "choices"):
+            delta = fields.section(choice, "delta")
+            self.content.append(fields.text(delta, "content"))
             self.reasoning.append(_reasoning(delta))
-            self.finish_reason = _str(choice, "finish_reason") or self.finish_reason
-            for call in _objects(delta, "tool_calls"):
-                names, arguments = self.calls.setdefault(_int(call, "index"), ([], []))
-                names.append(_str(_object(call, "function"), "name"))
-                arguments.append(_str(_object(call, "function"), "arguments"))
+            self.finish_reason = fields.text(choice, "finish_reason") or self.finish_reason
+            for call in fields.sections(delta, "tool_calls"):
+                names, arguments = self.calls.setdefault(fields.number(call, "index"), ([], []))
+                names.append(fields.text(fields.section(call, "function"), "name"))
+                arguments.append(fields.text(fields.section(call, "function"), "arguments"))
 
     def reply(self) -> ChatReply:
         return ChatReply(
@@ -269,10 +234,10 @@ def context_error(text: str) -> ContextExceeded | None:
         body = json.loads(text)
     except ValueError:
         return None
-    error = _object(body, "error") if isinstance(body, dict) else {}
+    error = fields.section(body, "error") if isinstance(body, dict) else {}
     if error.get("type") != "exceed_context_size_error":
         return None
-    return too_long(_int(error, "n_prompt_tokens"), _int(error, "n_ctx"))
+    return too_long(fields.number(error, "n_prompt_tokens"), fields.number(error, "n_ctx"))
 
 
 def too_long(prompt_tokens: int, context_tokens: int) -> ContextExceeded:
@@ -281,31 +246,3 @@ def too_long(prompt_tokens: int, context_tokens: int) -> ContextExceeded:
         f"the prompt needs {prompt_tokens} tokens, the server's context holds {context_tokens}",
         hint="Ask for smaller depths, or start the server with a larger context.",
     )
-
-
-def _objects(body: JsonObject, key: str) -> list[JsonObject]:
-    value = body.get(key)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _object(body: JsonObject, key: str) -> JsonObject:
-    value = body.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _str(body: JsonObject, key: str) -> str:
-    value = body.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _number(body: JsonObject, key: str) -> float:
-    value: JsonValue = body.get(key)
-    return value if isinstance(value, int | float) else 0
-
-
-def _int(body: JsonObject, key: str) -> int:
-    return int(_number(body, key))
-
-
-def _float(body: JsonObject, key: str) -> float:
-    return float(_number(body, key))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -15,13 +14,12 @@ import httpx
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Listener, Progress, Sampling, silent
 from kvassay.backend.engine import Engine, Met, Pen, RawPrompt
-from kvassay.backend.llama_http import WATCHED, Host, RefusedError
+from kvassay.backend.llama_http import WATCHED, Host, RefusedError, named_errors
 from kvassay.backend.llama_wire import assemble, event, failed_reply, lines
-from kvassay.backend.patience import PATIENCE_S, OutOfPatienceError, Patience, attend
-from kvassay.errors import BackendError, ServerDied, ServerHung
+from kvassay.backend.patience import PATIENCE_S, Patience, attend
+from kvassay.errors import BackendError
 from kvassay.types import BootFacts, ChatReply, Completion, JsonObject, Message, Position, Timings, Tool
 
-_RESUME = "What was finished is kept: run again with --resume to go on."
 _MOST_OF_A_VOCABULARY = 4096  # more alternatives than this are asked for only to see the whole vocabulary
 _PART_OF_A_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _CHAT = "/v1/chat/completions"
@@ -59,7 +57,7 @@ class Line:
 
     def post(self, path: str, body: JsonObject) -> JsonObject:
         patience = Patience(self.patience_s)
-        with self._named_errors(patience):
+        with named_errors(patience, self.host):
             response = attend(partial(self.client.post, path, json=body, timeout=WATCHED), self.pulse, patience)
         _refuse(response.status_code, response.text)
         try:
@@ -72,7 +70,7 @@ class Line:
         """The data events of a streamed answer."""
         patience = Patience(self.patience_s)
         patience.start()
-        with self._named_errors(patience), self.client.stream("POST", path, json=body) as response:
+        with named_errors(patience, self.host), self.client.stream("POST", path, json=body) as response:
             if response.is_error:
                 _refuse(response.status_code, response.read().decode("utf-8", "replace"))
             for line in lines(response.iter_text()):
@@ -83,7 +81,7 @@ class Line:
                     patience.check()
 
     def _get(self, path: str) -> httpx.Response:
-        with self._named_errors(Patience(self.patience_s)):
+        with named_errors(Patience(self.patience_s), self.host):
             response = self.client.get(path)
         if response.status_code in (401, 403):
             raise BackendError(
@@ -91,17 +89,6 @@ class Line:
                 hint="Put the key into the environment variable KVASSAY_API_KEY.",
             )
         return response
-
-    @contextmanager
-    def _named_errors(self, patience: Patience) -> Iterator[None]:
-        try:
-            yield
-        except (OutOfPatienceError, httpx.TimeoutException) as error:
-            message = f"the server made no progress for {patience.limit_s:.0f} s"
-            raise ServerHung(message, hint=_RESUME, log=self.host.last_words()) from error
-        except httpx.TransportError as error:
-            message = f"the server {self.host.exit_reason()} while a request was under way"
-            raise ServerDied(message, hint=_RESUME, log=self.host.last_words()) from error
 
 
 class OpenAIBoot:

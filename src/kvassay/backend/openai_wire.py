@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
+from kvassay.backend import fields
 from kvassay.backend.base import Sampling
 from kvassay.backend.llama_wire import chat_reply as llama_chat_reply
 from kvassay.backend.llama_wire import conversation
@@ -49,10 +50,10 @@ def text_body(model: str, prompt: tuple[int, ...] | str, sampling: Sampling) -> 
 
 def text_completion(reply: JsonObject) -> Completion:
     """The answer of ``/v1/completions``: text, why it ended, counts."""
-    choice = first(reply, "choices")
+    choice = fields.first(reply, "choices")
     return Completion(
-        text=text(choice, "text"),
-        stop=STOPS.get(text(choice, "finish_reason"), Stop.OTHER),
+        text=fields.text(choice, "text"),
+        stop=STOPS.get(fields.text(choice, "finish_reason"), Stop.OTHER),
         timings=usage(reply) or Timings(0, 0, 0.0, 0, 0.0),
     )
 
@@ -64,19 +65,19 @@ def usage(reply: JsonObject) -> Timings | None:
     is "not told", and no speed and no economy is made of it. ``cached_tokens`` stands in ``prompt_tokens_details``
     (OpenAI, vLLM, SGLang) or in ``usage`` itself (TabbyAPI 39c9fd88 endpoints/OAI/utils/common_.py).
     """
-    said = section(reply, "usage")
+    said = fields.section(reply, "usage")
     if not said:
         return None
-    prompt = number(said, "prompt_tokens")
-    details = section(said, "prompt_tokens_details") or said
+    prompt = fields.number(said, "prompt_tokens")
+    details = fields.section(said, "prompt_tokens_details") or said
     told = isinstance(details.get("cached_tokens"), int)
-    cached = number(details, "cached_tokens") if told else prompt
+    cached = fields.number(details, "cached_tokens") if told else prompt
     return Timings(
         cached_tokens=cached,
         processed_tokens=max(0, prompt - cached),
-        prompt_ms=1000 * real(said, "prompt_time"),
-        predicted_tokens=number(said, "completion_tokens"),
-        predicted_ms=1000 * real(said, "completion_time"),
+        prompt_ms=1000 * fields.real(said, "prompt_time"),
+        predicted_tokens=fields.number(said, "completion_tokens"),
+        predicted_ms=1000 * fields.real(said, "completion_time"),
     )
 
 
@@ -95,40 +96,6 @@ def context_error(status: int, body: str) -> ContextExceeded | None:
     )
 
 
-def section(body: JsonObject, key: str) -> JsonObject:
-    """An object inside an object; empty where there is none."""
-    value = body.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def sections(body: JsonObject, key: str) -> list[JsonObject]:
-    """The objects of a list; empty where there is none."""
-    value = body.get(key)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def first(body: JsonObject, key: str) -> JsonObject:
-    """The first object of a list; empty where there is none."""
-    return next(iter(sections(body, key)), {})
-
-
-def text(body: JsonObject, key: str) -> str:
-    """A string; empty where there is none."""
-    value = body.get(key)
-    return value if isinstance(value, str) else ""
-
-
 def ids(body: JsonObject, key: str) -> tuple[int, ...]:
     """Token ids; none where there are none."""
     return tuple(cast("list[int]", body.get(key) or []))
-
-
-def real(body: JsonObject, key: str) -> float:
-    """A number; 0 where there is none."""
-    value = body.get(key)
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def number(body: JsonObject, key: str) -> int:
-    """A whole number; 0 where there is none."""
-    return int(real(body, key))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
@@ -16,8 +17,8 @@ from jinja2.nodes import Node, Scope
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from kvassay.backend.llama_wire import message_json, message_with_objects, tool_json
-from kvassay.errors import BackendError, ConfigError
+from kvassay.backend.template import rendered
+from kvassay.errors import ConfigError
 from kvassay.extras import install_line
 from kvassay.types import JsonObject, JsonValue, Message, Tool
 
@@ -59,24 +60,13 @@ class HubPen:
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
         """The prompt as ``apply_chat_template`` makes it (transformers 5.23.0 utils/chat_template_utils.py). The
-        template adds the special tokens itself, so none are added later. Arguments of earlier calls are objects; where
-        the template fails on those, strings (DeepSeek's joins them to its text).
+        template adds the special tokens itself, so none are added later. Raises BackendError with its complaint.
         """
-        try:
-            return self._render(messages, tools, objects=True)
-        except (TypeError, TemplateError):
-            try:
-                return self._render(messages, tools, objects=False)
-            except (TypeError, TemplateError) as error:
-                raise BackendError(f"the model's chat template refused the conversation: {error}") from error
+        return rendered(self._template, messages, tools)
 
-    def _render(self, messages: Sequence[Message], tools: Sequence[Tool], *, objects: bool) -> str:
-        return _compiled(self.template).render(
-            messages=[message_with_objects(message) if objects else message_json(message) for message in messages],
-            tools=[tool_json(tool) for tool in tools] or None,
-            add_generation_prompt=True,
-            **self.special,
-        )
+    def _template(self, messages: list[JsonObject], tools: list[JsonObject] | None) -> str:
+        compiled = _compiled(self.template)
+        return compiled.render(messages=messages, tools=tools, add_generation_prompt=True, **self.special)
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
@@ -98,6 +88,7 @@ class _Generation(Extension):
         return Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
 
 
+@lru_cache(maxsize=4)
 def _compiled(template: str) -> Template:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
@@ -144,7 +135,7 @@ def _config(path: Path) -> JsonObject:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{str(path)!r} is not JSON: {error}") from None
     return found if isinstance(found, dict) else {}
 
@@ -153,7 +144,10 @@ def _template(directory: Path, config: JsonObject) -> str:
     """The template of the directory: its own file before the one in the configuration; of several the tools' one."""
     file = directory / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{str(file)!r} can't be read: {error}") from None
     found = config.get("chat_template")
     if isinstance(found, list):
         named = {str(one.get("name")): one.get("template") for one in found if isinstance(one, dict)}

@@ -22,7 +22,7 @@ from kvassay.assay.prepare import Questions, questions_of
 from kvassay.assay.recorded import context_for
 from kvassay.assay.records import Manifest
 from kvassay.assay.results import verdict_of
-from kvassay.assay.runner import PROBES, Interrupted, Job, Method, run
+from kvassay.assay.runner import PROBES, Job, Method, run
 from kvassay.assay.store import Store
 from kvassay.assay.stored import StoredRun
 from kvassay.backend.catalog import CATALOG
@@ -32,7 +32,7 @@ from kvassay.backend.layers import require_layers
 from kvassay.cli.models import download_progress
 from kvassay.cli.progress import RunProgress
 from kvassay.cli.stopping import StopOnRequest
-from kvassay.errors import BackendError, ConfigError, KvassayError, StoreError
+from kvassay.errors import BackendError, ConfigError, Interrupted, KvassayError, StoreError
 from kvassay.executor.base import Executor
 from kvassay.executor.local import LOCAL
 from kvassay.executor.recipe import Recipe

@@ -96,7 +96,7 @@ def _launches(model: str, view: PlanView, mmproj: Path | None) -> tuple[LaunchLi
         context_tokens=plan.wanted,
         parallel=plan.settings.parallel,
         gpu_layers=plan.place.gpu_layers,
-        flash_attention=plan.settings.flash_attention.value,
+        flash_attention=plan.settings.flash_attention,
         more=[*_as_planned(plan.settings), *(["--mmproj", str(mmproj)] if mmproj else [])],
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kvassay.assay import host
+from kvassay import host
 from kvassay.assay.design import room_for
 from kvassay.assay.prepare import Questions, questions_of
 from kvassay.assay.store import Store

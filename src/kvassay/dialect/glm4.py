@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -11,7 +10,7 @@ from kvassay.dialect import reader
 from kvassay.dialect.base import Declared, Outcome, Piece, Reading
 from kvassay.dialect.bodies import Ends, arguments, read_body
 from kvassay.dialect.markup import Markup, find
-from kvassay.dialect.values import as_json_or_text, typed
+from kvassay.dialect.values import as_json_or_text, typed, written
 from kvassay.types import Call, JsonObject, JsonValue
 
 name = "glm4"
@@ -57,13 +56,9 @@ def render(calls: Sequence[Call], content: str = "") -> str:
 
 def _render(call: Call) -> str:
     pairs = "".join(
-        f"<arg_key>{key}</arg_key>\n<arg_value>{_text(value)}</arg_value>\n" for key, value in call.arguments.items()
+        f"<arg_key>{key}</arg_key>\n<arg_value>{written(value)}</arg_value>\n" for key, value in call.arguments.items()
     )
     return f"<tool_call>{call.name}\n{pairs}</tool_call>"
-
-
-def _text(value: JsonValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _find_plain(text: str, position: int, _: Declared) -> Piece | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +9,7 @@ from functools import partial
 from kvassay.dialect import reader
 from kvassay.dialect.base import Declared, Reading
 from kvassay.dialect.markup import Markup, find
-from kvassay.dialect.values import as_text_or_null, typed
+from kvassay.dialect.values import as_text_or_null, typed, written
 from kvassay.types import Call, JsonObject, JsonValue
 
 name = "minimax-m2"
@@ -60,6 +59,5 @@ def _parameters(call: Call) -> str:
 
 
 def _text(value: JsonValue) -> str:
-    if not isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return f"\n{value}\n" if value.startswith("\n") and value.endswith("\n") else value
+    text = written(value)
+    return f"\n{text}\n" if text.startswith("\n") and text.endswith("\n") else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +9,7 @@ from functools import partial
 from kvassay.dialect import reader
 from kvassay.dialect.base import Declared, Reading
 from kvassay.dialect.markup import Markup, find
-from kvassay.dialect.values import as_text_or_null, typed
+from kvassay.dialect.values import as_text_or_null, typed, written
 from kvassay.types import Call, JsonObject, JsonValue
 
 name = "qwen3-coder"
@@ -55,9 +54,7 @@ def render(calls: Sequence[Call], content: str = "") -> str:
 
 
 def _render(call: Call) -> str:
-    parameters = "".join(f"<parameter={key}>\n{_text(value)}\n</parameter>\n" for key, value in call.arguments.items())
+    parameters = "".join(
+        f"<parameter={key}>\n{written(value)}\n</parameter>\n" for key, value in call.arguments.items()
+    )
     return f"<tool_call>\n<function={call.name}>\n{parameters}</function>\n</tool_call>"
-
-
-def _text(value: JsonValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

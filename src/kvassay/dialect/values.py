@@ -121,3 +121,8 @@ def _names(value: JsonValue) -> set[str]:
         dict: {"object"},
     }
     return names.get(type(value), {"null"})
+
+
+def written(value: JsonValue) -> str:
+    """A value as tagged formats write it: a string as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

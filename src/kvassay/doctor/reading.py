@@ -10,7 +10,7 @@ from kvassay.backend.kv import LLAMA_TYPES, is_quantized
 from kvassay.doctor.command import OPERATOR, is_windows
 from kvassay.doctor.flags import flag_of
 from kvassay.doctor.setup import Setup
-from kvassay.plan.cache_types import ggml_name
+from kvassay.kv_cache import ggml_name
 from kvassay.plan.capability import Placement, placement
 from kvassay.plan.capability_file import engines
 from kvassay.types import KVConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvassay.assay import host
+from kvassay import host
 from kvassay.backend.base import Backend
 from kvassay.executor.base import Visit
 from kvassay.executor.recipe import Recipe

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kvassay.assay.host import Machine
 from kvassay.errors import ConfigError
+from kvassay.host import Machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from kvassay.assay.host import Machine
 from kvassay.backend.base import Backend
 from kvassay.backend.catalog import CATALOG
 from kvassay.errors import ConfigError, first_line, last_lines
@@ -22,6 +21,7 @@ from kvassay.executor.baton import Baton
 from kvassay.executor.nodes import Node, Share, Wish, fitting, one_kind, share_of
 from kvassay.executor.ray_worker import Travelling, introduce
 from kvassay.extras import install_line
+from kvassay.host import Machine
 from kvassay.settings import RunSettings
 
 RETRIES = 3

@@ -12,9 +12,8 @@ import ray
 from ray import exceptions
 
 from kvassay import backend as backends
-from kvassay.assay.climb import Interrupted
 from kvassay.backend.base import Boot, Listener, Progress, Sampling, silent
-from kvassay.errors import KvassayError, WorkerLost, first_line
+from kvassay.errors import Interrupted, KvassayError, WorkerLost, first_line
 from kvassay.executor.baton import Baton
 from kvassay.executor.nodes import Share
 from kvassay.executor.ray_worker import Order, Server, Travelling

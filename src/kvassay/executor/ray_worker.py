@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Protocol
 
-from kvassay.assay.host import Machine, machine
 from kvassay.backend.base import Backend, Boot, Listener, Progress
 from kvassay.errors import KvassayError
+from kvassay.host import Machine, machine
 from kvassay.types import Arm, BootFacts
 
 _LOOK_S = 1.0

@@ -61,7 +61,7 @@ def _spoken(messages: Iterable[Message]) -> Iterator[str]:
         for call in message.tool_calls:
             yield call.name
             yield json.dumps(call.arguments, ensure_ascii=False)
-            yield from _strings(call.arguments)
+            yield from strings(call.arguments)
 
 
 def _declared(tools: Iterable[Tool]) -> Iterator[str]:
@@ -69,11 +69,12 @@ def _declared(tools: Iterable[Tool]) -> Iterator[str]:
         yield from (tool.name, tool.description, json.dumps(tool.parameters, ensure_ascii=False))
 
 
-def _strings(value: JsonValue) -> Iterator[str]:
+def strings(value: JsonValue) -> Iterator[str]:
+    """All strings of a JSON value, names of members left out."""
     if isinstance(value, str):
         yield value
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _strings(inner)
+        yield from strings(inner)
 
 
 def _replay(messages: Iterable[Message]) -> dict[str, views.View]:
@@ -81,7 +82,7 @@ def _replay(messages: Iterable[Message]) -> dict[str, views.View]:
     pending: list[ToolCall] = []
     for message in messages:
         if message.role == "tool":
-            call = _answered(pending, message.tool_call_id)
+            call = answered_call(pending, message.tool_call_id)
             if call is not None:
                 pending.remove(call)
                 _follow(seen, call, message.content)
@@ -90,7 +91,7 @@ def _replay(messages: Iterable[Message]) -> dict[str, views.View]:
     return seen
 
 
-def _answered(pending: Sequence[ToolCall], id_: str | None) -> ToolCall | None:
+def answered_call(pending: Sequence[ToolCall], id_: str | None) -> ToolCall | None:
     """The call by its id; servers without ids answer in order."""
     by_id = (call for call in pending if call.id == id_)
     return next(by_id, None) if id_ else next(iter(pending), None)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from kvassay.grade import names
-from kvassay.grade.context import failed
+from kvassay.grade.context import answered_call, failed
 from kvassay.grade.volatile import settled, without_notes
 from kvassay.types import JsonObject, Message, ToolCall
 
@@ -108,15 +108,10 @@ def _answered(messages: Sequence[Message]) -> Iterator[tuple[ToolCall, str, bool
             heard.add(words)
         elif message.role == "assistant" and message.tool_calls:
             pending = list(message.tool_calls)
-        elif message.role == "tool" and (call := _call_of(pending, message.tool_call_id)):
+        elif message.role == "tool" and (call := answered_call(pending, message.tool_call_id)):
             pending.remove(call)
             yield call, without_notes(message.content), opens
             opens = False
-
-
-def _call_of(pending: Sequence[ToolCall], id_: str | None) -> ToolCall | None:
-    by_id = (call for call in pending if call.id == id_)
-    return next(by_id, None) if id_ else next(iter(pending), None)
 
 
 def _exchange(call: ToolCall, result: str, raw: str | None, *, marked: bool, opens: bool) -> Exchange:

@@ -9,11 +9,11 @@ from kvassay.assay import events
 from kvassay.assay.prepare import Questions, code_of
 from kvassay.assay.prompts import Prompt
 from kvassay.assay.rungs import Rungs
-from kvassay.assay.runner import Interrupted, Method
+from kvassay.assay.runner import Method
 from kvassay.assay.schedule import Slot, schedule
 from kvassay.assay.stored import StoredRun
 from kvassay.assay.visit import Visit
-from kvassay.errors import ConfigError
+from kvassay.errors import ConfigError, Interrupted
 from kvassay.loops.episode import Episode, Rules, play
 from kvassay.loops.families import FAMILIES, draw
 from kvassay.loops.record import to_row

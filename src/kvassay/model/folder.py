@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvassay.errors import ModelFileError
 from kvassay.model import store
+from kvassay.model.hf_config import read_config
 from kvassay.model.resolve import ModelFile, path_of, resolve
 from kvassay.model.store import Progress, silent
+from kvassay.types import JsonObject
 
 _CONTENT = ("*.json", "*.safetensors", "*.bin", "*.model", "*.jinja")
 
@@ -28,7 +29,7 @@ class ModelFolder:
 def read_folder(name: str, *, progress: Progress = silent) -> ModelFolder:
     """Raises ModelFileError where the folder has no configuration that can be read, or no weights."""
     path = path_of(name).absolute()
-    config = _config(path, name)
+    config = read_config(path)
     files = sorted({file for pattern in _CONTENT for file in path.glob(pattern)})
     if not any(file.suffix in {".safetensors", ".bin"} for file in files):
         raise ModelFileError(f"{name!r} holds no weights", hint="A Hugging Face folder has *.safetensors files.")
@@ -53,20 +54,6 @@ def read_model(name: str, *, folder: bool, progress: Progress = silent) -> Model
     return resolve(name, progress=progress)
 
 
-def _config(path: Path, name: str) -> dict[str, object]:
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except OSError:
-        hint = "Give a Hugging Face folder (config.json, *.safetensors) or a GGUF file."
-        raise ModelFileError(f"{name!r} is a folder without a config.json", hint=hint) from None
-    except ValueError as error:
-        raise ModelFileError(f"{str(path / 'config.json')!r} is not JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise ModelFileError(f"{str(path / 'config.json')!r} holds no object")
-    text = config.get("text_config")  # models that see keep the language model's numbers there
-    return {**config, **text} if isinstance(text, dict) else config
-
-
-def _integer(config: dict[str, object], key: str) -> int | None:
+def _integer(config: JsonObject, key: str) -> int | None:
     value = config.get(key)
     return value if isinstance(value, int) else None

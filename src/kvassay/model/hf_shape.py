@@ -16,11 +16,11 @@ from typing import NamedTuple
 from kvassay.errors import ModelFileError
 from kvassay.model.gguf import GGUFHeader, Value
 from kvassay.model.gguf_shape import shape_of
+from kvassay.model.hf_config import read_config
 from kvassay.model.keys import MAX_LAYERS
 from kvassay.model.shape import ModelShape, Weights
 from kvassay.types import JsonObject, JsonValue
 
-MAX_CONFIG_BYTES = 4 << 20
 MAX_HEADER_BYTES = 64 << 20
 _U64 = struct.Struct("<Q")
 _ONE_FILE = "model.safetensors"
@@ -139,31 +139,12 @@ def shape_of_folder(folder: Path) -> ModelShape:
 
     Raises ModelFileError where there is none, its model type is not known here, or a value can't be.
     """
-    config = _config(folder)
+    config = read_config(folder)
     header = GGUFHeader(3, {key: _value(value) for key, value in _keys(config, folder).items()}, {}, (), 0)
     shape = shape_of(header, source=str(folder))
     return replace(
         shape, name=folder.name or str(folder), weights=_weights(folder, len(shape.layers), len(shape.trunk))
     )
-
-
-def _config(folder: Path) -> JsonObject:
-    path = folder / "config.json"
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_CONFIG_BYTES + 1)
-        config = json.loads(raw) if len(raw) <= MAX_CONFIG_BYTES else None
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            f"{str(folder)!r} is a folder without config.json.",
-            hint="Name a GGUF file, or a Hugging Face or EXL3 folder.",
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{str(path)!r} can't be read: {error}.", hint="Download it again.") from error
-    if not isinstance(config, dict):
-        raise ModelFileError(f"{str(path)!r} is no JSON object of at most {MAX_CONFIG_BYTES:,} bytes.")
-    text = config.get("text_config")
-    return {**config, **text} if isinstance(text, dict) else config
 
 
 def _keys(config: JsonObject, folder: Path) -> dict[str, JsonValue]:

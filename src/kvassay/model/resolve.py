@@ -139,14 +139,18 @@ def _inside(folder: Path) -> str:
     return f" It holds {', '.join(found)}." if found else ""
 
 
-def _files_of(path: Path) -> tuple[Path, ...]:
-    """The file itself, or all files of a split model whose first one was named (llama.cpp finds the rest likewise)."""
+def split_files(path: Path) -> tuple[Path, ...]:
+    """The file itself, or all files of a split model whose first one was named, here or not: where llama.cpp looks."""
     split = _SPLIT.search(path.name)
     if split is None:
         return (path,)
     stem = path.name[: split.start()]
-    files = tuple(path.with_name(f"{stem}-{n:05d}-of-{split[1]}.gguf") for n in range(1, int(split[1]) + 1))
-    missing = [file.name for file in files if not file.is_file()]
+    return tuple(path.with_name(f"{stem}-{n:05d}-of-{split[1]}.gguf") for n in range(1, int(split[1]) + 1))
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
+    files = split_files(path)
+    missing = [file.name for file in files[1:] if not file.is_file()]
     if missing:
         raise ModelFileError(
             f"{str(path)!r} is the first of {len(files)} files; {missing[0]!r} is not beside it.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from kvassay.model.gguf_shape import shape_of
 from kvassay.model.hf_shape import shape_of_folder
 from kvassay.model.shape import ModelShape
 from kvassay.model.weights import tally
-
-_SPLIT = re.compile(r"-00001-of-(\d{5})\.gguf$")
 
 
 def load_shape(name: str) -> ModelShape:
@@ -55,7 +52,7 @@ def _of_file(path: Path, source: str) -> ModelShape:
     """A file, with the tensors of the other files of a split model where they are beside it; ``source`` names it."""
     header = read_header(path)
     shape = shape_of(header, source=source)
-    headers = [header, *(read_header(other) for other in _others(path) if other.is_file())]
+    headers = [header, *(read_header(other) for other in resolve.split_files(path)[1:] if other.is_file())]
     tensors = [tensor for each in headers for tensor in each.tensors]
     if not tensors:
         return shape
@@ -65,17 +62,8 @@ def _of_file(path: Path, source: str) -> ModelShape:
 
 def _n_files(header: GGUFHeader, name: str) -> int:
     """How many files the model is split into, as the header or the first one's name says (llama-gguf-split)."""
-    split, told = _SPLIT.search(name), header.metadata.get("split.count")
-    return max(int(split[1]) if split else 1, told if isinstance(told, int) else 1)
-
-
-def _others(path: Path) -> list[Path]:
-    """The files that llama.cpp looks for beside the first one."""
-    split = _SPLIT.search(path.name)
-    if split is None:
-        return []
-    stem = path.name[: split.start()]
-    return [path.with_name(f"{stem}-{n:05d}-of-{split[1]}.gguf") for n in range(2, int(split[1]) + 1)]
+    told = header.metadata.get("split.count")
+    return max(len(resolve.split_files(Path(name))), told if isinstance(told, int) else 1)
 
 
 def _partial(shape: ModelShape) -> ModelShape:

@@ -11,7 +11,7 @@ from kvassay.plan.planner import REFERENCE, Row
 from kvassay.plan.recommend import Candidate, Ranking, roomier
 from kvassay.plan.view import Entry, PlanView
 from kvassay.types import JsonObject, JsonValue, KVConfig
-from kvassay.verdict import ArmVerdict, Effect
+from kvassay.verdict import ArmVerdict, Effect, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Answer:
             kv,
             context_tokens=self.view.plan.wanted,
             gpu_layers=self.view.plan.place.gpu_layers,
-            flash_attention=settings.flash_attention.value,
+            flash_attention=settings.flash_attention,
         )
         return next(line for line in lines if line.engine == "llama-server")
 
@@ -103,7 +103,7 @@ class Answer:
         row = self.chosen
         if row is None:
             return None
-        broken = {found.candidate.name for found in self.found if found.arm and not _may_run(found.arm)}
+        broken = {found.candidate.name for found in self.found if _is_harmed(found)}
         entries = [entry for entry in self.view.entries if str(entry.row.kv) not in broken]
         return roomier(entries, row, device=self.view.memory.device)
 
@@ -111,7 +111,7 @@ class Answer:
     def best_unproven(self) -> Found | None:
         """The one that came nearest where nothing was proven: undecided before harmed, in order of promise."""
         judged = [found for found in self.found if found.arm is not None]
-        return min(judged, key=lambda found: found.arm is not None and not _may_run(found.arm), default=None)
+        return min(judged, key=_is_harmed, default=None)
 
     def known_of(self, entry: Entry) -> str:
         """What is known of a pair's quality, runs of just now included."""
@@ -119,8 +119,8 @@ class Answer:
         return f"measured: {now.state}" if now and now.arm else entry.evidence.words
 
 
-def _may_run(arm: ArmVerdict) -> bool:
-    return arm.state.is_within or not arm.state.is_worse
+def _is_harmed(found: Found) -> bool:
+    return found.arm is not None and found.arm.state is State.DEGRADED
 
 
 # --------------------------------------------------------------------------- for scripts

@@ -9,10 +9,10 @@ from kvassay.model.shape import Layer, ModelShape
 from kvassay.plan.memory import (
     CacheSettings,
     Context,
-    FlashAttention,
     LayerMemory,
     context_of,
     draft_kv_bytes,
+    flash,
     layer_memory,
     window_cells,
 )
@@ -190,8 +190,3 @@ def compute_bytes(shape: ModelShape, settings: CacheSettings) -> int:
     mask = 2 * context.cells if attending else 0
     scores = 0 if flash(shape, settings) or not attending else 4 * shape.heads * context.cells
     return context.n_ubatch * (activations + mask + scores)
-
-
-def flash(shape: ModelShape, settings: CacheSettings) -> bool:
-    """Whether flash attention is used."""
-    return shape.flash_attention and settings.flash_attention is not FlashAttention.OFF

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from kvassay.plan.cache_types import cache_types
+from kvassay.kv_cache import cache_types
 from kvassay.plan.capability_file import Case, Engine, Range, changes, engines, ranges
 from kvassay.types import KVConfig
 

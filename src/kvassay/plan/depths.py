@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from kvassay.kv_cache import PAD
+
 FIRST, STEP = 2048, 4
-_PAD = 256
 
 
 def ladder(deepest: int, reach: int) -> tuple[int, ...]:
@@ -12,7 +13,7 @@ def ladder(deepest: int, reach: int) -> tuple[int, ...]:
     ``reach`` is the depth that the unquantised reference holds: no deeper, unless it holds no rung at all, where the
     reference has to run elsewhere than planned in any case.
     """
-    limit = max((min(deepest, reach) if reach >= FIRST else deepest) // _PAD * _PAD, _PAD)
+    limit = max((min(deepest, reach) if reach >= FIRST else deepest) // PAD * PAD, PAD)
     rungs = []
     depth = FIRST
     while depth < limit:

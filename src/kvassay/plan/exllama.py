@@ -5,9 +5,9 @@ Source: cache/quant.py and cache/q_cache_kernels.cuh of exllamav3 1.6.5. Modelle
 
 from __future__ import annotations
 
+from kvassay.kv_cache import pad
 from kvassay.model.architectures import Memory
 from kvassay.model.shape import ModelShape
-from kvassay.plan.memory import pad
 from kvassay.types import JsonObject, KVConfig
 
 ENGINES = ("exllamav3", "tabbyapi", "exl3")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import platform
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from kvassay.host import say
+
 MIB = 1 << 20
-_WAIT_S = 10.0
 _LARGE_MAC_BYTES = 36 << 30
 _DRM = Path("/sys/class/drm")
 
@@ -85,14 +84,3 @@ def wired_bytes(memory_bytes: int) -> int:
 def main_memory() -> Memory:
     """The machine's main memory, for the CPU back end."""
     return Memory("cpu", "main memory", psutil.virtual_memory().total, "the operating system")
-
-
-def say(*command: str) -> str:
-    """A program's output; empty where it is missing or fails."""
-    if shutil.which(command[0]) is None:
-        return ""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""

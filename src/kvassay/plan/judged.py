@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kvassay.assay.records import Design
 from kvassay.plan.evidence import Judged
+from kvassay.verdict import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def answers_it(found: Judged, question: Question) -> bool:
     design, state = found.design, found.arm.state
     if _who(design) != (question.backend, question.hardware) or _what(design) != _asked(question):
         return False
-    if state.is_worse and not state.is_within:
+    if state is State.DEGRADED:
         return design.margin >= question.margin and design.alpha <= question.alpha
     strict = design.margin <= question.margin and design.alpha <= question.alpha
     deep = max(design.depths, default=0) >= max(question.depths, default=0)
@@ -54,7 +55,7 @@ def answers_it(found: Judged, question: Question) -> bool:
 
 
 def _decided(found: Judged) -> bool:
-    return found.arm.state.is_within or found.arm.state.is_worse
+    return found.arm.state is not State.INCONCLUSIVE
 
 
 def _who(design: Design) -> tuple[str, str]:

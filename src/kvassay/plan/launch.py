@@ -5,17 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from kvassay.plan.cache_types import cache_types, ggml_id
+from kvassay.backend.kv import is_quantized
+from kvassay.kv_cache import cache_types, ggml_id, pad
+from kvassay.plan.memory import FlashAttention
 from kvassay.types import KVConfig
 
-FlashAttention = Literal["auto", "on", "off"]
-
-_FLOATS = ("f32", "f16", "bf16")
 _OLLAMA = ("f16", "q8_0", "q4_0")
 _QUANTKV = {"f16": "0", "bf16": "bf16", "q8_0": "1", "q5_1": "q5_1", "q4_0": "2"}
-_PAGE = 256  # exllamav3 1.6.5: the cache is made of pages of 256 tokens
 _BITS_TO_TYPE = {"8": "q8_0", "7": "q8_0", "6": "q5_1", "5": "q5_0", "4": "q4_0", "3": "q4_0", "2": "q4_0"}
 _ADDRESS = ("http://", "https://")
 _NEEDS_FLASH = "A quantised V needs flash attention, which is off here."
@@ -68,11 +65,11 @@ class _Wanted:
     @property
     def with_flash(self) -> bool:
         """For back ends that know on and off only: on unless it was ruled out, as the plan counts it."""
-        return self.flash_attention != "off"
+        return self.flash_attention is not FlashAttention.OFF
 
     @property
     def without_flash(self) -> bool:
-        return self.flash_attention == "off" and self.kv.v not in _FLOATS
+        return self.flash_attention is FlashAttention.OFF and is_quantized(self.kv.v)
 
 
 def launch_lines(
@@ -82,7 +79,7 @@ def launch_lines(
     context_tokens: int,
     parallel: int = 1,
     gpu_layers: int | None = None,
-    flash_attention: FlashAttention = "auto",
+    flash_attention: FlashAttention = FlashAttention.AUTO,
     more: Sequence[str] = (),
 ) -> tuple[LaunchLine, ...]:
     """One line for each back end.
@@ -137,7 +134,8 @@ def _ollama(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, f"Ollama documents f16, q8_0 and q4_0 only; {kv.k} is passed on unchecked.")
     if wanted.without_flash:
         return LaunchLine(engine, None, _NEEDS_FLASH)
-    flash = {"auto": "", "on": "OLLAMA_FLASH_ATTENTION=1 ", "off": "OLLAMA_FLASH_ATTENTION=0 "}[wanted.flash_attention]
+    switches = {FlashAttention.ON: "OLLAMA_FLASH_ATTENTION=1 ", FlashAttention.OFF: "OLLAMA_FLASH_ATTENTION=0 "}
+    flash = switches.get(wanted.flash_attention, "")
     rotation = "" if kv.rotation else "LLAMA_ATTN_ROT_DISABLE=1 "
     command = (
         f"{rotation}OLLAMA_KV_CACHE_TYPE={kv.k} {flash}OLLAMA_CONTEXT_LENGTH={wanted.per_sequence} "
@@ -169,7 +167,7 @@ def _koboldcpp(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, "kvassay knows no setting of koboldcpp for rotation or for parallel sequences.")
     if wanted.is_elsewhere:
         return LaunchLine(engine, None, "koboldcpp wants the file itself: download it first.")
-    implicit = kv.k != kv.v and kv.v == "f16" and wanted.flash_attention != "on"
+    implicit = kv.k != kv.v and kv.v == "f16" and wanted.flash_attention is not FlashAttention.ON
     if kv.k not in _QUANTKV or not (kv.k == kv.v or implicit):
         why = f"koboldcpp has one knob, --quantkv, for f16, bf16, q8_0, q5_1 or q4_0 on both sides: {kv} can't be set."
         return LaunchLine(engine, None, why)
@@ -177,7 +175,7 @@ def _koboldcpp(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, _NEEDS_FLASH)
     words = ["koboldcpp", "--model", wanted.model, "--contextsize", str(wanted.context_tokens)]
     words += ["--quantkv", _QUANTKV[kv.k]]
-    words += ["--noflashattention" if implicit or wanted.flash_attention == "off" else "--flashattention"]
+    words += ["--noflashattention" if implicit or not wanted.with_flash else "--flashattention"]
     words += ["--gpulayers", str(wanted.gpu_layers)] if wanted.gpu_layers is not None else []
     why = "One knob for K and V; today's releases have flash attention on unless told otherwise."
     if implicit:
@@ -215,10 +213,9 @@ def _tabby(wanted: _Wanted) -> LaunchLine:
         return LaunchLine(engine, None, f"{why} Its bits are another format than llama.cpp's types.")
     if nearest != "FP16" and not (k in _EXL and v in _EXL):
         return LaunchLine(engine, None, f"ExLlamaV3 takes 2 to 8 bits on each side, not {wanted.kv}.")
-    size = -(-wanted.context_tokens // _PAGE) * _PAGE
     name = wanted.model.removeprefix("hf:").rstrip("/").rsplit("/", 1)[-1]
     words = ["python", "main.py", "--model-name", name, "--max-seq-len", str(wanted.per_sequence)]
-    words += ["--cache-size", str(size), "--cache-mode", nearest]
+    words += ["--cache-size", str(pad(wanted.context_tokens)), "--cache-mode", nearest]
     exact = wanted.bits_pair or nearest == "FP16"
     why = "The cache's bits for K and V." if exact else "The nearest bits; another format than llama.cpp's types."
     return LaunchLine(engine, shlex.join(words), why)
@@ -229,7 +226,7 @@ _EXL = tuple(one.name for one in cache_types("exl3"))
 
 def _exl_bits(cache_type: str) -> str:
     """ExLlamaV3's bits nearest to a type of llama.cpp; ``16`` for floats; bits stay what they are."""
-    if cache_type in _FLOATS or cache_type.lower() in ("fp16", "16"):
+    if not is_quantized(cache_type) or cache_type.lower() in ("fp16", "16"):
         return "16"
     found = next((one.bits for one in cache_types("ggml") if one.name == cache_type), None)
     if found is None:

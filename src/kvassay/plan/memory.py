@@ -11,26 +11,16 @@ from enum import StrEnum
 
 from kvassay.backend.kv import is_quantized
 from kvassay.errors import ConfigError
+from kvassay.kv_cache import cache_types, pad
 from kvassay.model.architectures import Memory
 from kvassay.model.shape import Layer, ModelShape
 from kvassay.model.states import CSA_RATIO
 from kvassay.types import KVConfig
 
 BLOCK = 32
-BYTES_PER_BLOCK = {
-    "f32": 128,
-    "f16": 64,
-    "bf16": 64,
-    "q8_0": 34,
-    "q5_1": 24,
-    "q5_0": 22,
-    "q4_1": 20,
-    "q4_0": 18,
-    "iq4_nl": 18,
-}
+BYTES_PER_BLOCK = {one.name: round(one.bits * BLOCK / 8) for one in cache_types("ggml")}
 """Bytes of 32 elements by cache type."""
 
-PAD = 256
 MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
 MAX_CONTEXT = 2**31 - 1
 DEFAULT_BATCH = 2048
@@ -123,6 +113,11 @@ def window_cells(shape: ModelShape, settings: CacheSettings, context: Context) -
     return pad(min(context.cells, window + context.n_ubatch))
 
 
+def flash(shape: ModelShape, settings: CacheSettings) -> bool:
+    """Whether flash attention is used."""
+    return shape.flash_attention and settings.flash_attention is not FlashAttention.OFF
+
+
 def refusal(shape: ModelShape, kv: KVConfig, settings: CacheSettings) -> str | None:
     """Why llama.cpp would not make this context, or None (``llama_init_from_model``, llama-context.cpp:3819)."""
     if shape.memory is Memory.NONE:
@@ -135,11 +130,10 @@ def refusal(shape: ModelShape, kv: KVConfig, settings: CacheSettings) -> str | N
         return (
             f"{shape.architecture} has latent attention (MLA), where K and V must have one type, not {kv.k} and {kv.v}"
         )
-    flash = shape.flash_attention and settings.flash_attention is not FlashAttention.OFF
-    if is_quantized(kv.v) and not flash:
+    if is_quantized(kv.v) and not flash(shape, settings):
         why = "llama.cpp turns it off for this model" if not shape.flash_attention else "it is off"
         return f"a quantised V cache ({kv.v}) needs flash attention, and {why}"
-    return _unaligned(shape, kv, flash=flash)
+    return _unaligned(shape, kv, flash=flash(shape, settings))
 
 
 def _unaligned(shape: ModelShape, kv: KVConfig, *, flash: bool) -> str | None:
@@ -162,12 +156,9 @@ def layer_memory(shape: ModelShape, kv: KVConfig, settings: CacheSettings) -> tu
         raise ConfigError(f"llama.cpp refuses {kv}: {reason}.", hint="Choose another pair.")
     context = context_of(shape, settings)
     states = settings.parallel * (1 + (settings.draft_tokens if shape.rollback else 0))
-    widest_v = max(layer.v_elements for layer in shape.layers)
-    flash = shape.flash_attention and settings.flash_attention is not FlashAttention.OFF
+    widest_v = 0 if flash(shape, settings) else max(layer.v_elements for layer in shape.layers)
     cells = _Cells(context, window_cells(shape, settings, context), settings.parallel)
-    return tuple(
-        _layer(shape, layer, kv, cells, widest_v=0 if flash else widest_v, states=states) for layer in shape.layers
-    )
+    return tuple(_layer(shape, layer, kv, cells, widest_v=widest_v, states=states) for layer in shape.layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +210,6 @@ def draft_kv_bytes(shape: ModelShape, kv: KVConfig, settings: CacheSettings) -> 
 def row(cache_type: str, elements: int) -> int:
     """Bytes of so many elements in a row (``ggml_row_size``)."""
     return BYTES_PER_BLOCK[cache_type] * elements // BLOCK
-
-
-def pad(tokens: int) -> int:
-    """Up to the next multiple of 256: llama.cpp's cells (``GGML_PAD``), ExLlamaV3's page (1.6.5 constants.py)."""
-    return -(-tokens // PAD) * PAD
 
 
 def _between(what: str, value: int, low: int, high: int) -> None:

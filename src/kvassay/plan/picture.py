@@ -11,13 +11,14 @@ from math import floor, log10
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from kvassay.plan.breakdown import breakdown
 from kvassay.plan.planner import Plan, Row, needed
 from kvassay.plan.table import CACHE
 from kvassay.plan.view import Entry, PlanView
 from kvassay.plan.words import total
+from kvassay.svg import element, line, text
 from kvassay.units import depth_words, mib
 
 _COLOURS = ("s-ref", "s0", "s1", "s2", "s3", "s4", "s5")
@@ -109,7 +110,7 @@ def _chart(view: PlanView, curves: Sequence[_Curve]) -> Markup:
     parts += [_series(curve, scale) for curve in curves]
     parts += _labels(curves, scale)
     about = f"Memory against context for {len(curves)} pairs; the table below holds the numbers."
-    return _el("svg", *parts, class_="chart", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", width=_WIDTH, role="img",
+    return element("svg", *parts, class_="chart", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", width=_WIDTH, role="img",
                aria_label=about)  # fmt: skip
 
 
@@ -117,11 +118,11 @@ def _grid(scale: _Scale) -> Iterator[Markup]:
     right = _WIDTH - _RIGHT
     for size in _ticks(scale.low / _GIB, scale.high / _GIB):
         y = scale.y(size * _GIB)
-        yield _line(_LEFT, y, right, y, "rule")
-        yield _text(_LEFT - 8, y + 4, f"{size:g} GiB", "end")
+        yield line(_LEFT, y, right, y, "rule")
+        yield text(_LEFT - 8, y + 4, f"{size:g} GiB", "end")
     for tokens in _context_ticks(scale.tokens):
-        yield _text(scale.x(tokens), _HEIGHT - _BOTTOM + 22, depth_words(tokens) if tokens else "0", "middle")
-    yield _text((_LEFT + right) / 2, _HEIGHT - 8, "context: tokens in all slots together", "middle")
+        yield text(scale.x(tokens), _HEIGHT - _BOTTOM + 22, depth_words(tokens) if tokens else "0", "middle")
+    yield text((_LEFT + right) / 2, _HEIGHT - 8, "context: tokens in all slots together", "middle")
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -143,16 +144,18 @@ def _context_ticks(most: int) -> list[int]:
 def _marks(plan: Plan, scale: _Scale) -> Iterator[Markup]:
     """The budget's ceiling and the wanted context."""
     y, x = scale.y(plan.budget.usable_bytes), scale.x(plan.wanted)
-    yield _line(_LEFT, y, _WIDTH - _RIGHT, y, "budget")
-    yield _el("g", _text(_LEFT + 6, y - 6, f"usable: {mib(plan.budget.usable_bytes)}", "start"), class_="budget-label")
-    yield _line(x, _TOP, x, _HEIGHT - _BOTTOM, "wanted")
+    yield line(_LEFT, y, _WIDTH - _RIGHT, y, "budget")
+    yield element(
+        "g", text(_LEFT + 6, y - 6, f"usable: {mib(plan.budget.usable_bytes)}", "start"), class_="budget-label"
+    )
+    yield line(x, _TOP, x, _HEIGHT - _BOTTOM, "wanted")
 
 
 def _series(curve: _Curve, scale: _Scale) -> Markup:
     path = " ".join(f"{scale.x(tokens):.1f},{scale.y(size):.1f}" for tokens, size in curve.points)
-    line = _el("polyline", points=path, class_="series", stroke_dasharray=curve.dash)
-    tip = _el("title", f"{curve.row.kv}: up to {curve.row.max_context:,} tokens")
-    return _el("g", line, tip, class_=curve.colour)
+    drawn = element("polyline", points=path, class_="series", stroke_dasharray=curve.dash)
+    tip = element("title", f"{curve.row.kv}: up to {curve.row.max_context:,} tokens")
+    return element("g", drawn, tip, class_=curve.colour)
 
 
 def _labels(curves: Sequence[_Curve], scale: _Scale) -> Iterator[Markup]:
@@ -164,28 +167,15 @@ def _labels(curves: Sequence[_Curve], scale: _Scale) -> Iterator[Markup]:
         end = scale.y(curve.points[-1][1])
         place = max(free, min(end, lowest + _LABEL_GAP * i))
         x = _WIDTH - _RIGHT
-        lead = _el("polyline", points=f"{x},{end:.1f} {x + 14},{place:.1f}", class_="lead")
+        lead = element("polyline", points=f"{x},{end:.1f} {x + 14},{place:.1f}", class_="lead")
         mark = "*" if curve.row.pareto else ""
-        name = _text(x + 18, place + 4, f"{curve.row.kv}{mark}", "start")
-        yield _el("g", lead, name, class_=curve.colour)
+        name = text(x + 18, place + 4, f"{curve.row.kv}{mark}", "start")
+        yield element("g", lead, name, class_=curve.colour)
         free = place + _LABEL_GAP
 
 
 def _key(curve: _Curve) -> Markup:
-    line = _el("line", x1=0, y1=7, x2=26, y2=7, class_="series", stroke_dasharray=curve.dash)
-    return _el("svg", line, class_=f"key {curve.colour}", viewBox="0 0 26 14", width=26, height=14, aria_hidden="true")
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
-    return _el("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=class_)
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
-    return _el("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
-
-
-def _el(tag: str, *children: str, **attributes: str | float) -> Markup:
-    """One element; plain strings are escaped. ``viewBox`` keeps its case, ``class_`` becomes ``class``."""
-    text = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"' for name, value in attributes.items())
-    inner = Markup("").join(escape(child) for child in children)
-    return Markup(f"<{tag}{text}>{inner}</{tag}>")  # noqa: S704  tag names are ours, all else is escaped above
+    stroke = element("line", x1=0, y1=7, x2=26, y2=7, class_="series", stroke_dasharray=curve.dash)
+    return element(
+        "svg", stroke, class_=f"key {curve.colour}", viewBox="0 0 26 14", width=26, height=14, aria_hidden="true"
+    )

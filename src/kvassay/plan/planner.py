@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kvassay.backend.kv import BITS_PER_VALUE
+from kvassay.kv_cache import PAD
 from kvassay.model.shape import ModelShape
 from kvassay.plan.breakdown import MIB, Breakdown, Place, breakdown
-from kvassay.plan.memory import MAX_CONTEXT, PAD, CacheSettings, context_of, refusal, wanted_tokens
+from kvassay.plan.memory import MAX_CONTEXT, CacheSettings, context_of, refusal, wanted_tokens
 from kvassay.types import KVConfig
 
 MARGIN_BYTES = 1024 * MIB  # llama.cpp's --fit leaves as much free (common/common.h:483)
@@ -142,17 +143,22 @@ def slots_cost_bytes(plan: Plan, kv: KVConfig) -> int:
 
 
 def recommended(plan: Plan) -> Row | None:
-    """The least quantised row that fits: most bits on the weaker side, then for K, then for V; None where none fits.
+    """The least quantised row that fits (``precision``); None where none fits.
 
     That is an order of sizes, not of quality: only a measurement tells what a pair does to a model.
     """
     fitting = [row for row in plan.rows if row.fits]
-    return max(fitting, key=lambda row: (min(bits(row)), *bits(row)), default=None)
+    return max(fitting, key=precision, default=None)
 
 
 def bits(row: Row) -> Bits:
     """The bits per value of a row's two sides."""
     return Bits(BITS_PER_VALUE[row.kv.k], BITS_PER_VALUE[row.kv.v])
+
+
+def precision(row: Row) -> tuple[float, ...]:
+    """What pairs are ordered by: the bits of the weaker side, then of K, the more delicate half, then of V."""
+    return min(bits(row)), *bits(row)
 
 
 def _beats(one: Row, other: Row) -> bool:

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from kvassay.plan.capability import Where
 from kvassay.plan.evidence import Evidence, Grade
-from kvassay.plan.planner import REFERENCE, Row, bits
+from kvassay.plan.planner import REFERENCE, Row, precision
 from kvassay.plan.view import Entry
 
 
@@ -87,9 +87,8 @@ def _place(candidate: Candidate) -> tuple[float, ...]:
 
 
 def _size(row: Row) -> tuple[float, ...]:
-    """More bits first: those of the weaker side, of K, of V."""
-    k, v = bits(row)
-    return -min(k, v), -k, -v
+    """More bits first."""
+    return tuple(-bits for bits in precision(row))
 
 
 def _objection(entry: Entry, wanted: int) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from kvassay.grade import names
-from kvassay.grade.context import Context
+from kvassay.grade.context import Context, strings
 from kvassay.grade.grounding import placeless, ungrounded, verbatim_miss
 from kvassay.grade.schema import schema_fault
 from kvassay.grade.values import json_equal
@@ -156,14 +156,7 @@ def quotes_of(call: ToolCall, history: Sequence[Message]) -> Iterator[Quote]:
 
 def _shown(message: Message) -> str:
     """What a message shows, the strings of its calls included: a file just written has been seen."""
-    return "\n".join([message.content, *(text for call in message.tool_calls for text in _strings(call.arguments))])
-
-
-def _strings(value: JsonValue) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _strings(inner)
+    return "\n".join([message.content, *(text for call in message.tool_calls for text in strings(call.arguments))])
 
 
 def _quote_json(quote: Quote) -> JsonObject:

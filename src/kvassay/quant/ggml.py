@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvassay.quant.base import F32
+from kvassay.quant.floats import f16
 
 BLOCK = 32
 
@@ -22,7 +23,7 @@ def q8_0(x: F32) -> F32:
     """8 bits, scale = largest magnitude ÷ 127, ties away from zero."""
     blocks = _blocks(x)
     scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
-    return _like(x, _half(scale) * _round_away(blocks * _inverse(scale)))
+    return _like(x, f16(scale) * _round_away(blocks * _inverse(scale)))
 
 
 def q4_0(x: F32) -> F32:
@@ -55,7 +56,7 @@ def iq4_nl(x: F32) -> F32:
         values = _IQ4_NL[_nearest_in_table(np.float32(1) / (largest / _IQ4_NL[0]) * blocks)]
         weighted = blocks * blocks * values
         scale = _sum_in_order(weighted * blocks) / _sum_in_order(weighted * values)
-    return _like(x, np.where(np.abs(largest) < _ALL_ZERO, np.float32(0), _half(scale) * values))
+    return _like(x, np.where(np.abs(largest) < _ALL_ZERO, np.float32(0), f16(scale) * values))
 
 
 def _blocks(x: F32) -> F32:
@@ -64,11 +65,6 @@ def _blocks(x: F32) -> F32:
 
 def _like(x: F32, blocks: F32) -> F32:
     return blocks.astype(np.float32, copy=False).reshape(x.shape)
-
-
-def _half(scale: F32) -> F32:
-    with np.errstate(over="ignore"):
-        return scale.astype(np.float16).astype(np.float32)
 
 
 def _inverse(scale: F32) -> F32:
@@ -87,7 +83,7 @@ def _signed(x: F32, half_range: int) -> F32:
     blocks = _blocks(x)
     scale = _largest(blocks) / np.float32(-half_range)
     codes = np.trunc(blocks * _inverse(scale) + np.float32(half_range + 0.5)).clip(0, 2 * half_range - 1)
-    return _like(x, _half(scale) * (codes - np.float32(half_range)))
+    return _like(x, f16(scale) * (codes - np.float32(half_range)))
 
 
 def _above_minimum(x: F32, top: int) -> F32:
@@ -95,7 +91,7 @@ def _above_minimum(x: F32, top: int) -> F32:
     low, high = blocks.min(axis=1, keepdims=True), blocks.max(axis=1, keepdims=True)
     scale = (high - low) / np.float32(top)
     codes = np.trunc((blocks - low) * _inverse(scale) + np.float32(0.5)).clip(0, top)
-    return _like(x, _half(scale) * codes + _half(low))
+    return _like(x, f16(scale) * codes + f16(low))
 
 
 def _round_away(x: F32) -> F32:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from kvassay.plan.cache_types import cache_types
+from kvassay.kv_cache import cache_types
 from kvassay.quant import exl3, floats, ggml, hadamard
 from kvassay.quant.base import F32, Format
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from kvassay.report.tally import Rate
 from kvassay.report.view import ArmView, View
 from kvassay.report.words import interval, sign
+from kvassay.svg import element, line, text
 from kvassay.types import Role
 from kvassay.units import depth_words
 
@@ -108,11 +109,11 @@ def _y(share: float) -> float:
 def _grid(at: dict[int, float]) -> Markup:
     right = _WIDTH - _RIGHT
     rows = [
-        _line(_LEFT, _y(p / 100), right, _y(p / 100), "rule") + _text(_LEFT - 8, _y(p / 100) + 4, f"{p} %", "end")
+        line(_LEFT, _y(p / 100), right, _y(p / 100), "rule") + text(_LEFT - 8, _y(p / 100) + 4, f"{p} %", "end")
         for p in (0, 25, 50, 75, 100)
     ]
-    marks = [_text(x, _HEIGHT - _BOTTOM + 22, depth_words(d), "middle") for d, x in at.items()]
-    axis = _text((_LEFT + right) / 2, _HEIGHT - 8, "depth: prompt tokens in front of the question", "middle")
+    marks = [text(x, _HEIGHT - _BOTTOM + 22, depth_words(d), "middle") for d, x in at.items()]
+    axis = text((_LEFT + right) / 2, _HEIGHT - 8, "depth: prompt tokens in front of the question", "middle")
     return Markup("").join([*rows, *marks, axis])
 
 
@@ -120,7 +121,7 @@ def _series(points: Sequence[tuple[float, Rate]], style: Style) -> Iterator[Mark
     path = " ".join(f"{x:.1f},{_y(rate.share):.1f}" for x, rate in points)
     yield element("polyline", points=path, class_="series")
     for x, rate in points:
-        yield _line(x, _y(rate.low), x, _y(rate.high), "interval")
+        yield line(x, _y(rate.low), x, _y(rate.high), "interval")
         yield _mark(x, _y(rate.share), style)
 
 
@@ -132,7 +133,7 @@ def _end_labels(ends: Iterable[tuple[float, ArmView]], look: dict[str, Style]) -
     for i, (y, arm) in enumerate(ordered):
         place = max(free, min(y, lowest + 16 * i))
         style, x = look[arm.label], _WIDTH - _RIGHT + 14
-        yield element("g", _mark(x, place, style), _text(x + 11, place + 4, arm.label, "start"), class_=style.colour)
+        yield element("g", _mark(x, place, style), text(x + 11, place + 4, arm.label, "start"), class_=style.colour)
         free = place + 16
 
 
@@ -148,7 +149,7 @@ def _dots(view: View, depths: Sequence[int]) -> Markup:
         y = top + _ROW * (row + 0.5)
         marks = [_dot(arm.rate_at(d, view.primary), left + i * wide, y, wide, look[arm.label]) for i, d in
                  enumerate(depths)]  # fmt: skip
-        name = _text(left - 26, y + 4, arm.label, "end")
+        name = text(left - 26, y + 4, arm.label, "end")
         parts.append(element("g", name, *marks, _tip(arm), class_=look[arm.label].colour))
     return _svg(view, parts, left + wide * len(depths) + 20, height)
 
@@ -157,11 +158,11 @@ def _panel(view: View, depth: int, x: float, top: float, wide: int) -> Markup:
     bottom = top + _ROW * len(view.arms)
     title = "no session in front" if depth == 0 else f"{depth_words(depth)} tokens"
     lines = [
-        _line(_across(x, p / 100, wide), top, _across(x, p / 100, wide), bottom, "rule")
-        + _text(_across(x, p / 100, wide), bottom + 18, f"{p} %" if p == 100 else str(p), "middle")  # noqa: PLR2004 - the end
+        line(_across(x, p / 100, wide), top, _across(x, p / 100, wide), bottom, "rule")
+        + text(_across(x, p / 100, wide), bottom + 18, f"{p} %" if p == 100 else str(p), "middle")  # noqa: PLR2004 - the end
         for p in (0, 50, 100)
     ]
-    return Markup("").join([_text(_across(x, 0.5, wide), top - 14, title, "middle"), *lines])
+    return Markup("").join([text(_across(x, 0.5, wide), top - 14, title, "middle"), *lines])
 
 
 def _across(x: float, share: float, wide: int) -> float:
@@ -172,8 +173,8 @@ def _dot(rate: Rate | None, x: float, y: float, wide: int, style: Style) -> Mark
     if rate is None or not rate.n:
         return Markup("")
     mark = _mark(_across(x, rate.share, wide), y, style)
-    count = _text(_across(x, 1, wide) + 12, y + 4, f"{rate.correct}/{rate.n}", "start")
-    return _line(_across(x, rate.low, wide), y, _across(x, rate.high, wide), y, "interval") + mark + count
+    count = text(_across(x, 1, wide) + 12, y + 4, f"{rate.correct}/{rate.n}", "start")
+    return line(_across(x, rate.low, wide), y, _across(x, rate.high, wide), y, "interval") + mark + count
 
 
 # ------------------------------------------------------------------ pieces
@@ -196,20 +197,3 @@ def _svg(view: View, parts: Sequence[Markup], width: float, height: float) -> Ma
 
 def _mark(x: float, y: float, style: Style) -> Markup:
     return element("path", d=style.marker, transform=f"translate({x:.1f},{y:.1f})", fill="currentColor")
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
-    return element("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=class_)
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
-    return element("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor)
-
-
-def element(tag: str, *children: str, **attributes: str | float) -> Markup:
-    """One element; plain strings among children and attributes are escaped. ``viewBox`` keeps its case, ``class_``
-    and ``text_anchor`` become ``class`` and ``text-anchor``.
-    """
-    text = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"' for name, value in attributes.items())
-    inner = Markup("").join(escape(child) for child in children)
-    return Markup(f"<{tag}{text}>{inner}</{tag}>")  # noqa: S704 - tag names are ours, all else is escaped above

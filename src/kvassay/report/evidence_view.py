@@ -10,9 +10,7 @@ from kvassay.assay.evidence import TrialEvidence
 from kvassay.assay.evidence_summary import (
     ROLE_WORDS,
     ArmEvidence,
-    RoleCell,
     did_not_engage,
-    nats,
     perplexity_sentence,
     summarise,
 )
@@ -110,29 +108,6 @@ def _passages(
 # --------------------------------------------------------------------------- the terminal
 
 
-class TextColumn(NamedTuple):
-    """A column of a plain table: its head, and a cell for each arm."""
-
-    head: str
-    cells: tuple[str, ...]
-
-
-def evidence_columns(evidence: EvidenceView) -> tuple[TextColumn, ...]:
-    """The share of flipped positions by arm and role, over all depths, and the mean divergence."""
-    arms = evidence.arms
-    by_role = (
-        TextColumn(words, tuple(_flips(arm.cell(None, role)) for arm in arms))
-        for role, words in evidence.role_words.items()
-    )
-    cells = [arm.cell(None, None) for arm in arms]
-    return (
-        TextColumn("flips", tuple(arm.arm for arm in arms)),
-        TextColumn("all", tuple(map(_flips, cells))),
-        *by_role,
-        TextColumn("KL (nats)", tuple(nats(cell) if cell else "–" for cell in cells)),
-    )
-
-
 def evidence_lines(evidence: EvidenceView) -> Iterator[str]:
     """What the numbers say, one sentence a line."""
     yield from evidence.findings
@@ -152,7 +127,3 @@ def left_out(arm: ArmEvidence) -> str:
         f"Not compared under {arm.arm}: {arm.hidden:,} parts of characters that the server doesn't report, "
         f"{arm.unreached:,} tokens beyond the budget of requests."
     )
-
-
-def _flips(cell: RoleCell | None) -> str:
-    return f"{cell.flips:,}/{cell.positions:,}" if cell else "–"

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kvassay import units
-from kvassay.assay.host import host_entry
+from kvassay.host import host_entry
 from kvassay.report import charts, timeline, words
 from kvassay.report.counterfactual import counterfactual
 from kvassay.report.explorer import data_blocks

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import cast
 
 from kvassay.assay.prompts import history_of
-from kvassay.assay.records import ArmSpec, ProbeRecord, ReplayRecord, TurnRecord
+from kvassay.assay.records import ArmSpec, Design, ProbeRecord, ReplayRecord, TurnRecord
 from kvassay.grade.context import failed
 from kvassay.grade.deeds import deed, executes, irreversible
 from kvassay.probe.sampled import seed_of
 from kvassay.report.source import RunSource
-from kvassay.types import Call, Channel, JsonObject, Message, OutcomeClass, Probe, Role, ToolCall, Trial
+from kvassay.types import Call, Channel, JsonObject, Message, OutcomeClass, Probe, ToolCall, Trial
 from kvassay.units import depth_words
 
 _MOST_ANSWERS = 3
@@ -100,20 +100,18 @@ class _Answer:
     calls: tuple[Call, ...]
 
 
-def build_replay(
-    run: RunSource, record: ReplayRecord | None, arms: Sequence[ArmSpec], primary: Channel
-) -> ReplayView | None:
+def build_replay(run: RunSource, record: ReplayRecord | None, design: Design, primary: Channel) -> ReplayView | None:
     """The timeline of a run; None where it replayed no session."""
     if record is None:
         return None
     probes, session = list(run.probes()), run.session()
     answers = {(t.key.arm, t.key.probe): _answer(t) for t in run.trials() if t.key.channel is primary}
     done = {probe.probe.id: done_before(history_of(session, probe.probe)) for probe in probes}
-    reference = next(arm.label for arm in arms if arm.role == Role.REFERENCE)
+    reference = design.reference.label
     return ReplayView(
         record=record,
         turns=tuple(_turn(probe) for probe in probes),
-        rows=tuple(_row(arm, probes, answers, done, reference, many=record.seeds > 0) for arm in arms),
+        rows=tuple(_row(arm, probes, answers, done, reference, many=record.seeds > 0) for arm in design.arms),
         notes=(*_notes(record), *_ungrounded(probes)),
     )
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from kvassay.report.charts import Style, beyond, element, styles
+from kvassay.report.charts import Style, beyond, styles
 from kvassay.report.replay_view import ReplayCell, ReplayRow, ReplayTurn
 from kvassay.report.timeline import LEGEND, cell_class, cell_sign, counted
 from kvassay.report.view import View
+from kvassay.svg import element
 from kvassay.units import thousands
 
 _PITCH, _SIZE = 30, 26

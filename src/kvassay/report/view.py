@@ -203,7 +203,7 @@ def build_view(run: RunSource, verdict: Verdict) -> View:
         flips=_flips(manifest.design, by_arm, channels[0]),
         savings=_savings(verdict, by_arm, channels[0]),
         evidence=_evidence(run, manifest.design, by_arm, channels[0]),
-        replay=build_replay(run, manifest.replay, manifest.design.arms, channels[0]),
+        replay=build_replay(run, manifest.replay, manifest.design, channels[0]),
         manifest=manifest,
     )
 
@@ -217,12 +217,12 @@ def _evidence(run: RunSource, design: Design, by_arm: dict[str, list[Row]], prim
     return build_evidence(
         (unpack(key, blob) for key, blob in run.evidence()),
         arms=[arm.label for arm in design.arms if arm.role != Role.REFERENCE],
-        reference=_labelled(design.arms, Role.REFERENCE) or "",
+        reference=design.reference.label,
         top_n=design.top_n,
         tail=design.evidence_tail,
         floors=[reading.floor for reading in readings.values() if reading.floor],
         passages={arm: reading.passage for arm, reading in readings.items() if reading.passage},
-        repeat=_labelled(design.arms, Role.REPEAT),
+        repeat=next((arm.label for arm in design.arms if arm.role == Role.REPEAT), None),
         calls={arm: Calls(sum(row.correct for row in rows), len(rows)) for arm, rows in graded.items()},
     )
 
@@ -238,10 +238,6 @@ def _channels(design: Design, rows: Iterable[Row]) -> tuple[Channel, ...]:
     primary = main_channel(design)
     seen = {row.channel for row in rows}
     return (primary, *(channel for channel in Channel if channel in seen and channel is not primary))
-
-
-def _labelled(arms: Iterable[ArmSpec], role: Role) -> str | None:
-    return next((arm.label for arm in arms if arm.role == role), None)
 
 
 def _arm(
@@ -272,7 +268,7 @@ def _arm(
         families=_slices({name: families[name] for name in (*design.families, *families)}, design.alpha),
         levels=_slices(dict(sorted(group(main, lambda row: f"level {row.level}").items())), design.alpha),
         speed=speed(rows, own),
-        memory=_memory(own, [boot for boot in boots if boot.arm == _labelled(design.arms, Role.REFERENCE)]),
+        memory=_memory(own, [boot for boot in boots if boot.arm == design.reference.label]),
         channel_checks=channel_checks(rows),
     )
 
@@ -330,7 +326,7 @@ def _outside(boots: Iterable[BootRecord]) -> float | None:
 
 
 def _flips(design: Design, by_arm: dict[str, list[Row]], primary: Channel) -> tuple[Flips, ...]:
-    reference = by_arm.get(_labelled(design.arms, Role.REFERENCE) or "", [])
+    reference = by_arm.get(design.reference.label, [])
     first = [row for row in reference if row.channel is primary]
     repeats = (arm.label for arm in design.arms if arm.role == Role.REPEAT)
     found = (flips(name, first, [row for row in by_arm.get(name, []) if row.channel is primary]) for name in repeats)

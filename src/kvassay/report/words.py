@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.plan.cache_types import cache_types, pair_flags
+from kvassay.backend.kv import LLAMA_TYPES, is_quantized
+from kvassay.kv_cache import cache_types, pair_flags
 from kvassay.types import Channel, OutcomeClass, Role
 from kvassay.units import signed_points
 from kvassay.verdict import State
@@ -113,5 +113,5 @@ def launch_flags(k: str, v: str, *, rotation: bool, backend: str) -> str:
         return "--cache-mode FP16"
     if not {k, v} <= {*LLAMA_TYPES}:
         return "–"
-    flags = pair_flags(k, v) + ("" if v in {"f16", "bf16", "f32"} else " -fa on")
+    flags = pair_flags(k, v) + (" -fa on" if is_quantized(v) else "")
     return flags if rotation else f"LLAMA_ATTN_ROT_DISABLE=1 {flags}"

@@ -12,10 +12,6 @@ from math import exp, inf, log
 from sys import float_info
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-from scipy.special import logsumexp, softmax
-
 Top = Sequence[tuple[int, float]]
 """The N likeliest tokens as (token id, natural-log probability), in any order."""
 
@@ -65,14 +61,6 @@ def kl_bounds(reference: Top, candidate: Top, *, floor_logprob: float, asked: To
     if rest:
         high += rest * (log(outside.cap_p) - floor_logprob)
     return Bounds(low, max(low, high))
-
-
-def exact_kl(reference_logits: npt.ArrayLike, candidate_logits: npt.ArrayLike) -> float:
-    """KL(P ‖ Q) in nats of two whole vocabularies' logits, one-dimensional and of one length."""
-    p, q = (np.asarray(logits, dtype=np.float64) for logits in (reference_logits, candidate_logits))
-    # ln p − ln q instead of rel_entr(p, q): a q that underflows to 0 still has a finite logarithm
-    difference = (p - logsumexp(p)) - (q - logsumexp(q))
-    return max(0.0, float(np.sum(softmax(p) * difference)))
 
 
 def rank_of(token: int, top: Top) -> int | None:

@@ -52,11 +52,6 @@ def harm_e_value(lost: int, gained: int) -> float:
     return _as_e_value(harm_log_e_values(lost, gained))
 
 
-def gain_e_value(lost: int, gained: int) -> float:
-    """Evidence that pairs are gained more often than lost: `harm_e_value` with the two exchanged."""
-    return harm_e_value(gained, lost)
-
-
 def within_margin_e_value(lost: float, gained: float, pairs: float, *, margin: float) -> float:
     """Evidence that the loss is less than ``margin``; null: the mean of X is at most −margin, 0 < margin < 1.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kvassay.assay.records import ArmSpec
-from kvassay.plan.cache_types import cache_types, pair_flags
+from kvassay.kv_cache import cache_types, pair_flags
 from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import State
 from kvassay.verdict.sentences import (
@@ -28,7 +28,7 @@ from kvassay.verdict.sentences import (
 _COMPUTED = (
     "The formats were computed in transformers: measure the one you choose on your own engine before you rely on it."
 )
-BITS_PER_VALUE = {one.name: one.bits for one in (*cache_types("ggml"), *cache_types("exl3"))}
+_BITS_PER_VALUE = {one.name: one.bits for one in (*cache_types("ggml"), *cache_types("exl3"))}
 
 
 def headline(findings: Sequence[Finding], controls: Controls) -> str:
@@ -164,7 +164,7 @@ def recommendation(findings: Sequence[Finding], controls: Controls) -> str:
     if not smaller:
         return f"No smaller configuration is proven to stay within {points(controls)} yet."
     # Of two equally small ones the one with the finer K: K is the more delicate half wherever it was measured.
-    best = min(smaller, key=lambda f: (_bits(f.spec.k, f.spec.v), -BITS_PER_VALUE[f.spec.k]))
+    best = min(smaller, key=lambda f: (_bits(f.spec.k, f.spec.v), -_BITS_PER_VALUE[f.spec.k]))
     k, v = best.spec.k, best.spec.v
     switch = "" if best.spec.rotation else "LLAMA_ATTN_ROT_DISABLE=1 and "
     where = places([effect.depth or 0 for effect in best.by_depth])
@@ -175,4 +175,4 @@ def recommendation(findings: Sequence[Finding], controls: Controls) -> str:
 
 def _bits(k: str, v: str) -> float:
     """Bits for one K and one V value together; 0 for types of other engines than llama.cpp and ExLlamaV3."""
-    return BITS_PER_VALUE[k] + BITS_PER_VALUE[v] if {k, v} <= BITS_PER_VALUE.keys() else 0.0
+    return _BITS_PER_VALUE[k] + _BITS_PER_VALUE[v] if {k, v} <= _BITS_PER_VALUE.keys() else 0.0

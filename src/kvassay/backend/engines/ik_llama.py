@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kvassay import dialect
-from kvassay.backend import llama_wire
+from kvassay.backend import fields, llama_wire
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.plan.cache_types import cache_types
+from kvassay.kv_cache import cache_types
 from kvassay.types import BootFacts, Completion, JsonObject, Message, Stop, Timings, Tool
 
 TYPES = ("f16", *(name for name in LLAMA_TYPES if name != "f16"), *(one.name for one in cache_types("ik")))
@@ -40,21 +40,21 @@ class IkLlama:
 
     def meet(self, ask: Ask, model: str | None) -> Met:
         props = ask.json("/props")
-        settings = wire.section(props, "default_generation_settings")
+        settings = fields.section(props, "default_generation_settings")
         if not settings or "chat_template" not in props:
             raise another_engine(ask, "ik_llama.cpp", "/props")
-        path = wire.text(props, "model_path")
+        path = fields.text(props, "model_path")
         facts = BootFacts(
             backend=self.name,
-            build=wire.text(props, "build_info") or "ik_llama.cpp",
+            build=fields.text(props, "build_info") or "ik_llama.cpp",
             model_path=path or None,
-            context_tokens=wire.number(settings, "n_ctx") or wire.number(props, "n_ctx") or None,
-            slots=wire.number(props, "total_slots") or None,
+            context_tokens=fields.number(settings, "n_ctx") or fields.number(props, "n_ctx") or None,
+            slots=fields.number(props, "total_slots") or None,
         )
-        return Met(model or wire.text(props, "model_alias") or path, facts)
+        return Met(model or fields.text(props, "model_alias") or path, facts)
 
     def pen(self, ask: Ask, met: Met) -> Pen | None:  # noqa: ARG002  one model only
-        return IkPen(ask, wire.text(ask.json("/props"), "chat_template"))
+        return IkPen(ask, fields.text(ask.json("/props"), "chat_template"))
 
     def completion(self, model: str, prompt: RawPrompt, sampling: Sampling) -> Request:  # noqa: ARG002 one model only
         return Request("/completion", llama_wire.completion_body(_ids(prompt), sampling, dialect.markers()))
@@ -70,7 +70,7 @@ class IkLlama:
 
 def _counts(reply: JsonObject, timings: Timings) -> Timings:
     """Its timings lack ``cache_n``: what was not processed of the whole prompt was cached."""
-    whole = wire.number(reply, "tokens_evaluated")
+    whole = fields.number(reply, "tokens_evaluated")
     return replace(timings, cached_tokens=max(0, whole - timings.processed_tokens))
 
 
@@ -88,14 +88,14 @@ class IkPen:
     opening: str = ""
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
-        return wire.text(self.ask.post("/apply-template", llama_wire.conversation(messages, tools)), "prompt")
+        return fields.text(self.ask.post("/apply-template", llama_wire.conversation(messages, tools)), "prompt")
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         body: JsonObject = {"content": text, "add_special": True, "parse_special": True}
         return wire.ids(self.ask.post("/tokenize", body), "tokens")
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        return wire.text(self.ask.post("/detokenize", {"tokens": list(tokens)}), "content")
+        return fields.text(self.ask.post("/detokenize", {"tokens": list(tokens)}), "content")
 
     def close(self) -> None:
         pass

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvassay.backend import fields
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
@@ -52,14 +53,14 @@ class Koboldcpp:
 
     def meet(self, ask: Ask, model: str | None) -> Met:
         told = ask.json("/api/extra/version")
-        if wire.text(told, "result").lower() != "koboldcpp":
+        if fields.text(told, "result").lower() != "koboldcpp":
             raise another_engine(ask, "koboldcpp", "/api/extra/version")
-        name = wire.text(ask.json("/api/v1/model"), "result")
+        name = fields.text(ask.json("/api/v1/model"), "result")
         facts = BootFacts(
             backend=self.name,
-            build=f"koboldcpp {wire.text(told, 'version')}",
+            build=f"koboldcpp {fields.text(told, 'version')}",
             model_path=name or None,
-            context_tokens=wire.number(ask.json("/api/extra/true_max_context_length"), "value") or None,
+            context_tokens=fields.number(ask.json("/api/extra/true_max_context_length"), "value") or None,
         )
         return Met(model or name, facts)
 
@@ -79,12 +80,12 @@ class Koboldcpp:
         return Request("/api/v1/generate", body)
 
     def read(self, reply: JsonObject) -> Completion:
-        result = wire.first(reply, "results")
-        prompt = wire.number(result, "prompt_tokens")
+        result = fields.first(reply, "results")
+        prompt = fields.number(result, "prompt_tokens")
         return Completion(
-            text=wire.text(result, "text"),
-            stop=wire.STOPS.get(wire.text(result, "finish_reason"), Stop.OTHER),
-            timings=Timings(prompt, 0, 0.0, wire.number(result, "completion_tokens"), 0.0),
+            text=fields.text(result, "text"),
+            stop=wire.STOPS.get(fields.text(result, "finish_reason"), Stop.OTHER),
+            timings=Timings(prompt, 0, 0.0, fields.number(result, "completion_tokens"), 0.0),
         )
 
     def chat(self) -> JsonObject:

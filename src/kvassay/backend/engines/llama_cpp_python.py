@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvassay.backend import fields
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
 from kvassay.backend.kv import LLAMA_TYPES
-from kvassay.plan.cache_types import ggml_id
+from kvassay.kv_cache import ggml_id
 from kvassay.types import BootFacts, Completion, JsonObject
 
 _NEUTRAL: JsonObject = {
@@ -48,11 +49,11 @@ class LlamaCppPython:
         return str(ggml_id(cache_type))
 
     def meet(self, ask: Ask, model: str | None) -> Met:
-        card = wire.first(ask.json("/v1/models"), "data")
-        if wire.text(card, "owned_by") != "me":
+        card = fields.first(ask.json("/v1/models"), "data")
+        if fields.text(card, "owned_by") != "me":
             raise another_engine(ask, "llama-cpp-python's", "/v1/models")
-        name = model or wire.text(card, "id")
-        return Met(name, BootFacts(backend=self.name, model_path=wire.text(card, "id") or None))
+        name = model or fields.text(card, "id")
+        return Met(name, BootFacts(backend=self.name, model_path=fields.text(card, "id") or None))
 
     def pen(self, ask: Ask, met: Met) -> Pen | None:  # noqa: ARG002  it lends none
         return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvassay.backend import fields
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
@@ -44,13 +45,13 @@ class LmStudio:
         return cache_type
 
     def meet(self, ask: Ask, model: str | None) -> Met:
-        cards = wire.sections(ask.json("/api/v0/models"), "data")
+        cards = fields.sections(ask.json("/api/v0/models"), "data")
         if not cards or any("state" not in card for card in cards):
             raise another_engine(ask, "LM Studio", "/api/v0/models")
-        loaded = [card for card in cards if wire.text(card, "state") == "loaded"]
-        fitting = [card for card in loaded if model in (None, wire.text(card, "id"))]
+        loaded = [card for card in cards if fields.text(card, "state") == "loaded"]
+        fitting = [card for card in loaded if model in (None, fields.text(card, "id"))]
         if len(fitting) != 1:
-            names = ", ".join(wire.text(card, "id") for card in loaded) or "none"
+            names = ", ".join(fields.text(card, "id") for card in loaded) or "none"
             raise ConfigError(
                 f"which model is meant? loaded: {names}; named: {model or 'none'}",
                 hint="Load it, and name it: kvassay run MODEL --backend lmstudio …",
@@ -58,11 +59,11 @@ class LmStudio:
         card = fitting[0]
         facts = BootFacts(
             backend=self.name,
-            build=f"LM Studio ({wire.text(card, 'compatibility_type') or 'runtime not told'})",
-            model_path=wire.text(card, "id"),
-            context_tokens=wire.number(card, "loaded_context_length") or None,
+            build=f"LM Studio ({fields.text(card, 'compatibility_type') or 'runtime not told'})",
+            model_path=fields.text(card, "id"),
+            context_tokens=fields.number(card, "loaded_context_length") or None,
         )
-        return Met(wire.text(card, "id"), facts)
+        return Met(fields.text(card, "id"), facts)
 
     def pen(self, ask: Ask, met: Met) -> Pen | None:  # noqa: ARG002  it lends none
         return None

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvassay.backend import fields
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
@@ -48,12 +49,12 @@ class Ollama:
             raise another_engine(ask, "Ollama", "/api/version")
         name = model or _loaded(ask)
         ask.post("/api/generate", {"model": name, "prompt": "", "stream": False})  # loads it; generates nothing
-        card = next((one for one in wire.sections(ask.json("/api/ps"), "models") if _is(one, name)), {})
+        card = next((one for one in fields.sections(ask.json("/api/ps"), "models") if _is(one, name)), {})
         facts = BootFacts(
             backend=self.name,
             build=f"Ollama {version}",
             model_path=name,
-            context_tokens=wire.number(card, "context_length") or None,
+            context_tokens=fields.number(card, "context_length") or None,
         )
         return Met(name, facts)
 
@@ -77,16 +78,16 @@ class Ollama:
         return Request("/api/generate", body | {"options": options})
 
     def read(self, reply: JsonObject) -> Completion:
-        prompt = wire.number(reply, "prompt_eval_count")
+        prompt = fields.number(reply, "prompt_eval_count")
         return Completion(
-            text=wire.text(reply, "response"),
-            stop=wire.STOPS.get(wire.text(reply, "done_reason"), Stop.OTHER),
+            text=fields.text(reply, "response"),
+            stop=wire.STOPS.get(fields.text(reply, "done_reason"), Stop.OTHER),
             timings=Timings(
                 cached_tokens=prompt,
                 processed_tokens=0,
-                prompt_ms=wire.real(reply, "prompt_eval_duration") / _NANO_PER_MILLI,
-                predicted_tokens=wire.number(reply, "eval_count"),
-                predicted_ms=wire.real(reply, "eval_duration") / _NANO_PER_MILLI,
+                prompt_ms=fields.real(reply, "prompt_eval_duration") / _NANO_PER_MILLI,
+                predicted_tokens=fields.number(reply, "eval_count"),
+                predicted_ms=fields.real(reply, "eval_duration") / _NANO_PER_MILLI,
             ),
         )
 
@@ -97,11 +98,11 @@ class Ollama:
 def _loaded(ask: Ask) -> str:
     """The model that is meant where none is named: the only one loaded, or the only one there is."""
     for path in ("/api/ps", "/api/tags"):
-        names = [wire.text(one, "name") for one in wire.sections(ask.json(path), "models")]
+        names = [fields.text(one, "name") for one in fields.sections(ask.json(path), "models")]
         if len(names) == 1:
             return names[0]
     raise ConfigError("Ollama has several models, or none", hint="Name one: kvassay run MODEL --backend ollama …")
 
 
 def _is(card: JsonObject, name: str) -> bool:
-    return name in (wire.text(card, "name"), wire.text(card, "name").removesuffix(":latest"))
+    return name in (fields.text(card, "name"), fields.text(card, "name").removesuffix(":latest"))

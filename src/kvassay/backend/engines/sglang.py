@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from kvassay.backend import fields
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
@@ -55,18 +56,18 @@ class Sglang:
         dtype = info.get("kv_cache_dtype")
         if not isinstance(dtype, str):
             raise another_engine(ask, "SGLang", "/server_info without kv_cache_dtype")
-        path = wire.text(info, "model_path")
-        model_len = wire.number(wire.first(ask.json("/v1/models"), "data"), "max_model_len")
-        rooms = (wire.number(info, "context_length") or model_len, wire.number(info, "max_total_num_tokens"))
+        path = fields.text(info, "model_path")
+        model_len = fields.number(fields.first(ask.json("/v1/models"), "data"), "max_model_len")
+        rooms = (fields.number(info, "context_length") or model_len, fields.number(info, "max_total_num_tokens"))
         facts = BootFacts(
             backend=self.name,
-            build=f"SGLang {wire.text(info, 'version')}".strip(),
+            build=f"SGLang {fields.text(info, 'version')}".strip(),
             model_path=path or None,
             context_tokens=min((room for room in rooms if room), default=None),
             k_type=dtype,
             v_type=dtype,
         )
-        return Met(model or wire.text(info, "served_model_name") or path, facts)
+        return Met(model or fields.text(info, "served_model_name") or path, facts)
 
     def pen(self, ask: Ask, met: Met) -> Pen | None:
         return SglangPen(ask, met.model)
@@ -84,13 +85,13 @@ class Sglang:
         return Request("/generate", body)
 
     def read(self, reply: JsonObject) -> Completion:
-        meta = wire.section(reply, "meta_info")
-        ended = wire.text(wire.section(meta, "finish_reason"), "type")
-        prompt, cached = wire.number(meta, "prompt_tokens"), wire.number(meta, "cached_tokens")
+        meta = fields.section(reply, "meta_info")
+        ended = fields.text(fields.section(meta, "finish_reason"), "type")
+        prompt, cached = fields.number(meta, "prompt_tokens"), fields.number(meta, "cached_tokens")
         return Completion(
-            text=wire.text(reply, "text"),
+            text=fields.text(reply, "text"),
             stop={"stop": Stop.EOS, "length": Stop.LIMIT}.get(ended, Stop.OTHER),
-            timings=Timings(cached, max(0, prompt - cached), 0.0, wire.number(meta, "completion_tokens"), 0.0),
+            timings=Timings(cached, max(0, prompt - cached), 0.0, fields.number(meta, "completion_tokens"), 0.0),
             tokens=wire.ids(reply, "output_ids"),
             positions=_positions(meta),
         )
@@ -130,7 +131,7 @@ class SglangPen:
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         body: JsonObject = {"model": self.model, "tokens": list(tokens), "skip_special_tokens": False}
-        return wire.text(self.ask.post("/detokenize", body), "text")
+        return fields.text(self.ask.post("/detokenize", body), "text")
 
     def close(self) -> None:
         pass

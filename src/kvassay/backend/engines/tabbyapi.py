@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kvassay.backend import fields
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
@@ -48,17 +49,17 @@ class Tabby:
 
     def meet(self, ask: Ask, model: str | None) -> Met:
         card = ask.json("/v1/model")
-        parameters = wire.section(card, "parameters")
+        parameters = fields.section(card, "parameters")
         if "cache_mode" not in parameters:
             raise another_engine(ask, "TabbyAPI with a model loaded", "/v1/model")
-        k, v = pair_of(wire.text(parameters, "cache_mode"))
-        name = model or wire.text(card, "id")
+        k, v = pair_of(fields.text(parameters, "cache_mode"))
+        name = model or fields.text(card, "id")
         facts = BootFacts(
             backend=self.name,
             build="TabbyAPI",
-            model_path=wire.text(card, "id") or None,
-            context_tokens=wire.number(parameters, "max_seq_len") or None,
-            kv_cells=wire.number(parameters, "cache_size") or None,
+            model_path=fields.text(card, "id") or None,
+            context_tokens=fields.number(parameters, "max_seq_len") or None,
+            kv_cells=fields.number(parameters, "cache_size") or None,
             k_type=k,
             v_type=v,
         )

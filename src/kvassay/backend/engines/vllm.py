@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from kvassay.backend import fields
 from kvassay.backend import openai_wire as wire
 from kvassay.backend.base import Sampling
 from kvassay.backend.engine import Ask, Met, Pen, RawPrompt, Request, Takes, another_engine
@@ -60,17 +61,17 @@ class Vllm:
 
     def meet(self, ask: Ask, model: str | None) -> Met:
         version = ask.json("/version").get("version")
-        served = wire.first(ask.json("/v1/models"), "data")
+        served = fields.first(ask.json("/v1/models"), "data")
         if not isinstance(version, str) or "max_model_len" not in served:
             raise another_engine(ask, "vLLM", "/version and /v1/models")
         found = _CACHE_INFO.search(ask.text("/metrics"))
         dtype = found[1] if found else None
-        name = model or wire.text(served, "id")
+        name = model or fields.text(served, "id")
         facts = BootFacts(
             backend=self.name,
             build=f"vLLM {version}",
-            model_path=wire.text(served, "root") or name,
-            context_tokens=wire.number(served, "max_model_len") or None,
+            model_path=fields.text(served, "root") or name,
+            context_tokens=fields.number(served, "max_model_len") or None,
             k_type=dtype,
             v_type=dtype,
         )
@@ -93,7 +94,7 @@ class Vllm:
         return Request("/v1/completions", body)
 
     def read(self, reply: JsonObject) -> Completion:
-        choice = wire.first(reply, "choices")
+        choice = fields.first(reply, "choices")
         tokens = wire.ids(choice, "token_ids")
         return replace(wire.text_completion(reply), tokens=tokens, positions=_positions(choice))
 
@@ -103,7 +104,7 @@ class Vllm:
 
 def _positions(choice: JsonObject) -> tuple[Position, ...]:
     """Positions without their tokens' text: placeholders stand in its place."""
-    told = wire.section(choice, "logprobs")
+    told = fields.section(choice, "logprobs")
     names = cast("list[str]", told.get("tokens") or [])
     logprobs = cast("list[float | None]", told.get("token_logprobs") or [])
     tops = cast("list[dict[str, float] | None]", told.get("top_logprobs") or [])
@@ -139,7 +140,7 @@ class VllmPen:
         return wire.ids(self.ask.post("/tokenize", body), "tokens")
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        return wire.text(self.ask.post("/detokenize", {"model": self.model, "tokens": list(tokens)}), "prompt")
+        return fields.text(self.ask.post("/detokenize", {"model": self.model, "tokens": list(tokens)}), "prompt")
 
     def close(self) -> None:
         pass

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from kvassay.backend.exllamav3 import PLAIN
 from kvassay.backend.in_process.words import ends_of
 from kvassay.errors import BootFailed, ConfigError, OutOfMemory, last_lines
-from kvassay.plan.memory import pad
+from kvassay.kv_cache import pad
 from kvassay.types import KVConfig
 
 _SAID = (AssertionError, OSError, KeyError, ValueError, TypeError, RuntimeError, NotImplementedError, ImportError)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from kvassay import dialect
-from kvassay.backend.llama_wire import message_json, message_with_objects, tool_json
-from kvassay.errors import BackendError
-from kvassay.types import Message, Tool
+from kvassay.backend.template import rendered
+from kvassay.types import JsonObject, Message, Tool
 
 _ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<end_of_turn>", "<|return|>", "<|call|>")
 """Special tokens that end a turn wherever they exist; a model's own configuration adds its own."""
@@ -29,24 +27,11 @@ class Words:
     hidden: frozenset[int]
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
-        """The prompt's text. Arguments of earlier calls are objects, as most templates want them; where a template
-        fails on those, strings. Raises BackendError with the template's own complaint.
-        """
-        try:
-            return self._render(messages, tools, objects=True)
-        except (TypeError, ValueError, jinja2.TemplateError):
-            try:
-                return self._render(messages, tools, objects=False)
-            except (TypeError, ValueError, jinja2.TemplateError) as error:
-                raise BackendError(f"the model's chat template refuses the conversation: {error}") from error
+        """The prompt's text. Raises BackendError with the template's own complaint."""
+        return rendered(self._template, messages, tools)
 
-    def _render(self, messages: Sequence[Message], tools: Sequence[Tool], *, objects: bool) -> str:
-        text = self.tokenizer.apply_chat_template(
-            [message_with_objects(message) if objects else message_json(message) for message in messages],
-            tools=[tool_json(tool) for tool in tools] or None,
-            tokenize=False,
-            add_generation_prompt=True,
-        )
+    def _template(self, messages: list[JsonObject], tools: list[JsonObject] | None) -> str:
+        text = self.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
         return str(text)
 
     def tokenize(self, text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kvassay.backend.kv import LLAMA_TYPES, is_quantized
 from kvassay.doctor.reading import KOBOLD_TYPES, changed, is_true, pair, unset, without, written
 from kvassay.doctor.setup import Finding, Setup, Severity
-from kvassay.plan.cache_types import ggml_id, ggml_name
+from kvassay.kv_cache import ggml_id, ggml_name
 
 _OLLAMA = "Ollama fb307609"
 _DOCUMENTED = ("f16", "q8_0", "q4_0")

@@ -1,4 +1,4 @@
-"""Cache types and their size in bits per value, read from ``data/cache_types.toml``: the one place they stand."""
+"""What K/V caches are made of: types with their bits per value (``cache_types.toml``), cells in steps of 256."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Literal
 
 Family = Literal["ggml", "ik", "exl3"]
+PAD = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class CacheType:
 @cache
 def cache_types(family: Family) -> tuple[CacheType, ...]:
     """The types of a family, the largest first."""
-    text = (files("kvassay.plan") / "data" / "cache_types.toml").read_text(encoding="utf-8")
+    text = files("kvassay").joinpath("cache_types.toml").read_text(encoding="utf-8")
     return tuple(CacheType(**entry) for entry in tomllib.loads(text)[family]["types"])
 
 
@@ -43,3 +44,8 @@ def ggml_name(number: int) -> str | None:
 def pair_flags(k: str, v: str) -> str:
     """The flags that set a pair: TabbyAPI's (common/args.py) for ExLlamaV3's bits, llama.cpp's for all others."""
     return f"--cache-mode {k},{v}" if {k, v} <= {one.name for one in cache_types("exl3")} else f"-ctk {k} -ctv {v}"
+
+
+def pad(tokens: int) -> int:
+    """Up to the next multiple of 256: llama.cpp's cells (``GGML_PAD``), ExLlamaV3's page (1.6.5 constants.py)."""
+    return -(-tokens // PAD) * PAD

@@ -6,7 +6,7 @@ import os
 import platform
 from importlib.metadata import version
 
-from kvassay.assay import host
+from kvassay import host
 
 
 def test_hardware_is_one_line_of_processor_cores_and_memory() -> None:

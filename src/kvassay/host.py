@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from kvassay.plan.hardware import say
-
 PACKAGES = (
     "kvassay", "xllamacpp", "httpx", "jsonschema", "scipy", "pydantic", "numpy", "torch", "transformers", "exllamav3",
 )  # fmt: skip
+_WAIT_S = 10.0
 _HOST = "host "  # how the entry of BootFacts.devices begins that names the machine
 
 
@@ -110,3 +111,14 @@ def packages() -> dict[str, str]:
     """Versions of the packages that can change a result, as far as they are installed."""
     found = {package.name.lower(): package.version for package in importlib.metadata.distributions()}
     return {name: found[name] for name in PACKAGES if name in found}
+
+
+def say(*command: str) -> str:
+    """A program's output; empty where it is missing or fails."""
+    if shutil.which(command[0]) is None:
+        return ""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT_S, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

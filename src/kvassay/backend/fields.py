@@ -1,0 +1,39 @@
+"""Fields of a server's JSON, read leniently: each as its type, or as nothing."""
+
+from __future__ import annotations
+
+from kvassay.types import JsonObject
+
+
+def section(body: JsonObject, key: str) -> JsonObject:
+    """An object inside an object; empty where there is none."""
+    value = body.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def sections(body: JsonObject, key: str) -> list[JsonObject]:
+    """The objects of a list; empty where there is none."""
+    value = body.get(key)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def first(body: JsonObject, key: str) -> JsonObject:
+    """The first object of a list; empty where there is none."""
+    return next(iter(sections(body, key)), {})
+
+
+def text(body: JsonObject, key: str) -> str:
+    """A string; empty where there is none."""
+    value = body.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def real(body: JsonObject, key: str) -> float:
+    """A number; 0 where there is none."""
+    value = body.get(key)
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def number(body: JsonObject, key: str) -> int:
+    """A whole number; 0 where there is none."""
+    return int(real(body, key))
