@@ -28,7 +28,10 @@ class Prompt:
         said = take_apart(message.get("content"), Stamp(place)).text
         self.texts += [said] if said else []
         for name, text in object_at(message, "sections").items():
-            self.sections.pop(name, None) if text is None else self.sections.update({name: str(text)})
+            if text is None:
+                self.sections.pop(name, None)
+            else:
+                self.sections[name] = str(text)
         for gone in list_at(message, "toolsRemoved"):
             self.tools.pop(text_at(gone, "name") or "", None)
         added, oddities = read_tools(list_at(message, "toolsAdded"), place)
