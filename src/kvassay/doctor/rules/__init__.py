@@ -67,6 +67,7 @@ RULES: tuple[Rule, ...] = (
     wrappers.python_numbers,
     wrappers.python_flash_attention,
     exllama.cache_mode_form,
+    exllama.few_bits_of_k,
     exllama.odd_bits,
     exllama.q6_differs,
     exllama.cache_size_pages,

@@ -12,6 +12,7 @@ _TABBY = "TabbyAPI e632af41 common/config_models.py:12-13, 203, 469"
 _NAMED = re.compile(r"FP16|Q[468]")
 _PAIR = re.compile(r"\s*([2-8])\s*,\s*([2-8])\s*")
 _PAGE = 256
+_FEW_BITS = 5
 
 
 def cache_mode_form(setup: Setup) -> Iterator[Finding]:
@@ -46,7 +47,26 @@ def _bits(setup: Setup, fact: str = "cache_mode") -> tuple[int, int] | None:
     value = setup.value(fact) or ""
     if found := _PAIR.fullmatch(value):
         return int(found[1]), int(found[2])
-    return (int(value[1]),) * 2 if re.fullmatch(r"[qQ][468]", value) else None
+    both = "[2-8]" if fact == "cache_pair" else "[qQ][468]"
+    return (int(value[-1]),) * 2 if re.fullmatch(both, value) else None
+
+
+def few_bits_of_k(setup: Setup) -> Iterator[Finding]:
+    """K at 5 bits or fewer under ExLlamaV3: what has been measured, on one model."""
+    for fact in ("cache_mode", "cache_pair"):
+        bits = _bits(setup, fact)
+        if setup.engine != "exllamav3" or bits is None or bits[0] > _FEW_BITS:
+            continue
+        yield Finding(
+            Severity.WARNING,
+            f"K at few bits has been seen to break tool calls; here it has {bits[0]}.",
+            "Measured on one model (Qwen2.5-Coder-1.5B in float16, exllamav3 1.6.5, CUDA, 120 probes a pair at 2k and "
+            "8k tokens): with 5 bits of K and 8 of V 14 were right, with 4,8 and 4,4 one; FP16 had 97, and 8,4 101. "
+            "Nothing follows for other models: 'kvassay run' measures yours.",
+            setup.evidence(fact, "model"),
+            changed(setup, {fact: f"8,{bits[1]}"}),
+            "docs/results/claim-30k, ExLlamaV3",
+        )
 
 
 def odd_bits(setup: Setup) -> Iterator[Finding]:
