@@ -23,8 +23,8 @@ def low_precision_k(setup: Setup) -> Iterator[Finding]:
         Severity.WARNING,
         f"K at low precision has been seen to break tool calls; here it is {kv.k}.",
         "Measured on one model (Qwen2.5-Coder-1.5B Q4_K_M, llama.cpp b11434, CUDA, rotation on, 180 probes a pair at "
-        f"2k, 8k and 16k tokens): with K at {', '.join(_MEASURED)}{aside} none was right, whether V was quantised too or "
-        "not; f16/f16 had 128, and q8_0/q4_0 126. Nothing follows for other models: 'kvassay run' measures yours.",
+        f"2k, 8k and 16k tokens): with K at {', '.join(_MEASURED)}{aside} none was right, whether V was quantised too "
+        "or not; f16/f16 had 128, and q8_0/q4_0 126. Nothing follows for other models: 'kvassay run' measures yours.",
         setup.evidence("k_type", "kv_type", "quantkv", "k_number", "model"),
         _raise_k(setup, kv),
         "docs/results/claim-30k",
