@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from kvassay.assay.records import ArmSpec
 from kvassay.kv_cache import cache_types, pair_flags
 from kvassay.verdict.controls import Controls
-from kvassay.verdict.effects import State
 from kvassay.verdict.sentences import (
     Finding,
     Kind,
@@ -157,19 +156,23 @@ def _blame(halves: Sequence[Finding], controls: Controls) -> str:
 
 
 def recommendation(findings: Sequence[Finding], controls: Controls) -> str:
-    """The smallest pair of types that is within the margin, as its engine's flags; or that none is proven yet."""
+    """The smallest pair of types that is within the margin, as its engine's flags; or that none is proven yet. One that
+    is worse, though within the margin, is named only where there is no other.
+    """
     whole = _bits(*controls.reference_types)
-    within = [finding for finding in findings if finding.overall.state is State.WITHIN_MARGIN]
-    smaller = [finding for finding in within if 0 < _bits(finding.spec.k, finding.spec.v) < whole]
-    if not smaller:
+    smaller = [finding for finding in findings if 0 < _bits(finding.spec.k, finding.spec.v) < whole]
+    within = [finding for finding in smaller if finding.overall.state.is_within]
+    unharmed = [finding for finding in within if not finding.overall.state.is_worse]
+    if not within:
         return f"No smaller configuration is proven to stay within {points(controls)} yet."
     # Of two equally small ones the one with the finer K: K is the more delicate half wherever it was measured.
-    best = min(smaller, key=lambda f: (_bits(f.spec.k, f.spec.v), -_BITS_PER_VALUE[f.spec.k]))
+    best = min(unharmed or within, key=lambda f: (_bits(f.spec.k, f.spec.v), -_BITS_PER_VALUE[f.spec.k]))
     k, v = best.spec.k, best.spec.v
     switch = "" if best.spec.rotation else "LLAMA_ATTN_ROT_DISABLE=1 and "
     where = places([effect.depth or 0 for effect in best.by_depth])
     saved = f"{100 * (1 - _bits(k, v) / whole):.0f} % smaller than {controls.reference}"
-    proof = f"the smallest configuration shown to stay within {points(controls)} ({where})"
+    but = ", not shown to be worse" if unharmed and unharmed != within else ""
+    proof = f"the smallest configuration shown to stay within {points(controls)}{but} ({where})"
     return f"Run {switch}`{pair_flags(k, v)}`, {proof}: a KV cache about {saved}."
 
 
