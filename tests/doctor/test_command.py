@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from doctor.setups import command
 from kvassay.doctor.command import recognise, split
 from kvassay.doctor.flags import FLAGS
+from kvassay.doctor.gather import gather
 from kvassay.doctor.read_command import setup_of
 from kvassay.doctor.reading import changed, pair, unset
 from kvassay.doctor.rules import examine
@@ -346,3 +347,22 @@ def test_typographic_marks_within_words_are_left_alone(text: str) -> None:
 def test_a_name_behind_a_manager_of_services_is_no_command(text: str) -> None:
     assert recognise(split(text)) is None
     assert recognise(split(f"{text} && ollama serve")) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "llama-server -m x.gguf –ctk q4_0 --api-key “hunter2 x”",
+        "llama-server -m x.gguf –api-key=hunter2",
+        "API_KEY=“hunter2” llama-server -m x.gguf",
+        "llama-server -m x.gguf --my-token ‘hunter2’",
+        "bash -c 'llama-server -m x.gguf –api-key hunter2 --api-key “hunter2”'",
+        "docker run -e API_TOKEN=“hunter2” ghcr.io/ggml-org/llama.cpp:server -m x.gguf –api-key “hunter2”",
+    ],
+)
+def test_a_secret_in_typographic_marks_is_no_evidence(text: str) -> None:
+    """The finding shows the words as they were found, but none that is a secret."""
+    (setup,) = gather([text])
+    assert setup.typographic
+    assert "hunter2" not in repr(setup)
+    assert "hunter2" not in repr(examine(setup))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kvassay.doctor.command import Command
 from kvassay.doctor.flags import FLAGS, Flag
 from kvassay.doctor.setup import SECRET, Fact, Overridden, Setup
+from kvassay.doctor.typography import straight
 
 _SECRET_FLAG = re.compile(r"-.*(?:api[-_]?key|token|password|secret)$", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"(?:\w*_)?(?:KEY|TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
@@ -71,7 +72,7 @@ def setup_of(
         repeated=tuple(dict.fromkeys(last[name].name for name in names if names.count(name) > 1)),
         joined=tuple(one.name for one in passed if one.joined and not one.flag.secret),
         unresolved=tuple(word for word in command.words if _UNRESOLVED.fullmatch(word)),
-        typographic=_redacted(command.typographic, []),
+        typographic=tuple(_as_found(command, passed)),
     )
 
 
@@ -176,6 +177,17 @@ def _redacted(words: tuple[str, ...], passed: list[_Passed]) -> tuple[str, ...]:
         else:
             shown.append(word)
     return tuple(shown)
+
+
+def _as_found(command: Command, passed: list[_Passed]) -> Iterator[str]:
+    """The words that had typographic marks; one that is a secret, or holds one, as what is shown of it."""
+    words = (*command.before, *command.after, *command.shell)
+    shown = dict(zip(words, _redacted(words, []), strict=True))
+    shown |= zip(command.words, _redacted(command.words, passed), strict=True)
+    for word in command.typographic:
+        (plain,) = straight([word]).words
+        bare = shown.get(plain, SECRET)  # a word that stands nowhere any more might have been anything
+        yield word if bare == plain else bare
 
 
 def _of_image(command: Command) -> dict[str, Fact]:
