@@ -77,6 +77,17 @@ def test_a_label_that_names_layers_is_shown_whole(run: SyntheticRun) -> None:
     assert high - low >= 7 * len(LONG)
 
 
+@pytest.mark.parametrize("depths", [3, 4, 5, 6])
+def test_rows_of_dots_for_many_depths_fit_the_page(depths: int) -> None:
+    """No depth lies beyond the column's right edge, and each has room for its count."""
+    many = (ARMS[2].model_copy(update={"label": f"q8_0/q8_0 {n}"}) for n in range(8))
+    run = SyntheticRun(depths=tuple(2048 * (n + 1) for n in range(depths)), arms=(*ARMS[:2], *many))
+    tree = ET.fromstring(picture(build_view(run, verdict(run))))
+    assert float(tree.get("viewBox", "").split()[2]) <= 1104
+    counts = sorted({float(node.get("x") or 0) for node in tree.iter(f"{SVG}text") if "/" in (node.text or "")})
+    assert len(counts) >= depths
+
+
 def test_arms_without_a_picture_are_refused() -> None:
     """They would do nothing."""
     refused = CliRunner().invoke(report, ["--arm", "f16/f16"]).exception

@@ -164,3 +164,17 @@ def test_harm_of_both_clean_halves_is_not_explained_by_a_harsher_half() -> None:
     """8/8 that costs calls is told, though 4/8 has V at 8 too and does worse."""
     arms = {"8/8": Flips(lost=20), "4/8": Flips(lost=57), "8/4": Flips(lost=20)}
     assert "8/8 costs right tool calls" in judged(DEPTHS, arms, measured=Measurements(clean="8")).headline
+
+
+def test_what_length_costs_is_said_once_and_a_pair_without_its_halves_isolates_nothing() -> None:
+    """Squares share their reference; q8_0/q8_0 without rotation was run without its halves."""
+    arms = {"q8_0/f16": SAME, "f16/q8_0": SAME, "q4_0/f16": SAME, "f16/q4_0": SAME, "q8_0/q8_0 norot": SAME}
+    found = of(arms, {2048: 58, 8192: 50, 32768: 42}).isolation
+    assert [(one.k, one.v, one.rotation) for one in found] == [("q8_0", "q8_0", True), ("q4_0", "q4_0", True)]
+    assert [sum("Length alone" in line for line in one.sentences) for one in found] == [1, 0]
+
+
+def test_pairs_without_their_halves_still_say_what_length_costs() -> None:
+    """Nothing of K or V is identified, but the reference was asked at several depths."""
+    (found,) = of({"q8_0/q8_0": SAME, "q4_0/q4_0": SAME}, {2048: 58, 8192: 50, 32768: 42}).isolation
+    assert [line.split(" changes")[0] for line in found.sentences] == ["Length alone"]

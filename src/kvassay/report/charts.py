@@ -20,7 +20,8 @@ _WIDTH, _HEIGHT = 720, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 150, 16, 52
 _ROW, _PANEL_LEFT = 26, 160
 _PANELS = {1: 460, 2: 300}  # a panel's width by how many there are
-_PANEL = 230  # and where there are more
+_PANEL_LEAST, _PANEL_MOST = 150, 230  # and where there are more: as much as the page's column has
+_PAGE, _DOTS_RIGHT = 1104, 20
 _CHAR = 7.6  # of a label, in a wide font
 _NAME_RIGHT, _NAME_LEFT = 116, 132  # room for labels at the lines' ends, and in front of rows of dots
 _MARKERS = (
@@ -141,8 +142,10 @@ def _end_labels(ends: Iterable[tuple[float, ArmView]], look: dict[str, Style]) -
 
 
 def _dots(view: View, depths: Sequence[int]) -> Markup:
-    look, top, wide = styles(view), 34, _PANELS.get(len(depths), _PANEL)
+    look, top = styles(view), 34
     left = _PANEL_LEFT + beyond((arm.label for arm in view.arms), _NAME_LEFT)
+    room = int(_PAGE - left - _DOTS_RIGHT) // max(1, len(depths))
+    wide = _PANELS.get(len(depths), min(_PANEL_MOST, max(_PANEL_LEAST, room)))
     height = top + _ROW * len(view.arms) + 30
     parts = [_panel(view, depth, left + i * wide, top, wide) for i, depth in enumerate(depths)]
     for row, arm in enumerate(view.arms):
@@ -151,7 +154,7 @@ def _dots(view: View, depths: Sequence[int]) -> Markup:
                  enumerate(depths)]  # fmt: skip
         name = text(left - 26, y + 4, arm.label, "end")
         parts.append(element("g", name, *marks, _tip(arm), class_=look[arm.label].colour))
-    return _svg(view, parts, left + wide * len(depths) + 20, height)
+    return _svg(view, parts, left + wide * len(depths) + _DOTS_RIGHT, height)
 
 
 def _panel(view: View, depth: int, x: float, top: float, wide: int) -> Markup:

@@ -50,10 +50,12 @@ class _Square(NamedTuple):
 
 def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], controls: Controls) -> tuple[Isolation, ...]:
     """The isolations that a run's candidates allow: one for each pair that changes both halves, and one for what was
-    only run alone. Clusters are scenarios: a probe at all depths where it was asked, all answers to one turn.
+    only run alone; what length alone costs is said in the first. Clusters are scenarios: a probe at all depths where it
+    was asked, all answers to one turn.
     """
     squares = _squares(candidates, controls)
     found = [(square, factorial(list(_observations(trials, square, controls)))) for square in squares]
+    found = [(square, effects) for square, effects in found if _tells(effects)] or found[:1]
     changing = _changing(found)
     return tuple(
         Isolation(
@@ -62,10 +64,10 @@ def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], control
             rotation=square.rotation,
             arms=tuple(spec.label for spec, _, _ in square.cells),
             found=effects,
-            sentences=tuple(_sentences(square, effects, changing)),
+            sentences=(*_sentences(square, effects, changing), *(_length(square, effects) if nth == 0 else ())),
             stopped_early=any(controls.measured.spared.get(spec.label) for spec, _, _ in square.cells),
         )
-        for square, effects in found
+        for nth, (square, effects) in enumerate(found)
         if effects.effects
     )
 
@@ -99,6 +101,11 @@ def _observations(trials: Mapping[str, Trials], square: _Square, controls: Contr
                 yield Observation(k, v, depth, scenario_of(probe), right)
 
 
+def _tells(found: Factorial) -> bool:
+    """Whether anything of K and V is identified, and not only what the context costs the reference."""
+    return any(effect.term is not Term.DEPTH for effect in found.effects)
+
+
 def _changing(found: Sequence[tuple[_Square, Factorial]]) -> dict[str, float]:
     """The adjusted p-value of each half's change with the context. Every half of a run is a claim (Holm), tested twice,
     of which the greater p counts: by the clustered t test, and by the random one, which knows no distribution.
@@ -121,6 +128,10 @@ def _sentences(square: _Square, found: Factorial, changing: Mapping[str, float])
         half = _half(term, square)
         growth = _growth(effect, changing[half], found.of(term), found.of(Term.DEPTH))
         yield f"Per doubling of the context {half} changes by {_points(effect)} points: {growth}."
+
+
+def _length(square: _Square, found: Factorial) -> Iterator[str]:
+    """What is the same in every square."""
     if alone := found.of(Term.DEPTH):
         yield f"Length alone changes {square.base} by {_points(alone)} points per doubling."
 
