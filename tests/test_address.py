@@ -26,7 +26,8 @@ def test_an_address_is_taken_as_it_is_without_slashes_at_its_end(text: str, url:
     "text",
     [
         "", "127.0.0.1:8080", "localhost:8080", "ftp://x", "http://", "http://x:y", "http://[::1", "http://h:99999",
-        "http://h:0", "http://a b:80", "http://h\n",
+        "http://h:0", "http://a b:80", "http://h\n", "http://a..b", "http://999.1.1.1", "http://\u2603.net",
+        "http://h\u200b:80", f"http://{'a' * 64}", "http://[::1]x:80", "::1:8080",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_named(text: str) -> None:

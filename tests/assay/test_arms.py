@@ -113,6 +113,16 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["http://h/?key=s3cret", "http://me:s3cret=@h", "f16/f16=HTTP://me:s3cret@h", "me:s3cret@h"]
+)
+def test_nor_is_it_where_the_pair_was_left_out_or_the_scheme_is_in_capitals(text: str) -> None:
+    """Whoever gives the address alone is told what is missing."""
+    with pytest.raises(ConfigError) as caught:
+        arms_of(check({"attach": [text]}), TYPES)
+    assert "s3cret" not in str(caught.value)
+
+
 def in_process(**values: object) -> list[str]:
     return labels(backend="transformers", repeat=False, **values)[1:]
 

@@ -107,6 +107,11 @@ KIMI = (
     '{"path": "a.py"}<|tool_call_end|><|tool_calls_section_end|>'
 )
 
+DEEPSEEK = (
+    "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>read_file<｜tool▁sep｜>"
+    '{"path": "a.py"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>'
+)
+
 
 def thought(reasoning: str, *, content: str = "\n\n", finish: str = "stop") -> list[str]:
     """The faults of a reply with such reasoning."""
@@ -116,7 +121,7 @@ def thought(reasoning: str, *, content: str = "\n\n", finish: str = "stop") -> l
     return [fault.kind for fault in turn.faults]
 
 
-@pytest.mark.parametrize("call", [HERMES, QWEN, KIMI, f"{HERMES}\n{HERMES}", f"{QWEN}<|im_end|>\n"])
+@pytest.mark.parametrize("call", [HERMES, QWEN, KIMI, DEEPSEEK, f"{HERMES}\n{HERMES}", f"{QWEN}<|im_end|>\n"])
 @pytest.mark.parametrize("before", ["", "I have to read it.\n", "It wants `<tool_call>` then. "])
 def test_reasoning_that_ends_in_a_call_leaks_it_if_nothing_else_is_said(before: str, call: str) -> None:
     """Qwen3.5 and Kimi K2 begin a call before they end thinking: servers that wait for its end lose the call."""
@@ -126,7 +131,16 @@ def test_reasoning_that_ends_in_a_call_leaks_it_if_nothing_else_is_said(before: 
 
 @pytest.mark.parametrize(
     "reasoning",
-    [f"Maybe {HERMES}? No, wait.", f"As in ```json\n{BODY}\n```", BODY, "Then <tool_call>", "Then <function=x>", ""],
+    [
+        f"Maybe {HERMES}? No, wait.",
+        f"Maybe {DEEPSEEK}? No, wait.",
+        f"`{DEEPSEEK}`",
+        f"As in ```json\n{BODY}\n```",
+        BODY,
+        "Then <tool_call>",
+        "Then <function=x>",
+        "",
+    ],
 )
 def test_a_call_that_is_only_thought_of_is_no_failure(reasoning: str) -> None:
     """Thinking went on behind it, or nothing but JSON shows it: no server's parser takes that for a call."""

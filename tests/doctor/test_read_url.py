@@ -175,6 +175,12 @@ def test_an_address_where_nobody_is_is_named() -> None:
         setups_of_url(url)
 
 
+def test_a_host_that_is_no_name_is_nobody() -> None:
+    """Of some the client's look-up makes an encoding error, which must not end the thread that waits for it."""
+    with pytest.raises(BackendError, match=r"http://a\.\.b did not answer"):
+        setups_of_url("http://a..b")
+
+
 @pytest.mark.parametrize("text", ["ftp://x", "http://", "http:// x"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     """With an example."""

@@ -23,11 +23,14 @@ from kvassay.assay.stored import StoredRun
 from kvassay.backend.base import Boot, Listener, silent
 from kvassay.backend.llama_server import LlamaServer
 from kvassay.backend.scripted import Scripted, ScriptedBoot
+from kvassay.backend.transformers import Transformers
 from kvassay.errors import ConfigError, Interrupted, ServerDied, StoreError, StoreMismatch, WorkerLost
 from kvassay.executor.local import LOCAL
 from kvassay.executor.nodes import Share
 from kvassay.executor.on_ray import RETRIES, Cluster, RayExecutor
 from kvassay.executor.recipe import Recipe
+from kvassay.model.catalog import CATALOG
+from kvassay.model.folder import read_folder
 from kvassay.model.resolve import resolve
 from kvassay.settings import RunSettings, check
 from kvassay.types import Arm, BootFacts
@@ -245,3 +248,20 @@ def test_relative_paths_mean_on_a_worker_what_they_mean_here(tmp_path: Path, mon
     assert isinstance(backend, LlamaServer)
     assert (backend.model_path, backend.binary) == (tmp_path / "tiny.gguf", str(tmp_path / "bin" / "llama-server"))
     assert executor.fit(check({**asked, "server_binary": "llama-server"})).server_binary == "llama-server"
+
+
+def test_a_folder_with_a_catalogues_name_stays_that_folder_on_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the folder wins over the catalogue where a back end takes one; so it does there."""
+    name = next(iter(CATALOG))
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / name / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.chdir(tmp_path)
+    recipe = Recipe(check({"pairs": "q4_0/q4_0", "backend": "transformers"}), read_folder(name), tmp_path / "logs")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    backend = recipe.there(silent)
+    assert isinstance(backend, Transformers)
+    assert backend.model_path == tmp_path / name

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from guard.traffic import Talk
-from kvassay.grade.exchanges import read_exchanges
+from kvassay.grade.exchanges import Exchange, read_exchanges
 from kvassay.grade.loops import Loop, LoopKind, find_loops
 from kvassay.guard.contract import Api
 
@@ -173,3 +175,16 @@ def test_the_tool_behind_a_tool_search_is_the_one_that_loops() -> None:
         arguments = {"id": "notes_edit", "args": {"path": "n.md", "old_string": str(n)}}
         talk.calls("tool_call", arguments, "Error: not found")
     assert [(loop.kind, loop.tool) for loop in loops(talk)] == [(LoopKind.CORRECTION, "notes_edit")]
+
+
+def test_long_results_are_not_kept_when_they_have_been_compared() -> None:
+    """What is remembered between turns to be quick is a few MB, whatever the sessions' tools returned."""
+    tracemalloc.start()
+    try:
+        for n in range(40):
+            one, other = (Exchange("bash", "{}", "", f"{n}{word}" + "done\n" * 200_000) for word in ("a", "b"))
+            assert not one.same(other)
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 10_000_000

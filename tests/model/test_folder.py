@@ -62,3 +62,10 @@ def test_a_folder_that_is_no_model_says_why(tmp_path: Path, files: dict[str, str
         (tmp_path / name).write_text(text)
     with pytest.raises(ModelFileError, match=says):
         read_folder(str(tmp_path))
+
+
+def test_a_link_whose_file_is_gone_is_named(tmp_path: Path) -> None:
+    """As in a Hugging Face cache that was pruned."""
+    (folder(tmp_path) / "model-2.safetensors").symlink_to(tmp_path / "gone")
+    with pytest.raises(ModelFileError, match=r"model-2\.safetensors' can't be read"):
+        read_folder(str(tmp_path))

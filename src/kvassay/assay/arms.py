@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from kvassay.address import server_url
+from kvassay.address import server_url, shown
 from kvassay.backend import require_pair
 from kvassay.backend.attach import KEYS
 from kvassay.backend.catalog import CATALOG
@@ -120,6 +120,8 @@ def _attached(settings: RunSettings, types: Sequence[str]) -> tuple[Arm, ...]:
 
 def _endpoint(text: str, types: Sequence[str]) -> tuple[KVConfig, str]:
     pair, equals, url = text.partition("=")
-    if not equals or not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--attach {text!r} is not PAIR=URL", hint="For example: f16/f16=http://127.0.0.1:8080")
+    if not equals or "://" in pair:
+        raise ConfigError(
+            f"{shown(text)}, given to --attach, is not PAIR=URL", hint="For example: f16/f16=http://127.0.0.1:8080"
+        )
     return parse_pair(pair, types), server_url(url, keys=KEYS)

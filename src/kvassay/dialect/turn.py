@@ -85,12 +85,21 @@ def _swallowed(reasoning: str, tools: Declared) -> list[Outcome]:
     """
     reasoning = reader.without_end_of_turn(reasoning)
     chosen = choose(f"<think>{reasoning}", tools)
-    if not chosen.name or not any(marker in reasoning for marker in named(chosen.name).markers):
+    markers = named(chosen.name).markers if chosen.name else ()
+    if not any(marker in reasoning for marker in markers):
         return []
     calls, faults = chosen.reading.calls, chosen.reading.faults
-    last = not calls and faults and faults[-1].kind == IN_THINKING and reasoning.endswith(faults[-1].text)
+    last = not calls and faults and faults[-1].kind == IN_THINKING and _ends(reasoning, faults[-1].text, markers)
     broken_off = calls and not chosen.reading.content  # by markers that end thinking by themselves
     if not last and not broken_off:
         return []
     detail = f"the reasoning ends in a call in the {chosen.name} format, and nothing else is said"
     return [ParseFault(IN_THINKING, detail, reasoning[-_SHOWN_CHARS:])]
+
+
+def _ends(text: str, call: str, markers: Sequence[str]) -> bool:
+    """Whether the call is the text's end, but for markers such as the end of a section of calls."""
+    behind = text.rpartition(call)[2]
+    for marker in markers:
+        behind = behind.replace(marker, "")
+    return not behind.strip()

@@ -56,7 +56,7 @@ class _Server:
                     if len(body) > _MAX_BYTES or time.monotonic() > until:
                         return None
                 return body.decode("utf-8", errors="replace") if response.is_success else None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the last for a host such as a..b
             raise BackendError(
                 f"{self.shown} did not answer ({error})", hint="Is the server running, and is this its address?"
             ) from error

@@ -48,8 +48,9 @@ class Recipe:
         def progress(done: int, total: int, note: str) -> None:
             listener(Progress("loading", 100 * done // total if total else 0, 100 if total else 0, f"model: {note}"))
 
-        word = self.model.name if is_fetched(self.model.name) else str(self.model.path)
-        found = read_model(word, folder=isinstance(self.model, ModelFolder), progress=progress)
+        folder = isinstance(self.model, ModelFolder)  # one may have a catalogue's name
+        word = self.model.name if is_fetched(self.model.name) and not folder else str(self.model.path)
+        found = read_model(word, folder=folder, progress=progress)
         if found.sha256 != self.model.sha256:
             raise ModelFileError(
                 f"{self.model.name!r} has SHA-256 {found.sha256[:12]}… here, {self.model.sha256[:12]}… where the run "

@@ -191,15 +191,18 @@ def _edges(text: str) -> str:
     return text if len(text) <= 2 * _EDGE_CHARS else f"{text[:_EDGE_CHARS]}\n{text[-_EDGE_CHARS:]}"
 
 
-@lru_cache(maxsize=128)  # what was settled at one turn of a session is in the history of the next
 def _settled(exchange: Exchange) -> str:
     text = exchange.result
-    if exchange.sealed or len(text) <= 2 * _LONG_CHARS:
-        return text if exchange.sealed else settled(text)
+    if exchange.sealed:
+        return text
+    if len(text) <= 2 * _LONG_CHARS:
+        return _normalised(text)
     middle = text[_LONG_CHARS:-_LONG_CHARS].translate(_NO_DIGITS)
-    return f"{settled(text[:_LONG_CHARS])}{_hash(middle)}{settled(text[-_LONG_CHARS:])}"
+    return f"{_normalised(text[:_LONG_CHARS])}{_hash(middle)}{_normalised(text[-_LONG_CHARS:])}"
 
 
+# What was settled at one turn of a session is in the history of the next. Of short texts only: they are kept.
+_normalised = lru_cache(maxsize=256)(settled)
 _NO_DIGITS = {ord(digit): None for digit in "0123456789"}
 
 

@@ -36,7 +36,11 @@ def read_folder(name: str, *, progress: Progress = silent) -> ModelFolder:
     try:
         digests = store.digests_of_users_files(files, progress)
     except OSError as error:
-        raise ModelFileError(f"{name!r} can't be read: {error.strerror or error}.") from error
+        named = error.filename or name
+        raise ModelFileError(
+            f"{named!r} can't be read: {error.strerror or error}.",
+            hint="It may link to a file that is gone: download the model again.",
+        ) from error
     lines = (f"{file.name} {digest}\n" for file, digest in zip(files, digests, strict=True))
     return ModelFolder(
         path,
