@@ -152,6 +152,11 @@ def test_no_secret_is_shown_of_what_starts_no_back_end(text: str) -> None:
     assert "hunter2" not in str(raised.value)
 
 
+def test_a_command_longer_than_any_file_s_name_is_read() -> None:
+    (setup,) = gather([f"llama-server -m m.gguf {'--alias a ' * 600} -ctk q4_0"])
+    assert setup.value("k_type") == "q4_0"
+
+
 def test_an_address_without_a_password_is_shown_whole() -> None:
     setup = command("llama-server -mu https://host:8080/a@b.gguf -ctk q4_0")
     assert "https://host:8080/a@b.gguf" in setup.words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,7 +49,7 @@ def gather(words: Sequence[str], *, pid: int | None = None) -> tuple[Setup, ...]
         return setups_of_url(words[0])
     if len(words) == 1 and re.fullmatch(r"[\w.-]+:\d+(/\S*)?", words[0]):
         return setups_of_url(f"http://{words[0]}")
-    if len(words) == 1 and Path(words[0]).is_file() and recognise(words) is None:
+    if len(words) == 1 and os.path.isfile(words[0]) and recognise(words) is None:  # noqa: PTH113 - no OSError for long ones
         folder = Path(words[0]).parent
         return tuple(with_model(setup, folder) for setup in read_file(Path(words[0])).setups)
     return _of_command(words)
