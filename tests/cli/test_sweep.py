@@ -130,6 +130,16 @@ def test_a_model_that_is_not_there_is_named_before_any_is_measured(
     assert len(rows(tmp_path / "out" / "one")) == TRIALS
 
 
+def test_a_finished_run_needs_its_model_no_more(
+    sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Large files are deleted when they have been measured."""
+    assert sweep() == 0
+    (tmp_path / "one.gguf").unlink()
+    assert sweep() == 0
+    assert "There is no model" not in capsys.readouterr().err
+
+
 def test_ctrl_c_twice_breaks_off_what_is_under_way(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,12 @@ def test_flash_attention_is_read_in_all_its_forms(text: str, expected: str) -> N
         "HF_TOKEN=hunter2 llama-server -hft hunter2",
         "$env:MY_API_KEY = 'hunter2'; llama-server -ctk q4_0",
         "koboldcpp --password hunter2 --quantkv 1",
+        "docker run --env=MY_TOKEN=hunter2 -eMY_KEY=hunter2 llama.cpp:server -ctk q4_0",
+        "vllm serve m --api-key a hunter2 --kv-cache-dtype fp8",
+        "llama-server --api\u2011key hunter2 -ctk q4_0",
+        "llama-server --api-key\u00a0hunter2 -ctk q4_0",
+        "llama-server -ctk q4_0 && curl -H 'Authorization: Bearer hunter2' http://a:8080/x",
+        "llama-server -mu https://me:hunter2@host/m.gguf -ctk q4_0",
     ],
 )
 def test_secrets_are_never_kept(text: str) -> None:
@@ -134,6 +140,26 @@ def test_secrets_are_never_kept(text: str) -> None:
     setup = command(text)
     assert "hunter2" not in repr(setup)
     assert "hunter2" not in changed(setup, {"k_type": "q8_0"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["HF_TOKEN=hunter2 other --flag", "HF_TOKEN=hunter2", "Exec=--api-key=hunter2", 'Environment="HF_TOKEN=hunter2"'],
+)
+def test_no_secret_is_shown_of_what_starts_no_back_end(text: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        gather([text])
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_command_longer_than_any_file_s_name_is_read() -> None:
+    (setup,) = gather([f"llama-server -m m.gguf {'--alias a ' * 600} -ctk q4_0"])
+    assert setup.value("k_type") == "q4_0"
+
+
+def test_an_address_without_a_password_is_shown_whole() -> None:
+    setup = command("llama-server -mu https://host:8080/a@b.gguf -ctk q4_0")
+    assert "https://host:8080/a@b.gguf" in setup.words
 
 
 @given(st.lists(st.text(max_size=12), max_size=8))
@@ -319,6 +345,11 @@ def test_the_flags_of_the_table_are_those_of_the_capability_table() -> None:
         ("koboldcpp –quantkv 1", ("--quantkv", "1")),
         ("llama-server -m “my model.gguf” --alias ‘a b’", ("-m", "my model.gguf", "--alias", "a b")),
         ("llama-server --chat-template=“a b”", ("--chat-template=a b",)),
+        ("llama-server —host 0.0.0.0 –port 80", ("--host", "0.0.0.0", "--port", "80")),  # noqa: S104 - a text
+        ("llama-server --cache\u2011type\u2011k q4_0", ("--cache-type-k", "q4_0")),
+        ("llama-server \uff0d\uff0djinja -c\u00a01 \u200b-fa on", ("--jinja", "-c", "1", "-fa", "on")),
+        ("llama-server -m ”a b.gguf” --alias ‚x y‘", ("-m", "a b.gguf", "--alias", "x y")),
+        ("llama-server -m „a b.gguf“ --alias « x »", ("-m", "a b.gguf", "--alias", " x ")),
     ],
 )
 def test_typographic_marks_are_read_as_what_they_stand_for(text: str, words: tuple[str, ...]) -> None:
@@ -326,6 +357,21 @@ def test_typographic_marks_are_read_as_what_they_stand_for(text: str, words: tup
     assert found is not None
     assert found.words[1:] == words
     assert found.typographic
+
+
+def test_docker_is_read_with_typographic_dashes() -> None:
+    found = recognise(split("docker run —gpus all —rm –e A=b ghcr.io/ggml-org/llama.cpp:server –ctk q4_0"))
+    assert found is not None
+    assert (found.before[:6], found.words[1:]) == (
+        ("docker", "run", "--gpus", "all", "--rm", "-e"),
+        ("-ctk", "q4_0"),
+    )
+
+
+def test_quotes_that_powershell_reads_are_no_finding() -> None:
+    found = recognise(split("$env:OLLAMA_KV_CACHE_TYPE = “q4_0”; ollama serve"))
+    assert found is not None
+    assert (found.env, found.typographic) == ({"OLLAMA_KV_CACHE_TYPE": "q4_0"}, ())
 
 
 def test_words_that_a_shell_parted_at_a_typographic_quote_are_one() -> None:
@@ -342,7 +388,14 @@ def test_typographic_marks_within_words_are_left_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["sudo systemctl restart ollama", "docker compose up llama-server", "brew services start ollama"]
+    "text",
+    [
+        "sudo systemctl restart ollama",
+        "docker compose up llama-server",
+        "brew services start ollama",
+        "docker start ollama",
+        "docker --context x compose run ollama",
+    ],
 )
 def test_a_name_behind_a_manager_of_services_is_no_command(text: str) -> None:
     assert recognise(split(text)) is None

@@ -343,6 +343,8 @@ def test_a_unit_s_other_sections_are_not_its_service() -> None:
         ('$env:OLLAMA_KV_CACHE_TYPE = "q8"', '$env:OLLAMA_KV_CACHE_TYPE = "q8_0"'),
         ("launchctl setenv OLLAMA_KV_CACHE_TYPE q8", "launchctl setenv OLLAMA_KV_CACHE_TYPE q8_0"),
         ("export OLLAMA_KV_CACHE_TYPE=q8", "OLLAMA_KV_CACHE_TYPE=q8_0"),
+        ('setx.exe "OLLAMA_KV_CACHE_TYPE" "q8" /m', "setx OLLAMA_KV_CACHE_TYPE q8_0"),
+        ("$env:OLLAMA_KV_CACHE_TYPE = “q8”", '$env:OLLAMA_KV_CACHE_TYPE = "q8_0"'),
     ],
 )
 def test_variables_alone_are_read_however_they_are_set(text: str, fix: str) -> None:
@@ -351,6 +353,33 @@ def test_variables_alone_are_read_however_they_are_set(text: str, fix: str) -> N
     for setup in (file(text), pasted):
         assert setup.value("kv_type") == "q8"
         assert findings(setup)["ollama-unchecked"].fix == fix
+
+
+def test_a_line_may_set_several_variables_but_no_command_is_a_value() -> None:
+    for words in (["OLLAMA_KV_CACHE_TYPE=q8_0", "A='b c'"], ["export OLLAMA_KV_CACHE_TYPE=q8_0 A='b c'"]):
+        (setup,) = gather(words)
+        assert setup.value("kv_type") == "q8_0"
+    with pytest.raises(ConfigError, match="started by 'systemctl'"):
+        gather(["OLLAMA_KV_CACHE_TYPE=q8_0 systemctl restart ollama"])
+
+
+def test_an_empty_environment_takes_back_those_before_it() -> None:
+    unit = "[Service]\nEnvironment=OLLAMA_KV_CACHE_TYPE=q8_0\nEnvironment=\nEnvironment=OLLAMA_NUM_PARALLEL=2\n"
+    assert file(unit).facts.keys() == {"parallel"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Container]\nImage=ghcr.io/ggml-org/llama.cpp:server\nExec=-m m.gguf –ctk q4_0 --api-key “hunter2”\n",
+        "services:\n  a:\n    image: ghcr.io/ggml-org/llama.cpp:server\n    command: –ctk q4_0 --api-key “hunter2”\n",
+    ],
+)
+def test_typographic_marks_behind_an_image_are_read_as_what_they_stand_for(text: str) -> None:
+    setup = file(text)
+    assert setup.value("k_type") == "q4_0"
+    assert findings(setup)["typographic-marks"].fix
+    assert "hunter2" not in repr(setup)
 
 
 @pytest.mark.parametrize(

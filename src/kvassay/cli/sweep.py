@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,14 +61,14 @@ def sweep(*, file: Path, out: Path, keep_going: bool, **flags: object) -> None:
     asked = taken(flags)
     runs = read_sweep(file)
     if not keep_going:
-        _check_models(runs)
+        _check_models(run for run in runs if not _is_finished(out / run.name / STORE_NAME))
     with place(asked) as there, StopOnRequest() as stop:
         faults = _all(runs, _Sweep(out, there, asked.flags, keep_going, stop))
     for fault in faults[:1]:
         raise fault
 
 
-def _check_models(runs: Sequence[Planned]) -> None:
+def _check_models(runs: Iterable[Planned]) -> None:
     """Raise ModelFileError for a model that is not there: hours before its turn would come."""
     for settings in (run.settings for run in runs):
         if settings.model and CATALOG[settings.backend].reach != "attached":
@@ -158,13 +158,18 @@ def _watching(run: Planned, sweep: _Sweep) -> Iterator[Watch]:
         yield Watch(sweep.stop, progress)
 
 
+def _is_finished(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with Store(path) as store:
+        return bool(store.runs()) and not store.unfinished()
+
+
 def _headline(path: Path, run: Planned) -> str:
     """What a run has found that is finished; empty where there is something left to do."""
-    if not path.is_file():
+    if not _is_finished(path):
         return ""
     with Store(path) as store:
-        if not store.runs() or store.unfinished():
-            return ""
         finished = store.run()
         manifest = finished.record.manifest
         other = differences(manifest.settings, run.settings.model_dump(mode="json"))

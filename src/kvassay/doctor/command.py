@@ -23,7 +23,11 @@ _ESCAPING = re.compile(r"\\(?!\"(?!\s|$))")  # all but a backslash before a quot
 _PROMPT = re.compile(r"\A\s*\$\s+")
 _POWERSHELL = re.compile(r"(\$env:\w+)\s*=\s*", re.IGNORECASE)
 _POWERSHELL_VARIABLE = re.compile(r"\$env:(\w+)=(.*)", re.IGNORECASE | re.DOTALL)
-_PARTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|;(?=\s|$)|[“„][^“”„\"]*[“”]|(?<!\w)‘[^‘’\"]*’(?!\w)", re.DOTALL)
+_PARTED = re.compile(
+    r"'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|;(?=\s|$)|[“„”][^“”„\"]*[“”]|«[^«»\"]*»"
+    r"|(?<!\w)‘[^‘’\"]*’(?!\w)|‚[^‚‘\"]*‘",
+    re.DOTALL,
+)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PROGRAMS = {
     "llama-server": "llama.cpp",
@@ -66,6 +70,7 @@ _DOCKER_SWITCHES = frozenset(
 )
 _DOCKER_SHORT = re.compile(r"-[ditPq]+$")
 _CONTAINERS = frozenset({"docker", "podman"})
+_VERBS = frozenset({"run", "exec", "compose"})
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash"})
 _MANAGERS = frozenset({"systemctl", "service", "journalctl", "launchctl", "brew", "docker-compose", "podman-compose"})
 """What stands behind them is a name that others gave, not what they run."""
@@ -81,7 +86,7 @@ class Command:
     ``before`` are the words in front of the program (assignments, ``docker run …``); with ``implied`` the program
     itself does not stand in the text, because an image starts it. ``after`` is what follows the command: ``> log &``.
     ``shell`` is what the whole is handed to: ``sh -c``. ``typographic`` are the words as found that had typographic
-    dashes or quotes.
+    dashes, quotes or spaces.
     """
 
     engine: str
@@ -130,7 +135,7 @@ def _one_word(part: str) -> str:
     """A part of a line for `shlex`: a ``;`` by itself; what stands in typographic quotes as one word with them."""
     if part == ";":
         return " ; "
-    return f'"{part}"' if part[0] in "“„‘" else part
+    return f'"{part}"' if part[0] in "“„”«‘‚" else part
 
 
 def recognise(words: Sequence[str], env: Mapping[str, str] | None = None) -> Command | None:
@@ -156,14 +161,14 @@ def _recognised(words: tuple[str, ...], env: Mapping[str, str] | None) -> Comman
             variables[stated[1]] = stated[2]
             continue
         name = base(word)
-        if name in _MANAGERS or (name in _CONTAINERS and words[at + 1 : at + 2] == ("compose",)):
-            managed = len(_own(words, at)[0])
+        own, after = _own(words, at)
+        if name in _MANAGERS or (name in _CONTAINERS and _verb(own[at + 1 :]) in {"", "compose"}):
+            managed = len(own)
             continue
         if name in _SHELLS and (inner := _shell_text(words[at + 1 :])) is not None:
             found = recognise(split(inner), variables)
             outer = words[: words.index(inner, at)]
             return replace(found, shell=(*outer, *found.shell)) if found else None
-        own, after = _own(words, at)
         if name in _CONTAINERS and "run" in own[at + 1 : at + 3]:
             found = _docker(own, own.index("run", at) + 1, variables)
             return replace(found, after=after) if found else None
@@ -171,6 +176,11 @@ def _recognised(words: tuple[str, ...], env: Mapping[str, str] | None) -> Comman
             known, ran = MappingProxyType(variables), tuple(own[at:])
             return Command(_refined(engine, ran), known, ran, before=tuple(own[:at]), after=after)
     return None
+
+
+def _verb(words: Sequence[str]) -> str:
+    """What docker or podman is told to do, empty where that starts no back end by itself."""
+    return next((word for word in words if word in _VERBS), "")
 
 
 def _own(words: Sequence[str], start: int) -> tuple[list[str], tuple[str, ...]]:
@@ -185,8 +195,10 @@ def in_image(image: str, entrypoint: Sequence[str], arguments: Sequence[str], en
     command = recognise([*entrypoint, *arguments], env)
     if command is None and found.engine is not None:
         program = {"llama.cpp": "llama-server", "ik_llama.cpp": "llama-server", "exllamav3": "main.py"}
-        words = (program.get(found.engine, found.engine), *arguments)
-        command = Command(found.engine, MappingProxyType(dict(env)), words, implied=True)
+        meant = straight(arguments)
+        words = (program.get(found.engine, found.engine), *meant.words)
+        known = MappingProxyType(dict(env))
+        command = Command(found.engine, known, words, implied=True, typographic=meant.typographic)
     if command is None:
         return None
     engine = "ik_llama.cpp" if found.engine == "ik_llama.cpp" else command.engine

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from kvassay.doctor.command import base, recognise, split
-from kvassay.doctor.read_command import setup_of
+from kvassay.doctor.read_command import setup_of, without_secrets
 from kvassay.doctor.read_file import read_file, read_text, read_variables
 from kvassay.doctor.read_log import stated, with_log
 from kvassay.doctor.read_model import with_model
@@ -21,6 +22,7 @@ from kvassay.errors import ConfigError
 
 _FORMS = "Give a command (after --), an address, a file, or --pid N."
 _EXEC_START = re.compile(r"\A\s*ExecStart=[-@:+!]*")
+_ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
 _COMPOSED = "What runs stands in the compose file: kvassay doctor compose.yaml"
 _ELSEWHERE = {
     "docker": f"Give the whole 'docker run' command. {_COMPOSED}",
@@ -47,7 +49,7 @@ def gather(words: Sequence[str], *, pid: int | None = None) -> tuple[Setup, ...]
         return setups_of_url(words[0])
     if len(words) == 1 and re.fullmatch(r"[\w.-]+:\d+(/\S*)?", words[0]):
         return setups_of_url(f"http://{words[0]}")
-    if len(words) == 1 and Path(words[0]).is_file() and recognise(words) is None:
+    if len(words) == 1 and os.path.isfile(words[0]) and recognise(words) is None:  # noqa: PTH113 - no OSError for long ones
         folder = Path(words[0]).parent
         return tuple(with_model(setup, folder) for setup in read_file(Path(words[0])).setups)
     return _of_command(words)
@@ -60,17 +62,27 @@ def _of_command(words: Sequence[str]) -> tuple[Setup, ...]:
     command = recognise(parts)
     if command is not None:
         return (with_model(setup_of(command, label="command", has_env=False), Path.cwd()),)
-    if alone := read_variables(text if len(words) == 1 else " ".join(words), "variables"):
+    if alone := read_variables(_lines(text if len(words) == 1 else " ".join(words), parts), "variables"):
         return tuple(alone)
+    shown = without_secrets(parts)
     if len(words) == 1 and len(parts) == 1:
-        raise ConfigError(f"there is no file {text!r}, and it is no back end's name", hint=_FORMS)
+        raise ConfigError(f"there is no file {shown[0]!r}, and it is no back end's name", hint=_FORMS)
+    started = next((word for word in shown if not _ASSIGNED.match(word)), shown[0])
     raise ConfigError(
-        f"no back end that kvassay knows is started by {parts[0]!r}",
+        f"no back end that kvassay knows is started by {started!r}",
         hint=next(
             (_ELSEWHERE[name] for word in parts if (name := base(word).partition("=")[0]) in _ELSEWHERE),
             "It knows llama-server, ollama, koboldcpp, vllm, sglang, llama_cpp.server and TabbyAPI's main.py.",
         ),
     )
+
+
+def _lines(text: str, parts: Sequence[str]) -> str:
+    """What may be variables alone, one a line: a shell takes several in one, and a command behind them is none."""
+    stated = [word for word in parts if word != "export"]
+    if not stated or not _ASSIGNED.match(stated[0]):
+        return text
+    return "\n".join(stated) if all(map(_ASSIGNED.match, stated)) else ""
 
 
 def diagnose(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -13,7 +14,13 @@ from kvassay.doctor.setup import SECRET, Fact, Overridden, Setup
 from kvassay.doctor.typography import straight
 
 _SECRET_FLAG = re.compile(r"-.*(?:api[-_]?key|token|password|secret)$", re.IGNORECASE)
-_SECRET_NAME = re.compile(r"(?:\w*_)?(?:KEY|TOKEN|PASSWORD|SECRET)$", re.IGNORECASE)
+_ASSIGNED_SECRET = re.compile(
+    r"((?:-e|-[\w-]*=|\$env:|\w+=[\"']?)?(?:(?:\w*_)?(?:KEY|TOKEN|PASSWORD|SECRET)"
+    r"|-[^=]*(?:api[-_]?key|token|password|secret))=).",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A variable or a flag with its value, and within another flag or a unit's setting: ``--env=HF_TOKEN=…``."""
+_CREDENTIALS = re.compile(r"(\bBearer\s+|://[^/@:\s]*:(?=[^/@\s]+@))[^\s@]+", re.IGNORECASE)
 _UNRESOLVED = re.compile(r"\$(?:\w+|\{[^}]*\}|[@*])")
 _TRUE = frozenset({"on", "enabled", "true", "1"})
 """common/arg.cpp:1337 of llama.cpp b11434: a switch's variable of any other value changes nothing, or is refused."""
@@ -167,16 +174,27 @@ def _clean(flag: Flag, value: str) -> str:
 def _redacted(words: tuple[str, ...], passed: list[_Passed]) -> tuple[str, ...]:
     """Secrets replaced: those of known flags, and whatever follows a flag that sounds like one."""
     hidden = {one.at for one in passed if one.flag.secret}
+    hidden |= {at for one in hidden for at in _more_of(words, one)}
     shown = []
     for at, word in enumerate(words):
-        name, joined, _ = word.partition("=")
-        if joined and (_SECRET_FLAG.match(name) or _SECRET_NAME.match(name.removeprefix("$env:"))):
-            shown.append(f"{name}={SECRET}")
+        if bare := _ASSIGNED_SECRET.match(word):
+            shown.append(f"{bare[1]}{SECRET}")
         elif at in hidden or (at and _SECRET_FLAG.match(words[at - 1])):
             shown.append(SECRET)
         else:
-            shown.append(word)
+            shown.append(_CREDENTIALS.sub(rf"\1{SECRET}", word))
     return tuple(shown)
+
+
+def _more_of(words: tuple[str, ...], at: int) -> Iterator[int]:
+    """Behind one ``--api-key`` vLLM takes several keys."""
+    if any("vllm" in word for word in words[:4]):
+        yield from takewhile(lambda n: not words[n].startswith("-"), range(at + 1, len(words)))
+
+
+def without_secrets(words: Sequence[str]) -> tuple[str, ...]:
+    """Words of an unknown program, to be shown."""
+    return _redacted(straight(words).words, [])
 
 
 def _as_found(command: Command, passed: list[_Passed]) -> Iterator[str]:
@@ -185,9 +203,9 @@ def _as_found(command: Command, passed: list[_Passed]) -> Iterator[str]:
     shown = dict(zip(words, _redacted(words, []), strict=True))
     shown |= zip(command.words, _redacted(command.words, passed), strict=True)
     for word in command.typographic:
-        (plain,) = straight([word]).words
-        bare = shown.get(plain, SECRET)  # a word that stands nowhere any more might have been anything
-        yield word if bare == plain else bare
+        plain = straight([word]).words
+        bare = tuple(shown.get(one, SECRET) for one in plain)  # one that stands nowhere any more might be anything
+        yield word if bare == plain else " ".join(bare)
 
 
 def _of_image(command: Command) -> dict[str, Fact]:

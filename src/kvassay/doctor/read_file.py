@@ -29,8 +29,11 @@ _ARRAY = re.compile(
 _ENV_LINE = re.compile(r"(?:export +)?([A-Za-z_]\w*)=(.*)")
 _WINDOWS_ENV_LINE = re.compile(r"@?set +(\"?)([A-Za-z_]\w*)=([^&\"]*)\1|\$env:(\w+) *= *([^;]*?) *;?", re.IGNORECASE)
 _LASTING_LINE = re.compile(
-    r"(setx|launchctl)(?: +setenv)?(?: +/M)? +([A-Za-z_]\w*) +(\"?)([^\"]*?)\3(?: +/M)?", re.IGNORECASE
+    r"(setx|launchctl)(?:\.exe)?(?: +setenv)?(?: +/M)? +(\"?)([A-Za-z_]\w*)\2 +(\"?)([^\"]*?)\4(?: +/M)?",
+    re.IGNORECASE,
 )
+_POWERSHELL_QUOTES = "\"'“”„‘’‚"
+"""Quotes to PowerShell, all of them (its language specification, 2.3.5.2)."""
 _NO_STATEMENT = re.compile(r"#.*|@?echo off|@?rem\b.*|::.*|", re.IGNORECASE)
 _ENV_ENGINES = (("OLLAMA_", "ollama"), ("LLAMA_ARG_", "llama.cpp"), ("LLAMA_ATTN_", "llama.cpp"), ("VLLM_", "vllm"))
 _DATA = (".yaml", ".yml", ".json", ".kcpps")  # broken, they are still no scripts
@@ -181,7 +184,9 @@ def _unit(text: str, section: str) -> tuple[list[tuple[str, str]], dict[str, str
         elif inside:
             key, _, value = line.partition("=")
             settings.append((key.strip(), value.strip()))
-    env = dict(_assigned(one) for key, value in settings if key == "Environment" for one in split(value))
+    env: dict[str, str] = {}
+    for _, value in (one for one in settings if one[0] == "Environment"):  # an empty one takes back those before it
+        env = env | dict(map(_assigned, split(value))) if value else {}
     return settings, env
 
 
@@ -207,7 +212,7 @@ def _script(text: str, name: str) -> list[Setup] | None:
             continue
         if stated := _WINDOWS_ENV_LINE.fullmatch(line.strip()):
             _, set_name, set_value, ps_name, ps_value = stated.groups()
-            env |= {set_name: set_value} if set_name else {ps_name: ps_value.strip("\"'")}
+            env |= {set_name: set_value} if set_name else {ps_name: ps_value.strip(_POWERSHELL_QUOTES)}
             own |= env
             continue
         try:
@@ -267,10 +272,11 @@ def _variable_of(line: str) -> _Stated | None:
     if plain := _ENV_LINE.fullmatch(line):
         return _Stated(plain[1], _bare(plain[2]), "env")
     if lasting := _LASTING_LINE.fullmatch(line):
-        return _Stated(lasting[2], lasting[4], lasting[1].lower())
+        return _Stated(lasting[3], lasting[5], lasting[1].lower())
     if windows := _WINDOWS_ENV_LINE.fullmatch(line):
         _, set_name, set_value, ps_name, ps_value = windows.groups()
-        return _Stated(set_name, set_value, "set") if set_name else _Stated(ps_name, ps_value.strip("\"'"), "$env")
+        bare = (ps_value or "").strip(_POWERSHELL_QUOTES)
+        return _Stated(set_name, set_value, "set") if set_name else _Stated(ps_name, bare, "$env")
     return None
 
 

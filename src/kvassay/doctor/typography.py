@@ -1,22 +1,29 @@
-"""Typographic dashes and quotes, as word processors and web pages put them into commands. Pure."""
+"""Typographic dashes, quotes and spaces, as word processors and web pages put them into commands. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from kvassay.doctor.flags import FLAGS
 
-_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
-_DASHED = re.compile(rf"([-{_DASHES}]{{1,2}})([A-Za-z][\w-]*)(.*)", re.DOTALL)
-_OPENED = re.compile(r"(?:\A|=)[“„‘]")
-_CLOSED = re.compile(r"[”“’]\Z")
-_QUOTED = re.compile(r"(\A|=)[“„‘](.*)[”“’]\Z", re.DOTALL)
+_DASHES = "\u2010-\u2015\u2212\ufe58\ufe63\uff0d"
+_DASHED = re.compile(rf"([-{_DASHES}]{{1,2}})([A-Za-z][\w{_DASHES}-]*)(.*)", re.DOTALL)
+_DASH = re.compile(f"[{_DASHES}]")
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
+_SPACE = re.compile("[\u00a0\u2007\u2009\u202f\u3000]+")
+_OPENED = re.compile(r"(?:\A|=)[“„”‘‚«]")
+_CLOSED = re.compile(r"[”“’‘»]\Z")
+_QUOTED = re.compile(r"(\A|=)[“„”‘‚«](.*)[”“’‘»]\Z", re.DOTALL)
+_ASSIGNED = re.compile(r"\$env:", re.IGNORECASE)
+"""PowerShell reads these quotes as quotes (its language specification, 2.3.5.2)."""
 _SHORT_CHARS = 4  # llama.cpp's flags of one hyphen: -ctkd
-_SHORT = frozenset(
-    name[1:] for flags in FLAGS.values() for flag in flags for name in (*flag.names, *flag.off) if name[1:2] != "-"
-)
+_NAMES = frozenset(name for flags in FLAGS.values() for flag in flags for name in (*flag.names, *flag.off))
+_SHORT = frozenset(name[1:] for name in _NAMES if name[1:2] != "-")
+_LONG = frozenset({name[2:] for name in _NAMES if name[1:2] == "-"} | {"env", "gpus", "init", "ipc", "name", "rm"})
+"""Flags of two hyphens; docker's too, where a name is as short as llama.cpp's of one hyphen."""
 
 
 class Straight(NamedTuple):
@@ -27,12 +34,20 @@ class Straight(NamedTuple):
 
 
 def straight(words: Sequence[str]) -> Straight:
-    """Read typographic dashes in front of a word, and typographic quotes around it or around a value, as what they
-    stand for. Words between an opening and a closing quote are one, as no shell would have it.
+    """Read typographic dashes of a flag, and typographic quotes around a word or a value, as what they stand for.
+    Words between an opening and a closing quote are one, as no shell would have it; a flag is parted from what a
+    space that does not break ties to it; characters without width are left out.
     """
-    found = _together(words)
-    meant = [_QUOTED.sub(r"\1\2", _hyphened(word)) for word in found]
-    return Straight(tuple(meant), tuple(word for word, plain in zip(found, meant, strict=True) if word != plain))
+    found = [(word, _plain(word)) for word in _together(words)]
+    meant = tuple(chain.from_iterable(plain for _, plain in found))
+    return Straight(meant, tuple(word for word, plain in found if plain != [word] and not _ASSIGNED.match(word)))
+
+
+def _plain(word: str) -> list[str]:
+    parts = [part for part in _SPACE.split(_INVISIBLE.sub("", word)) if part]
+    if not any(_DASHED.fullmatch(part) for part in parts):
+        parts = [_INVISIBLE.sub("", word)]
+    return [_QUOTED.sub(r"\1\2", _hyphened(part)) for part in parts]
 
 
 def _together(words: Sequence[str]) -> list[str]:
@@ -50,7 +65,10 @@ def _together(words: Sequence[str]) -> list[str]:
 def _hyphened(word: str) -> str:
     """A flag with hyphens: one stands for two where the name is a long flag's, as word processors join two."""
     dashed = _DASHED.fullmatch(word)
-    if dashed is None or dashed[1].strip("-") == "":
+    if dashed is None:
         return word
-    long = len(dashed[1]) > 1 or (dashed[2] not in _SHORT and (len(dashed[2]) > _SHORT_CHARS or "-" in dashed[2]))
-    return f"{'--' if long else '-'}{dashed[2]}{dashed[3]}"
+    hyphens, name = dashed[1], _DASH.sub("-", dashed[2])
+    if _DASH.search(hyphens):
+        long = name not in _SHORT and (name in _LONG or len(name) > _SHORT_CHARS or "-" in name)
+        hyphens = "--" if len(hyphens) > 1 or long else "-"
+    return hyphens + name + dashed[3]

@@ -174,13 +174,13 @@ def tensor_split_quantised(setup: Setup) -> Iterator[Finding]:
 
 
 def typographic_marks(setup: Setup) -> Iterator[Finding]:
-    """Dashes or quotes are a word processor's, which no shell and no program reads as such."""
+    """Dashes, quotes or spaces are a word processor's, which no shell and no program reads as such."""
     if setup.typographic:
         yield Finding(
             Severity.PROBLEM,
-            f"{setup.typographic[0]} is written with typographic dashes or quotes.",
-            'They look like - and ", but to a shell and to the program they are letters like others. What is said here '
-            "is read as if they were plain.",
+            f"{setup.typographic[0]} is written with typographic dashes, quotes or spaces.",
+            'They look like -, " and a space, but to a shell and to the program they are letters like others. What is '
+            "said here is read as if they were plain.",
             tuple(f"word: {word}" for word in setup.typographic),
             written(setup, setup.words),
             "llama.cpp b11434 common/arg.cpp:806-818; POSIX.1-2024, 2.2 Quoting",
