@@ -52,6 +52,21 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path, content: bytes) -> Non
     refused(kvassay("run", gguf(tmp_path / "m.gguf", content), "--kv", "q8_0", "--out", tmp_path), "m.gguf")
 
 
+@pytest.mark.parametrize("words", ["compare {0} {0}", "report --store {0}", "run m --kv q8_0 --corpus {0}"])
+def test_a_name_that_the_system_refuses_is_told_wherever_it_is_met(words: str) -> None:
+    """Also where nobody looked for it."""
+    refused(kvassay(*words.format("x" * 300).split()), "xxx': File name too long", "Name another")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_has_no_room_is_one_message() -> None:
+    """A full disk behind a redirection."""
+    command = [sys.executable, "-m", "kvassay", "backends"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (5, "kvassay: No space left on device\n")
+
+
 def test_no_model_at_all_says_what_to_give(tmp_path: Path) -> None:
     """The message lists the three forms."""
     refused(kvassay("run", "--kv", "q8_0", "--out", tmp_path), "no model", "kvassay models")

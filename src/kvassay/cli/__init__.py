@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
 
-from kvassay.errors import KvassayError
+from kvassay.errors import ConfigError, KvassayError, StoreError
 
 COMMANDS = {
     "demo": "Measure the small demo model: no model of your own needed.",
@@ -67,4 +68,16 @@ def main() -> None:
     except KvassayError as error:
         click.echo(f"kvassay: {error}", err=True)
         code = error.exit_code
+    except OSError as error:
+        code = _refused_by_the_system(error)
     sys.exit(code or 0)
+
+
+def _refused_by_the_system(error: OSError) -> int:
+    """Say what nobody expected where it happened: a name that is too long, links in circles, a full disk."""
+    said = error.strerror or str(error)
+    if not isinstance(error.filename, str | bytes):
+        click.echo(f"kvassay: {said}", err=True)
+        return StoreError.exit_code
+    click.echo(f"kvassay: {os.fsdecode(error.filename)!r}: {said}\nName another file or folder.", err=True)
+    return ConfigError.exit_code
