@@ -59,11 +59,13 @@ def test_a_name_that_the_system_refuses_is_told_wherever_it_is_met(words: str) -
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_output_that_has_no_room_is_one_message() -> None:
-    """A full disk behind a redirection."""
-    command = [sys.executable, "-m", "kvassay", "backends"]
+@pytest.mark.parametrize("buffered", [True, False])
+def test_output_that_has_no_room_is_one_message(*, buffered: bool) -> None:
+    """A full disk behind a redirection, whether Python notices it at once or when it ends."""
+    command = [sys.executable, *([] if buffered else ["-u"]), "-m", "kvassay", "backends"]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False, env=env)
     assert (done.returncode, done.stderr) == (5, "kvassay: No space left on device\n")
 
 

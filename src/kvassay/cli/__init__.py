@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -78,6 +79,8 @@ def _refused_by_the_system(error: OSError) -> int:
     said = error.strerror or str(error)
     if not isinstance(error.filename, str | bytes):
         click.echo(f"kvassay: {said}", err=True)
+        with suppress(OSError):  # what could not be written is not tried again when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return StoreError.exit_code
     click.echo(f"kvassay: {os.fsdecode(error.filename)!r}: {said}\nName another file or folder.", err=True)
     return ConfigError.exit_code
