@@ -98,7 +98,7 @@ def path_of(name: str) -> Path:
 
 def require_known(name: str) -> None:
     """Raise ModelFileError where a name is neither in the catalogue nor the hub's, and nothing is at its path."""
-    if name not in CATALOG and not name.startswith("hf:") and not path_of(name).exists():
+    if not is_fetched(name) and not path_of(name).exists():
         raise unknown(name)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from kvassay.doctor.reading import changed
 from kvassay.doctor.setup import Finding, Setup, Severity
+from kvassay.kv_cache import PAD, pad
 
 _TABBY = "TabbyAPI e632af41 common/config_models.py:12-13, 203, 469"
 _NAMED = re.compile(r"FP16|Q[468]")
 _PAIR = re.compile(r"\s*([2-8])\s*,\s*([2-8])\s*")
-_PAGE = 256
 _FEW_BITS = 5
 
 
@@ -103,13 +103,13 @@ def cache_size_pages(setup: Setup) -> Iterator[Finding]:
     size, longest = setup.number("cache_size"), setup.number("max_seq_len")
     if setup.engine != "exllamav3" or size is None:
         return
-    if size % _PAGE:
+    if size % PAD:
         yield Finding(
             Severity.PROBLEM,
-            f"cache_size {size:,} is no multiple of {_PAGE}.",
-            f"The cache is made of pages of {_PAGE} tokens, and TabbyAPI refuses any other number.",
+            f"cache_size {size:,} is no multiple of {PAD}.",
+            f"The cache is made of pages of {PAD} tokens, and TabbyAPI refuses any other number.",
             setup.evidence("cache_size"),
-            changed(setup, {"cache_size": str(-(-size // _PAGE) * _PAGE)}),
+            changed(setup, {"cache_size": str(pad(size))}),
             "TabbyAPI 004e8374 common/config_models.py, cache_size; exllamav3 1.6.5, page size",
         )
     if longest is not None and size < longest:
@@ -118,7 +118,7 @@ def cache_size_pages(setup: Setup) -> Iterator[Finding]:
             f"cache_size {size:,} holds less than max_seq_len {longest:,}.",
             "One sequence can't be longer than the cache; TabbyAPI takes the smaller number and goes on.",
             setup.evidence("cache_size", "max_seq_len"),
-            changed(setup, {"cache_size": str(-(-longest // _PAGE) * _PAGE)}),
+            changed(setup, {"cache_size": str(pad(longest))}),
             "exllamav3 1.6.5, page size",
         )
 
