@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 HOUSE = ROOT / "src" / "kvassay"
 PAGE = ROOT / "docs" / "design" / "rooms.md"
-GROUND = {"types", "errors", "units", "prefix", "extras", "wire", "kv_cache", "host", "address", "svg"}
+GROUND = {"types", "errors", "units", "prefix", "extras", "wire", "fields", "kv_cache", "host", "address", "svg"}
 
 
 def rooms() -> dict[str, Path]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from kvassay.backend import fields
+from kvassay import fields
 from kvassay.backend.base import Sampling
 from kvassay.errors import BackendError, ContextExceeded
 from kvassay.types import (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from kvassay.backend import fields
+from kvassay import fields
 from kvassay.backend.base import Sampling
 from kvassay.backend.llama_wire import chat_reply as llama_chat_reply
 from kvassay.backend.llama_wire import conversation

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias, cast
 
+from kvassay import fields
 from kvassay.guard import chat_voice, messages_voice, responses_voice
 from kvassay.guard.contract import Answer, Api, Asked, Begun, Replied, SaidCall
-from kvassay.guard.loose import field_text
 from kvassay.guard.speech import Speech
 from kvassay.guard.splice import replaced
 from kvassay.types import JsonObject, JsonValue
@@ -109,11 +109,11 @@ def _arguments(api: Api, body: JsonObject) -> Iterator[tuple[str | int, ...]]:
                     yield ("choices", 0, "message", "tool_calls", index, "function", "arguments")
         case Api.RESPONSES:
             for index, item in _items(body, "output"):
-                if field_text(item, "type") == "function_call":
+                if fields.text(item, "type") == "function_call":
                     yield ("output", index, "arguments")
         case Api.MESSAGES:
             for index, block in _items(body, "content"):
-                if field_text(block, "type") == "tool_use":
+                if fields.text(block, "type") == "tool_use":
                     yield ("content", index, "input")
 
 

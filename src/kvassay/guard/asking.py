@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
+from kvassay import fields
 from kvassay.guard.contract import Api, Asked
 from kvassay.guard.history import read_history
 from kvassay.guard.keys import session_key
-from kvassay.guard.loose import field_count, field_object, field_text, storable
+from kvassay.guard.loose import field_count, storable
 from kvassay.guard.offers import read_offers
 from kvassay.types import JsonObject, JsonValue
 
@@ -44,7 +45,7 @@ def _asked(api: Api, path: str, headers: Mapping[str, str], parsed: JsonObject, 
     return Asked(
         api=api,
         path=path,
-        model=storable(field_text(parsed, "model"), _NAME_CHARS),
+        model=storable(fields.text(parsed, "model"), _NAME_CHARS),
         stream=parsed.get("stream") is True,
         session=key.value,
         session_by=key.source,
@@ -55,10 +56,10 @@ def _asked(api: Api, path: str, headers: Mapping[str, str], parsed: JsonObject, 
         unjudged=offers.unjudged,
         failed_ids=frozenset(history.failed_ids),
         poisoned=tuple(history.poisoned),
-        previous_response_id=field_text(parsed, "previous_response_id") or None,
+        previous_response_id=fields.text(parsed, "previous_response_id") or None,
         partial=history.partial,
         max_tokens=next((n for key in _LIMITS if (n := field_count(parsed, key)) is not None), None),
-        include_usage=field_object(parsed, "stream_options").get("include_usage") is True,
+        include_usage=fields.section(parsed, "stream_options").get("include_usage") is True,
         choices=field_count(parsed, "n") or 1,
     )
 

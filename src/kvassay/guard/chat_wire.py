@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from kvassay import fields
 from kvassay.guard.contract import PieceKind
 from kvassay.guard.drafts import Draft, DraftCall, tells_error
-from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text, joined_text
+from kvassay.guard.loose import as_text, field_count, joined_text
 from kvassay.types import JsonObject
 
 _DONE = "[DONE]"
@@ -21,11 +22,11 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
         draft.fail(body["error"], body)
         return
     _read_frame(draft, body)
-    for choice in field_objects(body, "choices")[:1]:
-        message = field_object(choice, "message")
-        calls = [{**call, "index": index} for index, call in enumerate(field_objects(message, "tool_calls"))]
+    for choice in fields.sections(body, "choices")[:1]:
+        message = fields.section(choice, "message")
+        calls = [{**call, "index": index} for index, call in enumerate(fields.sections(message, "tool_calls"))]
         _add(draft, {**message, "tool_calls": [*calls]})
-        draft.finish_reason = field_text(choice, "finish_reason") or None
+        draft.finish_reason = fields.text(choice, "finish_reason") or None
         draft.ended = draft.understood = True
 
 
@@ -35,13 +36,13 @@ def read_chunk(draft: Draft, name: str, chunk: JsonObject) -> PieceKind:
         draft.fail(chunk.get("error") or chunk, chunk)
         return PieceKind.OTHER
     _read_frame(draft, chunk)
-    choices = field_objects(chunk, "choices")
+    choices = fields.sections(chunk, "choices")
     draft.understood = draft.understood or bool(choices) or "choices" in chunk
-    deltas = [field_object(choice, "delta") for choice in choices]
+    deltas = [fields.section(choice, "delta") for choice in choices]
     for choice, delta in zip(choices, deltas, strict=True):
         if not choice.get("index"):
             _add(draft, delta)
-            draft.finish_reason = field_text(choice, "finish_reason") or draft.finish_reason
+            draft.finish_reason = fields.text(choice, "finish_reason") or draft.finish_reason
     draft.ended = draft.ended or draft.finish_reason is not None
     if any(delta.get("tool_calls") or delta.get("function_call") for delta in deltas):
         return PieceKind.TOOL
@@ -60,7 +61,7 @@ def _read_frame(draft: Draft, body: JsonObject) -> None:
     if "usage" not in body and "timings" not in body:  # as most chunks are: the reader has to be quick
         return
     draft.openai_usage(body, "prompt_tokens", "completion_tokens")
-    timings = field_object(body, "timings")  # llama.cpp's own, in every reply
+    timings = fields.section(body, "timings")  # llama.cpp's own, in every reply
     cached, anew = field_count(timings, "cache_n"), field_count(timings, "prompt_n")
     if cached is not None and anew is not None:
         draft.count(cached + anew, cached, field_count(timings, "predicted_n"))
@@ -68,11 +69,11 @@ def _read_frame(draft: Draft, body: JsonObject) -> None:
 
 def _add(draft: Draft, delta: JsonObject) -> None:
     """A delta of a stream; a whole message is one delta."""
-    draft.content.append(joined_text(delta.get("content")) or field_text(delta, "refusal"))
-    draft.reasoning.append(field_text(delta, "reasoning_content") or field_text(delta, "reasoning"))
-    for part in field_objects(delta, "tool_calls"):
+    draft.content.append(joined_text(delta.get("content")) or fields.text(delta, "refusal"))
+    draft.reasoning.append(fields.text(delta, "reasoning_content") or fields.text(delta, "reasoning"))
+    for part in fields.sections(delta, "tool_calls"):
         _add_call(_call(draft, part), part)
-    legacy = field_object(delta, "function_call")
+    legacy = fields.section(delta, "function_call")
     if legacy:
         _add_call(draft.call(0), {"function": legacy})
 
@@ -81,8 +82,8 @@ def _call(draft: Draft, part: JsonObject) -> DraftCall:
     """The call that a part belongs to: by its index; servers without one begin a call with an id or a name. Some give
     all calls one index (Ollama 0.20, older vLLM and SGLang): there another id with a name begins another call.
     """
-    index, id_ = field_count(part, "index"), field_text(part, "id")
-    name = field_text(field_object(part, "custom") or field_object(part, "function"), "name")
+    index, id_ = field_count(part, "index"), fields.text(part, "id")
+    name = fields.text(fields.section(part, "custom") or fields.section(part, "function"), "name")
     last = max(draft.calls, default=-1)
     if index is None:
         known = last >= 0 and (id_ == draft.calls[last].id if id_ else not name)
@@ -95,11 +96,11 @@ def _call(draft: Draft, part: JsonObject) -> DraftCall:
 
 
 def _add_call(call: DraftCall, part: JsonObject) -> None:
-    custom = field_object(part, "custom")
-    function = custom or field_object(part, "function")
-    call.id = field_text(part, "id") or call.id
+    custom = fields.section(part, "custom")
+    function = custom or fields.section(part, "function")
+    call.id = fields.text(part, "id") or call.id
     call.freeform = call.freeform or bool(custom)
-    name = field_text(function, "name")
+    name = fields.text(function, "name")
     if name != "".join(call.name):  # NVIDIA's NIM repeats it in every part (hermes-agent issue 8259)
         call.name.append(name)
     call.arguments.append(as_text(function.get("input" if custom else "arguments")))

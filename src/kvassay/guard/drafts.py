@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from kvassay import fields
 from kvassay.guard.contract import Begun, SaidCall
-from kvassay.guard.loose import field_count, field_object, field_text
+from kvassay.guard.loose import field_count
 from kvassay.types import JsonObject, JsonValue
 
 
@@ -89,8 +90,8 @@ class Draft:
 
     def name(self, body: JsonObject) -> None:
         """Note whose reply this is."""
-        self.response_id = field_text(body, "id") or self.response_id
-        self.model = field_text(body, "model") or self.model
+        self.response_id = fields.text(body, "id") or self.response_id
+        self.model = fields.text(body, "model") or self.model
         self.created = field_count(body, "created") or field_count(body, "created_at") or self.created
 
     def fail(self, error: JsonValue, whole: JsonObject) -> None:
@@ -110,8 +111,8 @@ class Draft:
 
     def openai_usage(self, body: JsonObject, prompt: str, completion: str) -> None:
         """Note OpenAI's usage object, whose names differ between its two APIs."""
-        usage = field_object(body, "usage")
-        cached = field_count(field_object(usage, f"{prompt}_details"), "cached_tokens")
+        usage = fields.section(body, "usage")
+        cached = field_count(fields.section(usage, f"{prompt}_details"), "cached_tokens")
         self.count(field_count(usage, prompt), cached, field_count(usage, completion))
 
     def mark(self) -> Mark:

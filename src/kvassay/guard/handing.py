@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from kvassay import fields
 from kvassay.errors import UsageError
 from kvassay.guard.asking import read_request
 from kvassay.guard.contract import Api, Asked, Replied, SaidCall
-from kvassay.guard.loose import field_objects
 from kvassay.guard.replies import ReplyReader
 from kvassay.guard.store import Bodies, read_turn
 from kvassay.guard.turn_event import TurnEvent
@@ -98,7 +98,7 @@ def _session(asked: Asked, replied: Replied) -> JsonObject:
     key = "input" if asked.api is Api.RESPONSES else "messages"
     said = {Api.CHAT: _chat, Api.RESPONSES: _responses, Api.MESSAGES: _messages}[asked.api](replied)
     before: list[JsonValue] = (
-        [{"role": "user", "content": body[key]}] if isinstance(body[key], str) else [*field_objects(body, key)]
+        [{"role": "user", "content": body[key]}] if isinstance(body[key], str) else [*fields.sections(body, key)]
     )
     return {"model": asked.model, **body, key: [*before, *said]}  # first: importers tell a body by its beginning
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from kvassay import fields
 from kvassay.guard.contract import Api, Poison
-from kvassay.guard.loose import field_object, field_objects, field_text, joined_text, too_deep
+from kvassay.guard.loose import joined_text, too_deep
 from kvassay.types import JsonObject, JsonValue, Message, ToolCall
 from kvassay.wire import parse_json
 
@@ -89,10 +90,10 @@ def _indexed(body: JsonObject, key: str) -> Iterator[tuple[int, JsonObject]]:
 
 def _read_chat(history: History, body: JsonObject) -> None:
     for index, wire in _indexed(body, "messages"):
-        role = _ROLES.get(field_text(wire, "role"), "user")
+        role = _ROLES.get(fields.text(wire, "role"), "user")
         text = joined_text(wire.get("content"))
         if role == "tool":
-            history.answer(field_text(wire, "tool_call_id"), text)
+            history.answer(fields.text(wire, "tool_call_id"), text)
         elif role == "assistant":
             history.messages.append(Message(role="assistant", content=text))
             _read_chat_calls(history, wire, ("messages", index))
@@ -102,16 +103,16 @@ def _read_chat(history: History, body: JsonObject) -> None:
 
 def _read_chat_calls(history: History, wire: JsonObject, place: Place) -> None:
     for number, call in _indexed(wire, "tool_calls"):
-        function, custom = field_object(call, "function"), field_object(call, "custom")
-        id_, name = field_text(call, "id"), field_text(function or custom, "name")
+        function, custom = fields.section(call, "function"), fields.section(call, "custom")
+        id_, name = fields.text(call, "id"), fields.text(function or custom, "name")
         if custom:
-            history.call(ToolCall(id_, name, {"input": field_text(custom, "input")}))
+            history.call(ToolCall(id_, name, {"input": fields.text(custom, "input")}))
             continue
         where = (*place, "tool_calls", number, "function", "arguments")
         history.call(ToolCall(id_, name, history.arguments(function.get("arguments"), where, id_, name)))
-    legacy = field_object(wire, "function_call")
+    legacy = fields.section(wire, "function_call")
     if legacy:
-        name, where = field_text(legacy, "name"), (*place, "function_call", "arguments")
+        name, where = fields.text(legacy, "name"), (*place, "function_call", "arguments")
         history.call(ToolCall("", name, history.arguments(legacy.get("arguments"), where, "", name)))
 
 
@@ -120,20 +121,20 @@ def _read_chat_calls(history: History, wire: JsonObject, place: Place) -> None:
 
 def _read_responses(history: History, body: JsonObject) -> None:
     history.partial = bool(body.get("previous_response_id") or body.get("conversation"))
-    history.say("system", field_text(body, "instructions"))
-    history.say("user", field_text(body, "input"))
+    history.say("system", fields.text(body, "instructions"))
+    history.say("user", fields.text(body, "input"))
     for index, item in _indexed(body, "input"):
-        kind, id_, name = field_text(item, "type"), field_text(item, "call_id"), field_text(item, "name")
+        kind, id_, name = fields.text(item, "type"), fields.text(item, "call_id"), fields.text(item, "name")
         match kind:
             case "function_call":
                 where = ("input", index, "arguments")
                 history.call(ToolCall(id_, name, history.arguments(item.get("arguments"), where, id_, name)))
             case "custom_tool_call":
-                history.call(ToolCall(id_, name, {"input": field_text(item, "input")}))
+                history.call(ToolCall(id_, name, {"input": fields.text(item, "input")}))
             case "local_shell_call":
-                history.call(ToolCall(id_, "local_shell", field_object(item, "action")))
+                history.call(ToolCall(id_, "local_shell", fields.section(item, "action")))
             case "function_call_output" | "custom_tool_call_output" | "local_shell_call_output":
-                failed = field_text(item, "status") == "incomplete"
+                failed = fields.text(item, "status") == "incomplete"
                 history.answer(id_, joined_text(item.get("output")), failed=failed)
             case "message" | "":
                 _say_item(history, item)
@@ -142,7 +143,7 @@ def _read_responses(history: History, body: JsonObject) -> None:
 
 
 def _say_item(history: History, item: JsonObject) -> None:
-    role, text = _ROLES.get(field_text(item, "role"), "user"), joined_text(item.get("content"))
+    role, text = _ROLES.get(fields.text(item, "role"), "user"), joined_text(item.get("content"))
     history.say("user" if role == "tool" else role, text)
 
 
@@ -152,7 +153,7 @@ def _say_item(history: History, item: JsonObject) -> None:
 def _read_messages(history: History, body: JsonObject) -> None:
     history.say("system", joined_text(body.get("system")))
     for index, wire in _indexed(body, "messages"):
-        if field_text(wire, "role") == "assistant":
+        if fields.text(wire, "role") == "assistant":
             _read_said(history, wire, index)
         else:
             _read_given(history, wire)
@@ -161,17 +162,17 @@ def _read_messages(history: History, body: JsonObject) -> None:
 def _read_said(history: History, wire: JsonObject, index: int) -> None:
     history.messages.append(Message(role="assistant", content=joined_text(wire.get("content"))))
     for number, block in _indexed(wire, "content"):
-        if field_text(block, "type") == "tool_use":
-            id_, name = field_text(block, "id"), field_text(block, "name")
+        if fields.text(block, "type") == "tool_use":
+            id_, name = fields.text(block, "id"), fields.text(block, "name")
             where = ("messages", index, "content", number, "input")
             history.call(ToolCall(id_, name, history.arguments(block.get("input"), where, id_, name)))
 
 
 def _read_given(history: History, wire: JsonObject) -> None:
     """What the user or the tools gave: results first, as they answer the turn before."""
-    for block in field_objects(wire, "content"):
-        if field_text(block, "type") == "tool_result":
+    for block in fields.sections(wire, "content"):
+        if fields.text(block, "type") == "tool_result":
             failed = block.get("is_error") is True
-            history.answer(field_text(block, "tool_use_id"), joined_text(block.get("content")), failed=failed)
-    role = _ROLES.get(field_text(wire, "role"), "user")
+            history.answer(fields.text(block, "tool_use_id"), joined_text(block.get("content")), failed=failed)
+    role = _ROLES.get(fields.text(wire, "role"), "user")
     history.say("system" if role == "system" else "user", joined_text(wire.get("content")))

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from kvassay import fields
 from kvassay.grade.volatile import settled
-from kvassay.guard.loose import field_object, field_text
 from kvassay.types import JsonObject, Message
 
 # opencode, Codex (old and new), Claude Code, pi's providers; then whatever calls itself a session's or thread's id.
@@ -53,16 +53,16 @@ def _in_headers(headers: Mapping[str, str]) -> Iterator[str]:
 
 
 def _in_body(body: JsonObject) -> Iterator[str]:
-    metadata = field_object(body, "metadata")
-    claude = _CLAUDE_SESSION.search(field_text(metadata, "user_id"))
-    conversation = field_text(body, "conversation") or field_text(field_object(body, "conversation"), "id")
+    metadata = fields.section(body, "metadata")
+    claude = _CLAUDE_SESSION.search(fields.text(metadata, "user_id"))
+    conversation = fields.text(body, "conversation") or fields.text(fields.section(body, "conversation"), "id")
     found = (
-        field_text(body, "prompt_cache_key"),
+        fields.text(body, "prompt_cache_key"),
         conversation,
-        field_text(metadata, "session_id"),
+        fields.text(metadata, "session_id"),
         claude[1] if claude else "",
-        field_text(field_object(body, "client_metadata"), "session_id"),
-        field_text(body, "session_id"),
+        fields.text(fields.section(body, "client_metadata"), "session_id"),
+        fields.text(body, "session_id"),
     )
     yield from filter(None, found)
 

@@ -1,32 +1,15 @@
-"""JSON from strangers: fields read leniently, each as its type or as nothing."""
+"""JSON from strangers: what the guard reads of it beside plain fields (`kvassay.fields`)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
+from kvassay import fields
 from kvassay.dialect.strict_json import MAX_DEPTH
-from kvassay.types import JsonObject, JsonValue
+from kvassay.types import JsonValue
 
 _LARGEST_COUNT = 2**53
-
-
-def field_objects(body: Mapping[str, JsonValue], key: str) -> list[JsonObject]:
-    """The objects of a list; whatever else stands in it is left out."""
-    value = body.get(key)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def field_object(body: Mapping[str, JsonValue], key: str) -> JsonObject:
-    """An object, empty where there is none."""
-    value = body.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def field_text(body: Mapping[str, JsonValue], key: str) -> str:
-    """A string, "" where there is none."""
-    value = body.get(key)
-    return value if isinstance(value, str) else ""
 
 
 def field_count(body: Mapping[str, JsonValue], key: str) -> int | None:
@@ -67,7 +50,7 @@ def joined_text(content: JsonValue) -> str:
 def _part(part: JsonValue) -> str:
     if isinstance(part, str):
         return part
-    return field_text(part, "text") if isinstance(part, dict) else ""
+    return fields.text(part, "text") if isinstance(part, dict) else ""
 
 
 def as_text(value: JsonValue) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from kvassay import fields
 from kvassay.guard.contract import PieceKind
 from kvassay.guard.drafts import Draft, tells_error
-from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text
+from kvassay.guard.loose import as_text, field_count
 from kvassay.types import JsonObject
 
 FINISH = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls", "max_tokens": "length"}
@@ -16,7 +17,7 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
     if body.get("error") is not None:
         draft.fail(body["error"], body)
     elif isinstance(body.get("content"), list):
-        for index, block in enumerate(field_objects(body, "content")):
+        for index, block in enumerate(fields.sections(body, "content")):
             _start(draft, index, block)
             _stop(draft, index)
         _frame(draft, body)
@@ -26,18 +27,18 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
 
 def read_event(draft: Draft, name: str, data: JsonObject) -> PieceKind:
     """One event; what kind of piece it is."""
-    kind, index = field_text(data, "type") or name, field_count(data, "index") or 0
+    kind, index = fields.text(data, "type") or name, field_count(data, "index") or 0
     match "error" if tells_error(name, data) else kind:
         case "message_start":
-            _frame(draft, field_object(data, "message"))
+            _frame(draft, fields.section(data, "message"))
         case "content_block_start":
-            return _start(draft, index, field_object(data, "content_block"))
+            return _start(draft, index, fields.section(data, "content_block"))
         case "content_block_delta":
-            return _delta(draft, index, field_object(data, "delta"))
+            return _delta(draft, index, fields.section(data, "delta"))
         case "content_block_stop":
             return _stop(draft, index)
         case "message_delta":
-            _finish(draft, field_object(data, "delta"))
+            _finish(draft, fields.section(data, "delta"))
             _usage(draft, data)
             return PieceKind.END
         case "message_stop":
@@ -56,7 +57,7 @@ def _frame(draft: Draft, message: JsonObject) -> None:
 
 def _usage(draft: Draft, body: JsonObject) -> None:
     """Anthropic counts cached tokens apart: all three together are the prompt."""
-    usage = field_object(body, "usage")
+    usage = fields.section(body, "usage")
     anew, read = field_count(usage, "input_tokens"), field_count(usage, "cache_read_input_tokens")
     written = field_count(usage, "cache_creation_input_tokens")
     prompt = None if anew is None else anew + (read or 0) + (written or 0)
@@ -64,32 +65,32 @@ def _usage(draft: Draft, body: JsonObject) -> None:
 
 
 def _finish(draft: Draft, body: JsonObject) -> None:
-    reason = field_text(body, "stop_reason")
+    reason = fields.text(body, "stop_reason")
     draft.finish_reason = FINISH.get(reason, reason) or draft.finish_reason
 
 
 def _start(draft: Draft, index: int, block: JsonObject) -> PieceKind:
     draft.understood = True
     draft.blocks, draft.open_at = max(draft.blocks, index + 1), (*draft.open_at, index)
-    match field_text(block, "type"):
+    match fields.text(block, "type"):
         case "tool_use":
             call, given = draft.call(index), block.get("input")
-            call.id, call.name = field_text(block, "id"), [field_text(block, "name")]
+            call.id, call.name = fields.text(block, "id"), [fields.text(block, "name")]
             call.arguments = [as_text(given)] if given else []
             return PieceKind.TOOL
         case "text":
-            draft.content.append(field_text(block, "text"))
+            draft.content.append(fields.text(block, "text"))
         case "thinking":
-            draft.reasoning.append(field_text(block, "thinking"))
+            draft.reasoning.append(fields.text(block, "thinking"))
     return PieceKind.OTHER
 
 
 def _delta(draft: Draft, index: int, delta: JsonObject) -> PieceKind:
     if index in draft.calls:
-        draft.calls[index].arguments.append(field_text(delta, "partial_json"))
+        draft.calls[index].arguments.append(fields.text(delta, "partial_json"))
         return PieceKind.TOOL
-    draft.content.append(field_text(delta, "text"))
-    draft.reasoning.append(field_text(delta, "thinking"))
+    draft.content.append(fields.text(delta, "text"))
+    draft.reasoning.append(fields.text(delta, "thinking"))
     return PieceKind.TEXT
 
 

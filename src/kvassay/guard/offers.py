@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from kvassay import fields
 from kvassay.errors import ConfigError
-from kvassay.guard.loose import field_object, field_objects, field_text, too_deep
+from kvassay.guard.loose import too_deep
 from kvassay.types import JsonObject, Tool
 from kvassay.wire import tool_from_openai
 
@@ -22,7 +23,7 @@ def read_offers(body: JsonObject) -> Offers:
     """Read the tools of a request in any of the three APIs' forms."""
     tools: dict[str, Tool] = {}
     unjudged: set[str] = set()
-    for wire in (*field_objects(body, "tools"), *field_objects(body, "functions")):
+    for wire in (*fields.sections(body, "tools"), *fields.sections(body, "functions")):
         for offer in _offers(wire):
             if isinstance(offer, Tool):
                 tools.setdefault(offer.name, offer)
@@ -32,20 +33,20 @@ def read_offers(body: JsonObject) -> Offers:
 
 
 def _offers(wire: JsonObject) -> Iterator[Tool | str]:
-    if field_text(wire, "type") == "namespace":
-        yield from _namespaced(field_text(wire, "name"), wire)
+    if fields.text(wire, "type") == "namespace":
+        yield from _namespaced(fields.text(wire, "name"), wire)
         return
     try:
         tool = tool_from_openai(wire)
     except ConfigError:
-        yield from filter(None, (_name(wire), field_text(wire, "type")))
+        yield from filter(None, (_name(wire), fields.text(wire, "type")))
     else:
         yield tool.name if too_deep(tool.parameters) else tool
 
 
 def _namespaced(space: str, wire: JsonObject) -> Iterator[Tool | str]:
     """The tools of a Responses namespace, under each name by which a server may report a call to them."""
-    for inner in field_objects(wire, "tools"):
+    for inner in fields.sections(wire, "tools"):
         for offer in _offers(inner):
             for spelling in ("{1}", "{0}.{1}", "{0}__{1}", "{0}{1}"):
                 name = spelling.format(space, offer.name if isinstance(offer, Tool) else offer)
@@ -53,5 +54,5 @@ def _namespaced(space: str, wire: JsonObject) -> Iterator[Tool | str]:
 
 
 def _name(wire: JsonObject) -> str:
-    inner = field_object(wire, "function") or field_object(wire, "custom") or wire
-    return field_text(inner, "name")
+    inner = fields.section(wire, "function") or fields.section(wire, "custom") or wire
+    return fields.text(inner, "name")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kvassay import fields
 from kvassay.guard.contract import Api
-from kvassay.guard.loose import field_text
 from kvassay.guard.splice import Path
 from kvassay.types import JsonObject, JsonValue
 
@@ -29,7 +29,7 @@ def last_words(api: Api, body: JsonObject) -> Path | None:
     if isinstance(items, str):
         return (key,)
     last = items[-1] if isinstance(items, list) and items else None
-    if not isinstance(last, dict) or not isinstance(items, list) or field_text(last, "role") == "assistant":
+    if not isinstance(last, dict) or not isinstance(items, list) or fields.text(last, "role") == "assistant":
         return None
     place = _result(api, last) or _text(last, "content")
     return None if place is None else (key, len(items) - 1, *place)
@@ -38,9 +38,9 @@ def last_words(api: Api, body: JsonObject) -> Path | None:
 def _result(api: Api, item: JsonObject) -> tuple[str | int, ...] | None:
     match api:
         case Api.CHAT:
-            return _text(item, "content") if field_text(item, "role") == "tool" else None
+            return _text(item, "content") if fields.text(item, "role") == "tool" else None
         case Api.RESPONSES:
-            return _text(item, "output") if field_text(item, "type") in _OUTPUTS else None
+            return _text(item, "output") if fields.text(item, "type") in _OUTPUTS else None
         case Api.MESSAGES:
             return _block(item)
 
@@ -50,7 +50,7 @@ def _block(message: JsonObject) -> tuple[str | int, ...] | None:
     blocks = message.get("content")
     for index in reversed(range(len(blocks) if isinstance(blocks, list) else 0)):
         block = blocks[index] if isinstance(blocks, list) else None
-        if isinstance(block, dict) and field_text(block, "type") == "tool_result":
+        if isinstance(block, dict) and fields.text(block, "type") == "tool_result":
             place = _text(block, "content")
             return None if place is None else ("content", index, *place)
     return None

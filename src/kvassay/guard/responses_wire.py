@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from kvassay import fields
 from kvassay.guard.contract import PieceKind
 from kvassay.guard.drafts import Draft, DraftCall, tells_error
-from kvassay.guard.loose import as_text, field_count, field_object, field_objects, field_text, joined_text
+from kvassay.guard.loose import as_text, field_count, joined_text
 from kvassay.types import JsonObject
 
 _CALLS = frozenset({"function_call", "custom_tool_call"})
@@ -26,34 +27,34 @@ def read_plain(draft: Draft, body: JsonObject) -> None:
 
 def read_event(draft: Draft, name: str, data: JsonObject) -> PieceKind:
     """One event; what kind of piece it is."""
-    kind = field_text(data, "type") or name
+    kind = fields.text(data, "type") or name
     draft.sequence = field_count(data, "sequence_number") or draft.sequence
     if kind in _ENDS:
-        _end(draft, field_object(data, "response"))
+        _end(draft, fields.section(data, "response"))
         return PieceKind.END
     if tells_error(name, data):
         draft.fail(data.get("error") or data, data)
         return PieceKind.OTHER
     draft.understood = draft.understood or kind.startswith("response.")
     if kind in _TEXT | _REASONING:
-        (draft.content if kind in _TEXT else draft.reasoning).append(field_text(data, "delta"))
+        (draft.content if kind in _TEXT else draft.reasoning).append(fields.text(data, "delta"))
         return PieceKind.TEXT
     return _read_item(draft, kind, data)
 
 
 def _read_item(draft: Draft, kind: str, data: JsonObject) -> PieceKind:
-    item = field_object(data, "item")
+    item = fields.section(data, "item")
     if kind in _ARGUMENTS:
-        _call(draft, data, item).arguments.append(field_text(data, "delta"))
+        _call(draft, data, item).arguments.append(fields.text(data, "delta"))
         return PieceKind.TOOL
     if kind in _ARGUMENTS_DONE:
         return PieceKind.TOOL
     if kind in {"response.output_item.added", "response.output_item.done"}:
         _open(draft, item, added=kind.endswith("added"))
-        if field_text(item, "type") in _CALLS:
+        if fields.text(item, "type") in _CALLS:
             _set_call(_call(draft, data, item, begins=kind.endswith("added")), item)
             return PieceKind.TOOL
-    draft.name(field_object(data, "response"))
+    draft.name(fields.section(data, "response"))
     return PieceKind.OTHER
 
 
@@ -61,7 +62,7 @@ def _call(draft: Draft, data: JsonObject, item: JsonObject, *, begins: bool = Fa
     """The call that an event is about: by its item's or its own id, else by its place. llama.cpp sends no places, and
     Ollama one and the same for all calls: an item that begins where another stands is another call.
     """
-    ids = list(filter(None, (field_text(data, "item_id"), field_text(item, "id"), field_text(item, "call_id"))))
+    ids = list(filter(None, (fields.text(data, "item_id"), fields.text(item, "id"), fields.text(item, "call_id"))))
     index = field_count(data, "output_index")
     if index is None:
         return draft.call_named(*ids)
@@ -75,15 +76,15 @@ def _call(draft: Draft, data: JsonObject, item: JsonObject, *, begins: bool = Fa
 
 def _open(draft: Draft, item: JsonObject, *, added: bool) -> None:
     draft.blocks += added
-    draft.open_block = field_text(item, "type") if added else ""
-    draft.open_id = field_text(item, "id") if added else ""
+    draft.open_block = fields.text(item, "type") if added else ""
+    draft.open_id = fields.text(item, "id") if added else ""
 
 
 def _set_call(call: DraftCall, item: JsonObject) -> None:
     """What an item says of its call; at its end it says all of it."""
-    call.freeform = field_text(item, "type") == "custom_tool_call"
-    call.id = field_text(item, "call_id") or call.id
-    call.name = [field_text(item, "name")]
+    call.freeform = fields.text(item, "type") == "custom_tool_call"
+    call.id = fields.text(item, "call_id") or call.id
+    call.name = [fields.text(item, "name")]
     arguments = as_text(item.get("input" if call.freeform else "arguments"))
     call.arguments = [arguments] if arguments else call.arguments
 
@@ -96,8 +97,8 @@ def _end(draft: Draft, response: JsonObject) -> None:
         draft.fail(response["error"], response)
         return
     _read_output(draft, response)
-    status = field_text(response, "status")
-    reason = status if status not in _WHOLE else field_text(field_object(response, "incomplete_details"), "reason")
+    status = fields.text(response, "status")
+    reason = status if status not in _WHOLE else fields.text(fields.section(response, "incomplete_details"), "reason")
     natural = "tool_calls" if draft.calls else "stop"
     draft.finish_reason = "length" if reason == "max_output_tokens" else reason or natural
     draft.ended = draft.understood = True
@@ -105,8 +106,8 @@ def _end(draft: Draft, response: JsonObject) -> None:
 
 def _read_output(draft: Draft, response: JsonObject) -> None:
     heard, thought, called = any(draft.content), any(draft.reasoning), bool(draft.calls)
-    for index, item in enumerate(field_objects(response, "output")):
-        kind = field_text(item, "type")
+    for index, item in enumerate(fields.sections(response, "output")):
+        kind = fields.text(item, "type")
         if kind in _CALLS and not called:
             _set_call(draft.call(index), item)
         elif kind == "message" and not heard:
