@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import exp
 
 import pytest
@@ -210,3 +211,47 @@ def test_where_nothing_was_compared_nothing_is_said_of_engagement() -> None:
 )
 def test_perplexity_stands_beside_the_calls(ratio: PerplexityRatio, sentence: str) -> None:
     assert perplexity_sentence(ratio, correct=0, asked=60) == sentence
+
+
+def at_depth(depth: int, kl: float, *, count: int = 8) -> list[TrialEvidence]:
+    """Answers of one family at a depth, two positions each, their divergences spread a little."""
+    return [
+        trial([row(i, kl=kl * (1 + n / 100)) for i in range(2)], depth=depth, probe=f"recall/{depth}{n}")
+        for n in range(count)
+    ]
+
+
+def test_a_divergence_that_goes_with_the_context_is_said_with_its_ends() -> None:
+    """Upwards and downwards; the middle depth is tested but not told."""
+    away = told(*at_depth(2048, 0.5), *at_depth(8192, 1.0), *at_depth(30000, 2.0))
+    assert away.growth_sentence == (
+        "The longer the context, the further from the reference q4_0/f16 is: mean KL 0.52 to 1 nats at 2k and "
+        "2.1 to 4.1 nats at 30k (24 answers, adjusted p < 0.001)."
+    )
+    back = told(*at_depth(2048, 2.0), *at_depth(30000, 0.5))
+    assert back.growth_sentence.startswith(
+        "The longer the context, the nearer to the reference q4_0/f16 is: mean KL 2.1"
+    )
+
+
+def test_no_growth_is_said_where_none_is_shown_or_the_ends_deny_it() -> None:
+    """One far answer at the shallow end lifts its mean above the deep one's, whose ranks are the greater."""
+    assert told(*at_depth(2048, 0.5), *at_depth(30000, 0.5)).growth_sentence == ""
+    outlier = trial([row(0, kl=500.0)], depth=2048, probe="recall/9")
+    denied = told(*at_depth(2048, 0.5), outlier, *at_depth(30000, 2.0))
+    assert denied.growth
+    assert denied.growth.up
+    assert denied.growth.shown
+    assert denied.growth_sentence == ""
+
+
+def test_a_divergence_within_rounding_grows_nowhere() -> None:
+    """Not even where its digits do."""
+    trials = [*at_depth(2048, 1e-5), *at_depth(30000, 4e-5)]
+    (arm,) = summarise(trials, arms=[ARM], resolution=1e-3)
+    assert (arm.growth, arm.growth_sentence) == (None, "")
+
+
+def test_bounds_that_are_as_good_as_equal_are_one_number() -> None:
+    near = replace(row(0, kl=3.855), kl_high=3.857)
+    assert "mean KL 3.9 nats" in told(trial([near])).sentence

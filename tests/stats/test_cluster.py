@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
-from kvassay.stats.cluster import Shares, clustered_difference, permutation, share_greater, sign_flip
+from kvassay.stats.cluster import Shares, clustered_difference, permutation, share_greater, sign_flip, trend
 from kvassay.stats.paired import mcnemar_harm
 
 sums_lists = st.lists(st.integers(-6, 6), max_size=9)
@@ -249,3 +249,34 @@ def test_one_cluster_says_nothing_of_shares() -> None:
     """Nor do clusters that hold only one of the two."""
     assert share_greater([Shares(5, 5, 0, 20)]) == 1.0
     assert share_greater([Shares(0, 0, 3, 20), Shares(0, 0, 0, 20)]) == 1.0
+
+
+def test_within_kinds_only_orders_of_each_kind_count() -> None:
+    """Against every order of two kinds: 3! × 3! of them; the mean of each kind's own places is taken off."""
+    values, places, kinds = [1.0, 2.0, 4.0, 0.0, 3.0, 3.5], [11.0, 13.0, 15.0, 13.0, 14.0, 15.0], [*"aaabbb"]
+    centred = np.array(places) - np.repeat([13.0, 14.0], 3)
+    total = abs(np.array(values) @ centred)
+    orders = [np.array((*one, *other)) for one in permutations(values[:3]) for other in permutations(values[3:])]
+    exact = np.mean([abs(order @ centred) >= total - 1e-9 for order in orders])
+    assert permutation(values, places, kinds) == pytest.approx(exact, abs=0.025)
+
+
+def test_what_differs_between_kinds_is_no_trend() -> None:
+    """All of one kind near, all of the other far: nothing can be told, however different the two are."""
+    near_and_far = [{11.0: 1.0}] * 8 + [{15.0: 9.0}] * 8
+    assert trend(near_and_far, [*"aaaaaaaabbbbbbbb"]).p_value == 1.0
+    assert (trend(near_and_far).p_value or 1.0) < 0.001
+
+
+def test_a_trend_of_clusters_with_two_places_is_that_of_their_slopes() -> None:
+    """Clusters of one place are left out; the sign says which way."""
+    found = trend([{11.0: 5.0, 13.0: 4.0}, {11.0: 3.0, 15.0: 1.0}, {11.0: 2.0, 13.0: 1.0}, {15.0: 99.0}])
+    assert found.clusters == 3
+    assert found.total < 0
+    assert found.p_value == sign_flip([-0.5, -0.5, -0.5])
+
+
+def test_one_place_has_no_trend() -> None:
+    """Nor has nothing."""
+    assert trend([{11.0: 1.0}, {11.0: 2.0}]).p_value is None
+    assert trend([]).p_value is None

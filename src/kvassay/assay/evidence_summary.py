@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from statistics import median_low
+from statistics import fmean, median_low
 from typing import NamedTuple, TypeAlias
 
 from kvassay.assay.evidence import Row, TrialEvidence
+from kvassay.assay.evidence_growth import Answer, Growth, growths
 from kvassay.assay.passage import PerplexityRatio
 from kvassay.dialect.canvas import TokenRole
 from kvassay.stats.binomial import fisher_greater, wilson_interval
 from kvassay.stats.cluster import Shares, share_greater
+from kvassay.units import depth_words
 
 ROLE_WORDS: dict[TokenRole, str] = {
     TokenRole.TOOL: "tool name",
@@ -31,6 +33,8 @@ number of roles that could have been the one.
 """
 
 _Flips: TypeAlias = "Counter[tuple[TokenRole | None, bool]]"  # one answer's positions by role and whether they flip
+
+_LEAST_P = 0.001  # smaller ones are not told apart
 
 ENOUGH = 20
 """Positions of a role below which nothing is said about how often it flips."""
@@ -80,7 +84,8 @@ class FirstFlips:
 @dataclass(frozen=True, slots=True)
 class ArmEvidence:
     """All of an arm's evidence. ``cells`` are in the order of depths (all first) and roles (all first);
-    ``identical`` says that every compared list equals the reference's to the last digit.
+    ``identical`` says that every compared list equals the reference's to the last digit. ``growth`` is None where
+    nothing can be told of it; ``growth_sentence`` is empty unless it is shown.
     """
 
     arm: str
@@ -91,6 +96,8 @@ class ArmEvidence:
     cells: tuple[RoleCell, ...]
     first_flips: tuple[FirstFlips, ...]
     sentence: str
+    growth: Growth | None
+    growth_sentence: str
 
     def cell(self, depth: int | None, role: TokenRole | None) -> RoleCell | None:
         """One cell, or None where nothing was compared."""
@@ -132,6 +139,7 @@ class _Gathered:
     tallies: dict[_Place, _Tally] = field(default_factory=dict)
     firsts: dict[int | None, list[Row | None]] = field(default_factory=dict)
     answers: list[_Flips] = field(default_factory=list)
+    divergences: list[Answer] = field(default_factory=list)
 
     def add(self, trial: TrialEvidence) -> None:
         self.hidden += trial.hidden
@@ -143,20 +151,26 @@ class _Gathered:
                 self.tallies.setdefault(place, _Tally()).add(row)
         if trial.rows:
             self.answers.append(Counter((row.role, row.flip) for row in trial.rows))
+            self.divergences.append(Answer(trial.key.depth, trial.key.probe, fmean(row.kl_low for row in trial.rows)))
             first = next((row for row in trial.rows if row.flip), None)
             for depth in depths:
                 self.firsts.setdefault(depth, []).append(first)
 
 
-def summarise(trials: Iterable[TrialEvidence], *, arms: Sequence[str]) -> tuple[ArmEvidence, ...]:
-    """The evidence of a run by arm, in the order of ``arms``; arms without any have no positions."""
+def summarise(
+    trials: Iterable[TrialEvidence], *, arms: Sequence[str], resolution: float = 0.0
+) -> tuple[ArmEvidence, ...]:
+    """The evidence of a run by arm, in the order of ``arms``; arms without any have no positions. Divergences up to
+    ``resolution`` (nats) are rounding.
+    """
     gathered = {arm: _Gathered() for arm in arms}
     for trial in trials:
         gathered.setdefault(trial.key.arm, _Gathered()).add(trial)
-    return tuple(_arm(arm, found) for arm, found in gathered.items())
+    grown = growths({arm: found.divergences for arm, found in gathered.items()}, resolution=resolution)
+    return tuple(_arm(arm, found, grown.get(arm)) for arm, found in gathered.items())
 
 
-def _arm(arm: str, found: _Gathered) -> ArmEvidence:
+def _arm(arm: str, found: _Gathered, growth: Growth | None) -> ArmEvidence:
     cells = tuple(_cell(place, found.tallies[place]) for place in sorted(found.tallies, key=_order))
     positions = cells[0].positions if cells else 0
     firsts = tuple(_first(depth, found.firsts[depth]) for depth in sorted(found.firsts, key=lambda d: d or -1))
@@ -169,6 +183,8 @@ def _arm(arm: str, found: _Gathered) -> ArmEvidence:
         cells=cells,
         first_flips=firsts,
         sentence=_what_breaks_first(arm, [cell for cell in cells if cell.depth is None], firsts[:1], found.answers),
+        growth=growth,
+        growth_sentence=_what_grows(arm, growth, [cell for cell in cells if cell.depth and cell.role is None]),
     )
 
 
@@ -259,6 +275,22 @@ def _start(firsts: Sequence[FirstFlips]) -> str:
     return f" {first.flipped} of {first.answers} answers leave the reference's, half of these by token {token}."
 
 
+def _what_grows(arm: str, growth: Growth | None, depths: Sequence[RoleCell]) -> str:
+    """How the divergence goes with the context, where that is more than chance and the means of its ends agree."""
+    if growth is None or not growth.shown:
+        return ""
+    near, far = depths[0], depths[-1]
+    if (far.kl_low > near.kl_low) is not growth.up:
+        return ""
+    where = "further from" if growth.up else "nearer to"
+    ends = " and ".join(f"{nats(cell)} nats at {depth_words(cell.depth or 0)}" for cell in (near, far))
+    p_value = f"= {growth.adjusted_p:.3f}" if growth.adjusted_p >= _LEAST_P else f"< {_LEAST_P}"
+    return (
+        f"The longer the context, the {where} the reference {arm} is: mean KL {ends} "
+        f"({growth.answers} answers, adjusted p {p_value})."
+    )
+
+
 def did_not_engage(evidence: ArmEvidence) -> str | None:
     """The finding that an arm is the reference in disguise; None where it differs, or where nothing was compared."""
     if not evidence.identical:
@@ -300,5 +332,11 @@ def _of(flips: int, positions: int) -> str:
 
 
 def nats(cell: RoleCell) -> str:
-    """A cell's mean divergence: ``0.0012 to 0.0031``, or ``at least 0.0012`` where nothing bounds it above."""
-    return f"at least {cell.kl_low:.2g}" if cell.kl_high is None else f"{cell.kl_low:.2g} to {cell.kl_high:.2g}"
+    """A cell's mean divergence: ``0.0012 to 0.0031``, ``3.9`` where its bounds are as good as equal, or
+    ``at least 0.0012`` where nothing bounds it above.
+    """
+    low = f"{cell.kl_low:.2g}"
+    if cell.kl_high is None:
+        return f"at least {low}"
+    high = f"{cell.kl_high:.2g}"
+    return low if low == high else f"{low} to {high}"

@@ -81,7 +81,8 @@ def build_evidence(
     text by label, the reference's among them; ``calls`` the right calls by label. ``repeat`` is the second boot, which
     may well equal the reference to the last digit.
     """
-    told = tuple(arm for arm in summarise(trials, arms=arms) if arm.positions)
+    resolution = max((floor.excess for floor in floors), default=None)
+    told = tuple(arm for arm in summarise(trials, arms=arms, resolution=resolution or 0.0) if arm.positions)
     beside = tuple(_passages(passages or {}, calls or {}, arms=arms, reference=reference))
     if not told and not beside:
         return None
@@ -91,7 +92,7 @@ def build_evidence(
         passages=beside,
         findings=tuple(finding for arm in told if arm.arm != repeat and (finding := did_not_engage(arm))),
         top_n=top_n,
-        resolution=max((floor.excess for floor in floors), default=None),
+        resolution=resolution,
         tail=tail,
     )
 
@@ -112,7 +113,7 @@ def evidence_lines(evidence: EvidenceView) -> Iterator[str]:
     """What the numbers say, one sentence a line."""
     yield from evidence.findings
     for arm in evidence.arms:
-        yield arm.sentence
+        yield f"{arm.sentence} {arm.growth_sentence}".rstrip()
         if left := left_out(arm):
             yield left
     for passage in evidence.passages:

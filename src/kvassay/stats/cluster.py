@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -116,19 +117,73 @@ def _counts(one: Shares) -> tuple[int, int, int, int]:
     return one.hits, one.places - one.hits, one.others_hit, one.others - one.others_hit
 
 
-def permutation(values: Sequence[float], places: Sequence[float], *, draws: int = 9_999, seed: int = 0) -> float:
+def permutation(
+    values: Sequence[float],
+    places: Sequence[float],
+    kinds: Sequence[Hashable] | None = None,
+    *,
+    draws: int = 9_999,
+    seed: int = 0,
+) -> float:
     """The two-sided p-value of Σ (place − mean place) · value, against the same with the values dealt out anew.
 
     Null: whatever places the values have, they are exchangeable among them, as independent ones of one distribution
-    are. ``draws`` are drawn (``seed``), and the observed one counts as one more of them.
+    are; with ``kinds``, among the places of their own kind, whose mean is then the one taken off. ``draws`` are drawn
+    (``seed``), and the observed one counts as one more of them.
     Sources: Pitman, Supplement to JRSS 4 (1937) 225-232; Phipson & Smyth, SAGMB 9 (2010) article 39.
     """
-    numbers, centred = np.array(values, dtype=float), np.array(places, dtype=float) - np.mean(places)
+    numbers = np.array(values, dtype=float)
+    centred, members = _centred(places, kinds)
     rng = np.random.default_rng(seed)
     sizes = [_BLOCK] * (draws // _BLOCK) + [draws % _BLOCK]
-    totals = np.concatenate([rng.permuted(np.tile(numbers, (size, 1)), axis=1) @ centred for size in sizes])
+    dealt = (
+        sum(rng.permuted(np.tile(numbers[own], (size, 1)), axis=1) @ centred[own] for own in members) for size in sizes
+    )
+    totals = np.concatenate([np.asarray(block) for block in dealt])
     total, rounding = numbers @ centred, _ROUNDING * (np.abs(numbers) @ np.abs(centred))
     return (int((np.abs(totals) >= abs(total) - rounding).sum()) + 1) / (draws + 1)
+
+
+class Trend(NamedTuple):
+    """Whether values change with their place. ``p_value`` is two-sided, None where no two places are known; ``total``
+    is what was tested, greater than 0 where later places have the greater values; ``clusters`` tell of it.
+    """
+
+    p_value: float | None
+    total: float
+    clusters: int
+
+
+def trend(clusters: Sequence[Mapping[float, float]], kinds: Sequence[Hashable] | None = None) -> Trend:
+    """The randomisation test of a slope, for clusters that tell one value at each of their places: a sign-flip test of
+    the slopes of those with two places or more; where there is none, a permutation test (within ``kinds``).
+    """
+    if slopes := [_slope(found) for found in clusters if len(found) > 1]:
+        return Trend(sign_flip(slopes), sum(slopes), len(slopes))
+    of_kinds = kinds or [None] * len(clusters)
+    lone = [(*one, kind) for found, kind in zip(clusters, of_kinds, strict=True) for one in found.items()]
+    if len({place for place, _, _ in lone}) < 2:  # noqa: PLR2004  one place has no slope
+        return Trend(None, 0.0, 0)
+    places, values, of = zip(*lone, strict=True)
+    return Trend(permutation(values, places, of), float(np.array(values) @ _centred(places, of)[0]), len(lone))
+
+
+def _centred(
+    places: Sequence[float], kinds: Sequence[Hashable] | None
+) -> tuple[NDArray[np.float64], list[NDArray[np.intp]]]:
+    """The places less the mean of their kind, and the indices of each kind."""
+    members: dict[Hashable, list[int]] = {}
+    for index, kind in enumerate(kinds or [None] * len(places)):
+        members.setdefault(kind, []).append(index)
+    centred, indices = np.array(places, dtype=float), [np.array(own) for own in members.values()]
+    for own in indices:
+        centred[own] -= centred[own].mean()
+    return centred, indices
+
+
+def _slope(values: Mapping[float, float]) -> float:
+    middle = fmean(values)
+    return sum((at - middle) * value for at, value in values.items()) / sum((at - middle) ** 2 for at in values)
 
 
 def _all_signs(clusters: int) -> NDArray[np.float64]:
