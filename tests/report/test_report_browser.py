@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -137,6 +138,18 @@ def test_a_verdict_leads_to_the_answers_it_lost(page: Chrome) -> None:
     assert [b.text for b in buttons] == ["See the 18 answers it lost"]
     buttons[0].click()
     counted(page, "18 of 240 answers")
+
+
+def test_answers_lost_where_the_verdict_does_not_look_are_said_to_be_of_the_whole_run(
+    chrome: Chrome, tmp_path: Path
+) -> None:
+    """A verdict of the shallow depth alone: it counts 6 of the 18."""
+    run = SyntheticRun()
+    judged = verdict(run)
+    arms = [replace(arm, overall=arm.by_depth[0]) for arm in judged.arms]
+    chrome.get(write_reports(run, replace(judged, arms=tuple(arms)), tmp_path).html.as_uri())
+    WebDriverWait(chrome, 60).until(lambda d: "answers" in d.find_element(By.ID, "count").text)
+    assert at(chrome, ".jump[data-arm='q4_0/f16']").text == "See the 18 answers it lost in the whole run"
 
 
 def test_text_search_and_clearing(page: Chrome) -> None:

@@ -163,6 +163,15 @@ def test_where_f16_stands_beside_no_other_type_the_clean_pair_is_the_base() -> N
     assert "59 % smaller than f16/f16" in verdict.headline
 
 
+def test_what_several_halves_stand_beside_is_said_once() -> None:
+    """And after the last of them, where it belongs to all."""
+    arms = {"8/8": SAME, "5/8": Flips(lost=55), "4/8": Flips(lost=57)}
+    told = judged(DEPTHS, arms, measured=Measurements(clean="8")).headline
+    assert told.startswith("K at 5 and 4 beside V at 8 breaks this model's tool calls (at best, 5/8: ")
+    bare = {"q5_0/f16 norot": Flips(lost=55), "q4_0/f16": Flips(lost=57)}
+    assert judged(DEPTHS, bare).headline.startswith("K at q5_0 without rotation and q4_0 breaks")
+
+
 def test_without_the_clean_pair_nothing_is_laid_on_a_half() -> None:
     """A square without its base gives no numbers, rather than some against another base."""
     arms = {"4/8": Flips(lost=57), "8/4": SAME}

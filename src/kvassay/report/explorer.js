@@ -225,7 +225,8 @@
   for (const button of document.querySelectorAll(".jump")) {
     const lost = lostBy.get(index.arms.indexOf(button.dataset.arm)) ?? 0;
     button.hidden = lost === 0;
-    button.textContent = lost === 1 ? "See the answer it lost" : `See the ${lost.toLocaleString("en")} answers it lost`;
+    const where = lost === +button.dataset.judged ? "" : " in the whole run"; // the verdict leaves depths or pairs out
+    button.textContent = `See the ${lost === 1 ? "answer" : `${lost.toLocaleString("en")} answers`} it lost${where}`;
     button.addEventListener("click", () => {
       $("filters").reset();
       filters.arm.value = index.arms.indexOf(button.dataset.arm);

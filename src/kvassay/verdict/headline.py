@@ -113,7 +113,11 @@ def _group_sentence(group: Sequence[Finding], kind: Kind, controls: Controls) ->
 
 def _group_subject(specs: Sequence[ArmSpec], controls: Controls) -> str:
     head = {Side.K: "K at ", Side.V: "V at ", Side.JOINT: "Each of "}[side_of(specs[0], controls)]
-    return head + listed(subject(spec, controls).removeprefix(head) for spec in specs)
+    names = [subject(spec, controls).removeprefix(head).partition(" ") for spec in specs]
+    if len({(space, more) for _, space, more in names}) == 1:  # what all have in common is said once
+        _, space, more = names[0]
+        return head + listed(name for name, _, _ in names) + space + more
+    return head + listed(map("".join, names))
 
 
 def _difference(finding: Finding) -> float:
