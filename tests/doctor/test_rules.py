@@ -207,6 +207,7 @@ CASES = (
     ),
     Case("cache-mode-form", P, tabby(cache_mode="q8_0"), tabby(cache_mode="8,4"), "cache_mode: "),
     Case("few-bits-of-k", W, tabby(cache_mode="4,8"), tabby(cache_mode="6,2"), "cache_mode: 8,8"),
+    Case("few-bits-of-v", W, tabby(cache_mode="6,2"), tabby(cache_mode="8,3"), "cache_mode: 6,4"),
     Case("odd-bits", N, tabby(cache_mode="5,3"), tabby(cache_mode="8,4")),
     Case("q6-differs", N, tabby(cache_mode="Q6"), tabby(cache_mode="Q8"), "cache_mode: 8,4"),
     Case("cache-size-pages", P, tabby(cache_size=10_000), tabby(cache_size=10_240), "cache_size: 10240"),
@@ -534,3 +535,10 @@ def test_between_two_bisected_builds_nothing_is_claimed() -> None:
 def test_few_bits_of_k_are_told_however_they_are_written(setup: Setup, fix: str) -> None:
     """By name, as one number for both sides, or as a pair; what V has stays."""
     assert findings(setup)["few-bits-of-k"].fix == fix
+
+
+def test_few_bits_of_both_halves_are_one_warning_whose_fix_has_neither() -> None:
+    """K breaks more than V costs, and 8,2 would be no cure."""
+    found = findings(tabby(cache_mode="4,2"))
+    assert found["few-bits-of-k"].fix == "cache_mode: 8,4"
+    assert "few-bits-of-v" not in found

@@ -68,6 +68,7 @@ RULES: tuple[Rule, ...] = (
     wrappers.python_flash_attention,
     exllama.cache_mode_form,
     exllama.few_bits_of_k,
+    exllama.few_bits_of_v,
     exllama.odd_bits,
     exllama.q6_differs,
     exllama.cache_size_pages,
