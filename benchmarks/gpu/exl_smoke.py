@@ -220,7 +220,10 @@ def main(folder: Path, pairs: Iterable[str]) -> int:
     first = done.get("f16/f16")
     if isinstance(first, Completion):
         done["boots"] = attempt("boots", lambda: check_boots(engine, first))
-    done["transformers"] = attempt("transformers", lambda: check_transformers(engine, folder))
+    if "quantization_config" in config:
+        say("transformers", skipped="it can't read EXL3's weights")
+    else:
+        done["transformers"] = attempt("transformers", lambda: check_transformers(engine, folder))
     done["refusal"] = attempt("refusal", lambda: check_refusal(engine))
     done["sampling"] = attempt("sampling", lambda: check_sampling(engine))
     failed = [name for name, result in done.items() if result is None]
