@@ -83,8 +83,9 @@ def test_no_server_outlives_us(parent: subprocess.Popen[str], number: int) -> No
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_no_server_outlives_its_leash(tmp_path: Path) -> None:
     """A leash that is killed with -9 takes its server along."""
+    before = set(psutil.Process().children())
     process = started(SLEEPER, tmp_path)
-    (leash,) = psutil.Process().children()
+    (leash,) = set(psutil.Process().children()) - before
     below = leash.children()
     leash.kill()
     wait_until(lambda: all(map(gone, below)))

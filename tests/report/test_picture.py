@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
 
+from assay import values
+from kvassay.assay.store import Store
 from kvassay.cli.report import report
 from kvassay.errors import ConfigError
 from kvassay.report import build_view
@@ -93,3 +96,17 @@ def test_arms_without_a_picture_are_refused() -> None:
     refused = CliRunner().invoke(report, ["--arm", "f16/f16"]).exception
     assert isinstance(refused, ConfigError)
     assert "only with --picture" in refused.message
+
+
+def test_an_arm_that_the_run_has_not_is_refused_before_anything_is_said_or_written(tmp_path: Path) -> None:
+    """Nobody should scroll past a whole report to find out that the picture is missing."""
+    place = tmp_path / "kvassay.sqlite"
+    with Store(place, write=True) as store:
+        store.begin(values.manifest(), values.session(), values.probes("recall/0"))
+    svg = tmp_path / "success.svg"
+    result = CliRunner().invoke(report, ["--store", str(place), "--picture", str(svg), "--arm", "f17/f17"])
+    assert isinstance(result.exception, ConfigError)
+    assert "no arm 'f17/f17'" in result.exception.message
+    assert result.output == ""
+    assert not svg.exists()
+    assert not (tmp_path / "report.html").exists()

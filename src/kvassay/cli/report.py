@@ -11,7 +11,7 @@ from kvassay.assay.store import Store
 from kvassay.cli import assay, loops
 from kvassay.errors import ConfigError
 from kvassay.report import write_file
-from kvassay.report.picture import picture
+from kvassay.report.picture import picture, require_arms
 
 
 @click.command()
@@ -41,6 +41,7 @@ def report(*, store_path: Path, number: int | None, out: Path | None, svg: Path 
                 raise ConfigError("--picture shows answers against depth: closed loops have none")
             loops.report(found, place, Console())
             return
+        require_arms([arm.label for arm in found.record.manifest.design.arms], arms)
         view = assay.report(found, place, Console())
     if svg:
         write_file(svg, [picture(view, arms)])

@@ -18,14 +18,18 @@ svg { background: var(--paper); font-family: system-ui, -apple-system, "Segoe UI
 """
 
 
+def require_arms(known: Sequence[str], arms: Sequence[str]) -> None:
+    """Raise ConfigError for a label in ``arms`` that a run with the arms ``known`` hasn't."""
+    if strange := [label for label in arms if label not in known]:
+        raise ConfigError(f"the run has no arm {strange[0]!r}", hint=f"Its arms: {', '.join(known)}.")
+
+
 def picture(view: View, arms: Sequence[str] = ()) -> str:
     """An SVG that needs nothing beside it, light and dark. ``arms`` are the labels to show, all where none is named.
 
     Raises ConfigError for a label that the run hasn't.
     """
-    known = [arm.label for arm in view.arms]
-    if strange := [label for label in arms if label not in known]:
-        raise ConfigError(f"the run has no arm {strange[0]!r}", hint=f"Its arms: {', '.join(known)}.")
+    require_arms([arm.label for arm in view.arms], arms)
     shown = tuple(arm for arm in view.arms if not arms or arm.label in arms)
     if view.replay:
         drawn = str(timeline(view, [arm.label for arm in shown]))
