@@ -47,9 +47,17 @@ def wait_until(condition: object, seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def descendants(pid: int) -> list[psutil.Process]:
-    """All processes below one."""
-    return psutil.Process(pid).children(recursive=True)
+def descendants(pid: int | None = None) -> list[psutil.Process]:
+    """All processes below one (ours), but Python's own tracker of multiprocessing, which any test may have started."""
+    return [one for one in psutil.Process(pid).children(recursive=True) if "resource_tracker" not in told(one)]
+
+
+def told(process: psutil.Process) -> str:
+    """A process's command line; nothing of one that has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 def gone(process: psutil.Process) -> bool:
@@ -83,10 +91,9 @@ def test_no_server_outlives_us(parent: subprocess.Popen[str], number: int) -> No
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_no_server_outlives_its_leash(tmp_path: Path) -> None:
     """A leash that is killed with -9 takes its server along."""
-    before = set(psutil.Process().children())
     process = started(SLEEPER, tmp_path)
-    (leash,) = set(psutil.Process().children()) - before
-    below = leash.children()
+    leash, *below = descendants()
+    assert below == leash.children()
     leash.kill()
     wait_until(lambda: all(map(gone, below)))
     process.close()
@@ -95,7 +102,7 @@ def test_no_server_outlives_its_leash(tmp_path: Path) -> None:
 def test_close_ends_a_stubborn_server(tmp_path: Path) -> None:
     """A server that ignores SIGTERM is killed, and closing twice does nothing more."""
     process = started(STUBBORN, tmp_path)
-    below = psutil.Process().children(recursive=True)
+    below = descendants()
     process.close()
     assert all(map(gone, below))
     process.close()
@@ -114,7 +121,7 @@ def test_what_a_server_started_ends_with_it(tmp_path: Path, worker: str, then: s
 def test_a_server_does_not_get_our_interrupt(tmp_path: Path) -> None:
     """Leash and server are in sessions of their own, so Ctrl-C at the terminal leaves them to us."""
     process = started(SLEEPER, tmp_path)
-    groups = [os.getpgid(child.pid) for child in psutil.Process().children(recursive=True)]
+    groups = [os.getpgid(child.pid) for child in descendants()]
     assert os.getpgid(0) not in groups
     assert len(set(groups)) == 2
     process.close()

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.replay import LetterPen
+from backend.test_process import descendants
 from kvassay.backend.attached import Attached, _Shelf
 from kvassay.backend.engines.koboldcpp import Koboldcpp
 from kvassay.backend.engines.llama_cpp_python import LlamaCppPython
@@ -62,18 +62,18 @@ def test_each_arm_gets_its_own_server(tmp_path: Path, port: int) -> None:
     for cache_type in ("q8_0", "q4_0"):
         with backend.open(Arm(KVConfig(cache_type, cache_type)), context_tokens=512) as boot:
             facts = boot.facts
-            assert psutil.Process().children(recursive=True)
+            assert descendants()
         assert (facts.k_type, facts.v_type, facts.stated_by_user) == (cache_type, cache_type, False)
         assert facts.k_bytes == round(1.59 * 1024 * 1024)
         assert facts.build == "koboldcpp 1"
-    assert not psutil.Process().children(recursive=True)
+    assert not descendants()
 
 
 def test_a_command_that_ignores_the_pair_is_found_out(tmp_path: Path, port: int) -> None:
     """What the log tells decides, not what was asked for; the server is ended."""
     with pytest.raises(NotEngaged, match="K is f16 and V is f16"):
         served(tmp_path, port, "0 {k}").open(Arm(PLAIN), context_tokens=512)
-    assert not psutil.Process().children(recursive=True)
+    assert not descendants()
 
 
 def test_a_server_that_is_there_already_is_not_measured(tmp_path: Path, port: int) -> None:
