@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
-from kvassay.stats.cluster import Shares, clustered_difference, permutation, share_greater, sign_flip, trend
+from kvassay.stats.cluster import Shares, clustered_difference, permutation, share_greater, sign_flip
 from kvassay.stats.paired import mcnemar_harm
 
 sums_lists = st.lists(st.integers(-6, 6), max_size=9)
@@ -261,22 +261,8 @@ def test_within_kinds_only_orders_of_each_kind_count() -> None:
     assert permutation(values, places, kinds) == pytest.approx(exact, abs=0.025)
 
 
-def test_what_differs_between_kinds_is_no_trend() -> None:
+def test_what_differs_between_kinds_is_nothing_within_them() -> None:
     """All of one kind near, all of the other far: nothing can be told, however different the two are."""
-    near_and_far = [{11.0: 1.0}] * 8 + [{15.0: 9.0}] * 8
-    assert trend(near_and_far, [*"aaaaaaaabbbbbbbb"]).p_value == 1.0
-    assert (trend(near_and_far).p_value or 1.0) < 0.001
-
-
-def test_a_trend_of_clusters_with_two_places_is_that_of_their_slopes() -> None:
-    """Clusters of one place are left out; the sign says which way."""
-    found = trend([{11.0: 5.0, 13.0: 4.0}, {11.0: 3.0, 15.0: 1.0}, {11.0: 2.0, 13.0: 1.0}, {15.0: 99.0}])
-    assert found.clusters == 3
-    assert found.total < 0
-    assert found.p_value == sign_flip([-0.5, -0.5, -0.5])
-
-
-def test_one_place_has_no_trend() -> None:
-    """Nor has nothing."""
-    assert trend([{11.0: 1.0}, {11.0: 2.0}]).p_value is None
-    assert trend([]).p_value is None
+    values, places = [1.0] * 8 + [9.0] * 8, [11.0] * 8 + [15.0] * 8
+    assert permutation(values, places, [*"aaaaaaaabbbbbbbb"]) == 1.0
+    assert permutation(values, places) < 0.001

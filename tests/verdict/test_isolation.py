@@ -82,7 +82,7 @@ def test_a_loss_of_everything_is_said_to_shrink_only_as_the_reference_falls() ->
     everything = {depth: Flips(lost=count) for depth, count in right.items()}
     (found,) = of({"q4_0/f16": everything}, right).isolation
     (grown,) = [line for line in found.sentences if line.startswith("Per doubling")]
-    assert grown.endswith("points: the loss shrinks, as there is less left to lose.")
+    assert grown.endswith("points: the loss shrinks with the context, as does what there is to lose.")
 
 
 def test_gains_that_grow_are_no_loss_that_shrinks() -> None:
@@ -103,21 +103,21 @@ def test_a_gain_that_shrinks_is_no_damage_that_grows() -> None:
     assert line.endswith("points: what it gains shrinks with the context.")
 
 
-def test_a_loss_that_shrinks_more_than_the_reference_falls_is_no_want_of_something_to_lose() -> None:
-    """16 of 56 lost at 2k, none of 42 at 8k: the reference had enough left to lose."""
-    right = {2048: 56, 8192: 42}
-    (found,) = of({"q5_0/f16": {2048: Flips(lost=16), 8192: Flips(gained=4)}}, right).isolation
+def test_a_loss_that_shrinks_where_the_reference_does_not_fall_is_that_alone() -> None:
+    """30 of 58 lost at 2k, 6 of 58 at 8k."""
+    flips = {2048: Flips(lost=30), 8192: Flips(lost=6)}
+    (found,) = of({"q5_0/f16": flips}, {2048: 58, 8192: 58}).isolation
     (grown,) = [line for line in found.sentences if line.startswith("Per doubling")]
     assert grown.endswith("points: the loss shrinks with the context.")
 
 
-def test_a_loss_at_the_first_depth_only_is_no_want_of_something_to_lose() -> None:
-    """K at 6 bits in ExLlamaV3's run: 13 of 54 lost at 2k, more gained than lost beyond, where 39 and 33 were right."""
+def test_a_loss_at_one_depth_and_gains_beyond_are_no_loss_that_shrinks() -> None:
+    """As K at 6 bits under ExLlamaV3: 13 lost and 1 gained at 2k, 10 and 18 beyond. Over all depths none is shown."""
     right = {2048: 54, 8192: 39, 16384: 33}
     flips = {2048: Flips(lost=13, gained=1), 8192: Flips(lost=4, gained=8), 16384: Flips(lost=6, gained=10)}
     (found,) = of({"q6/f16": flips}, right).isolation
-    (grown,) = [line for line in found.sentences if line.startswith("Per doubling")]
-    assert grown.endswith("points: the loss shrinks with the context.")
+    (grown,) = [line for line in found.sentences if line.startswith("Per doubling of the context K at q6 changes by +")]
+    assert grown.endswith("points: there is no damage that grows.")
 
 
 def test_one_depth_says_nothing_of_growth() -> None:
@@ -168,8 +168,8 @@ def test_what_several_halves_stand_beside_is_said_once() -> None:
     arms = {"8/8": SAME, "5/8": Flips(lost=55), "4/8": Flips(lost=57)}
     told = judged(DEPTHS, arms, measured=Measurements(clean="8")).headline
     assert told.startswith("K at 5 and 4 beside V at 8 breaks this model's tool calls (at best, 5/8: ")
-    bare = {"q5_0/f16 norot": Flips(lost=55), "q4_0/f16": Flips(lost=57)}
-    assert judged(DEPTHS, bare).headline.startswith("K at q5_0 without rotation and q4_0 breaks")
+    bare = {"q5_0/f16 norot": Flips(lost=55), "q4_0/f16 norot": Flips(lost=57)}
+    assert judged(DEPTHS, bare).headline.startswith("K at q5_0 without rotation and q4_0 without rotation breaks")
 
 
 def test_without_the_clean_pair_nothing_is_laid_on_a_half() -> None:

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from math import log2
+from math import isfinite, log2
+from statistics import fmean
 from typing import NamedTuple
 
 from scipy.stats import rankdata
 
+from kvassay.dialect.canvas import TokenRole
 from kvassay.probe.sampled import scenario_of
-from kvassay.stats.cluster import trend
+from kvassay.stats.cluster import centred, permutation
 from kvassay.stats.multiplicity import holm
 
 ALPHA = 0.05
 """How often a run may say of any arm, wrongly, that its divergence changes with the context."""
 
+_LEAST_SCENARIOS = 3
+"""A depth with fewer is left out: a replay's are one turn each, and turns differ by more than their depth."""
+
 
 class Answer(NamedTuple):
-    """One compared answer: the mean lower bound of its positions' KL to the reference, in nats."""
+    """One compared answer: by role the mean lower bound of its positions' KL to the reference, in nats."""
 
     depth: int
     probe: str
-    kl: float
+    kl: Mapping[TokenRole, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
     """How an arm's divergence goes with the context. ``p_value`` is two-sided, ``adjusted_p`` Holm's over the run's
-    arms; ``answers`` were tested; ``up`` where longer contexts have the greater ranks.
+    arms; ``answers`` at the depths from ``shallowest`` to ``deepest`` were tested; ``up`` where longer contexts have
+    the greater ranks.
     """
 
     answers: int
+    shallowest: int
+    deepest: int
     up: bool
     p_value: float
     adjusted_p: float
@@ -42,36 +51,68 @@ class Growth:
         return self.adjusted_p <= ALPHA
 
 
+class _Trend(NamedTuple):
+    answers: int
+    shallowest: int
+    deepest: int
+    up: bool
+    p_value: float
+
+
 def growths(answers: Mapping[str, Sequence[Answer]], *, resolution: float = 0.0) -> dict[str, Growth]:
-    """The growth of every arm that was asked at two depths and diverges by more than ``resolution`` (nats) anywhere.
+    """The growth of every arm where anything can be told of it; ``resolution`` is the divergence (nats) below which
+    all is rounding, and equal.
 
-    Ranks are compared, as divergences span orders of magnitude, and within a family of probes, as at depths where the
-    model fails other families are left to compare (`kvassay.stats.cluster.trend`).
+    An answer's score is the mean of its roles' ranks, each among the same family's answers: other families are left
+    where the model fails, and answers have more prose the longer the context. Scores are dealt out among the depths of
+    one scenario, or of a family whose scenarios have one depth each (`kvassay.stats.cluster.permutation`).
     """
-    trends = {
-        arm: trend(*_ranked([one for one in told if one.depth]))
-        for arm, told in answers.items()
-        if max((one.kl for one in told), default=0.0) > resolution
-    }
-    known = {arm: (found, found.p_value) for arm, found in trends.items() if found.p_value is not None}
-    adjusted = holm([p_value for _, p_value in known.values()])
-    return {
-        arm: Growth(found.clusters, found.total > 0, p_value, adjusted_p)
-        for (arm, (found, p_value)), adjusted_p in zip(known.items(), adjusted, strict=True)
-    }
+    trends = {arm: found for arm, told in answers.items() if (found := _trend(told, resolution))}
+    adjusted = holm([found.p_value for found in trends.values()])
+    return {arm: Growth(*found, adjusted_p) for (arm, found), adjusted_p in zip(trends.items(), adjusted, strict=True)}
 
 
-def _ranked(answers: Sequence[Answer]) -> tuple[list[dict[float, float]], list[Hashable]]:
-    """Doublings of the context → rank within the family, of each scenario; and each one's family."""
-    families = [_family(one.probe) for one in answers]
-    scenarios: dict[tuple[str, str], dict[float, list[float]]] = {}
-    for family in dict.fromkeys(families):
-        own = [one for one, its in zip(answers, families, strict=True) if its == family]
-        for one, rank in zip(own, rankdata([one.kl for one in own]), strict=True):
-            by_depth = scenarios.setdefault((family, scenario_of(one.probe)), {})
-            by_depth.setdefault(log2(one.depth), []).append(float(rank))
-    means = [{at: sum(ranks) / len(ranks) for at, ranks in by_depth.items()} for by_depth in scenarios.values()]
-    return means, [family for family, _ in scenarios]
+def _trend(told: Sequence[Answer], resolution: float) -> _Trend | None:
+    known = [one for one in told if one.depth and all(map(isfinite, one.kl.values()))]
+    scenarios: dict[int, set[str]] = defaultdict(set)
+    for one in known:
+        scenarios[one.depth].add(scenario_of(one.probe))
+    depths = sorted(depth for depth, found in scenarios.items() if len(found) >= _LEAST_SCENARIOS)
+    used = [one for one in known if one.depth in depths]
+    if len(depths) < 2 or max(kl for one in used for kl in one.kl.values()) <= resolution:  # noqa: PLR2004
+        return None
+    scores: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for one, score in zip(used, _scores(used, resolution), strict=True):
+        scores[scenario_of(one.probe), one.depth].append(score)
+    values, places = [fmean(found) for found in scores.values()], [log2(depth) for _, depth in scores]
+    kinds = _kinds(list(scores))
+    away = centred(places, kinds)
+    if not away.any():
+        return None
+    p_value = permutation(values, places, kinds)
+    return _Trend(len(used), depths[0], depths[-1], float(away @ values) > 0, p_value)
+
+
+def _scores(answers: Sequence[Answer], resolution: float) -> list[float]:
+    """Each answer's mean rank, from −1 to 1."""
+    ranks: list[list[float]] = [[] for _ in answers]
+    groups: dict[tuple[str, TokenRole], list[int]] = defaultdict(list)
+    for index, one in enumerate(answers):
+        for role in one.kl:
+            groups[_family(one.probe), role].append(index)
+    for (_, role), own in groups.items():
+        told = rankdata([max(answers[index].kl[role], resolution) for index in own])
+        for index, rank in zip(own, told, strict=True):
+            ranks[index].append((2 * float(rank) - len(own) - 1) / len(own))
+    return [fmean(found) for found in ranks]
+
+
+def _kinds(places: Sequence[tuple[str, int]]) -> list[Hashable]:
+    """Among what each score is dealt out: its scenario's depths, or its family's where the scenario has but one."""
+    depths: dict[str, set[int]] = defaultdict(set)
+    for scenario, depth in places:
+        depths[scenario].add(depth)
+    return [(scenario,) if len(depths[scenario]) > 1 else _family(scenario) for scenario, _ in places]
 
 
 def _family(probe: str) -> str:

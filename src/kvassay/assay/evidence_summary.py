@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from statistics import fmean, median_low
@@ -151,7 +151,9 @@ class _Gathered:
                 self.tallies.setdefault(place, _Tally()).add(row)
         if trial.rows:
             self.answers.append(Counter((row.role, row.flip) for row in trial.rows))
-            self.divergences.append(Answer(trial.key.depth, trial.key.probe, fmean(row.kl_low for row in trial.rows)))
+            roles = {row.role: [one.kl_low for one in trial.rows if one.role is row.role] for row in trial.rows}
+            kl = {role: fmean(found) for role, found in roles.items()}
+            self.divergences.append(Answer(trial.key.depth, trial.key.probe, kl))
             first = next((row for row in trial.rows if row.flip), None)
             for depth in depths:
                 self.firsts.setdefault(depth, []).append(first)
@@ -184,7 +186,7 @@ def _arm(arm: str, found: _Gathered, growth: Growth | None) -> ArmEvidence:
         first_flips=firsts,
         sentence=_what_breaks_first(arm, [cell for cell in cells if cell.depth is None], firsts[:1], found.answers),
         growth=growth,
-        growth_sentence=_what_grows(arm, growth, [cell for cell in cells if cell.depth and cell.role is None]),
+        growth_sentence=_what_grows(arm, growth, {cell.depth: cell for cell in cells if cell.role is None}),
     )
 
 
@@ -275,18 +277,19 @@ def _start(firsts: Sequence[FirstFlips]) -> str:
     return f" {first.flipped} of {first.answers} answers leave the reference's, half of these by token {token}."
 
 
-def _what_grows(arm: str, growth: Growth | None, depths: Sequence[RoleCell]) -> str:
-    """How the divergence goes with the context, where that is more than chance and the means of its ends agree."""
+def _what_grows(arm: str, growth: Growth | None, cells: Mapping[int | None, RoleCell]) -> str:
+    """How the divergence goes with the context, where that is more than chance and the bounds at its ends lie apart."""
     if growth is None or not growth.shown:
         return ""
-    near, far = depths[0], depths[-1]
-    if (far.kl_low > near.kl_low) is not growth.up:
+    near, far = cells[growth.shallowest], cells[growth.deepest]
+    low, high = (near, far) if growth.up else (far, near)
+    if low.kl_high is None or low.kl_high >= high.kl_low:
         return ""
     where = "further from" if growth.up else "nearer to"
     ends = " and ".join(f"{nats(cell)} nats at {depth_words(cell.depth or 0)}" for cell in (near, far))
     p_value = f"= {growth.adjusted_p:.3f}" if growth.adjusted_p >= _LEAST_P else f"< {_LEAST_P}"
     return (
-        f"The longer the context, the {where} the reference {arm} is: mean KL {ends} "
+        f"In this session, the longer the context, the {where} the reference {arm} is: mean KL {ends} "
         f"({growth.answers} answers, adjusted p {p_value})."
     )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -133,57 +132,31 @@ def permutation(
     Sources: Pitman, Supplement to JRSS 4 (1937) 225-232; Phipson & Smyth, SAGMB 9 (2010) article 39.
     """
     numbers = np.array(values, dtype=float)
-    centred, members = _centred(places, kinds)
+    away, members = centred(places, kinds), _members(kinds, len(numbers))
     rng = np.random.default_rng(seed)
     sizes = [_BLOCK] * (draws // _BLOCK) + [draws % _BLOCK]
     dealt = (
-        sum(rng.permuted(np.tile(numbers[own], (size, 1)), axis=1) @ centred[own] for own in members) for size in sizes
+        sum(rng.permuted(np.tile(numbers[own], (size, 1)), axis=1) @ away[own] for own in members) for size in sizes
     )
     totals = np.concatenate([np.asarray(block) for block in dealt])
-    total, rounding = numbers @ centred, _ROUNDING * (np.abs(numbers) @ np.abs(centred))
+    total, rounding = numbers @ away, _ROUNDING * (np.abs(numbers) @ np.abs(away))
     return (int((np.abs(totals) >= abs(total) - rounding).sum()) + 1) / (draws + 1)
 
 
-class Trend(NamedTuple):
-    """Whether values change with their place. ``p_value`` is two-sided, None where no two places are known; ``total``
-    is what was tested, greater than 0 where later places have the greater values; ``clusters`` tell of it.
-    """
-
-    p_value: float | None
-    total: float
-    clusters: int
+def centred(places: Sequence[float], kinds: Sequence[Hashable] | None = None) -> NDArray[np.float64]:
+    """The places less the mean of their kind."""
+    numbers = np.array(places, dtype=float)
+    for own in _members(kinds, len(numbers)):
+        numbers[own] -= numbers[own].mean()
+    return numbers
 
 
-def trend(clusters: Sequence[Mapping[float, float]], kinds: Sequence[Hashable] | None = None) -> Trend:
-    """The randomisation test of a slope, for clusters that tell one value at each of their places: a sign-flip test of
-    the slopes of those with two places or more; where there is none, a permutation test (within ``kinds``).
-    """
-    if slopes := [_slope(found) for found in clusters if len(found) > 1]:
-        return Trend(sign_flip(slopes), sum(slopes), len(slopes))
-    of_kinds = kinds or [None] * len(clusters)
-    lone = [(*one, kind) for found, kind in zip(clusters, of_kinds, strict=True) for one in found.items()]
-    if len({place for place, _, _ in lone}) < 2:  # noqa: PLR2004  one place has no slope
-        return Trend(None, 0.0, 0)
-    places, values, of = zip(*lone, strict=True)
-    return Trend(permutation(values, places, of), float(np.array(values) @ _centred(places, of)[0]), len(lone))
-
-
-def _centred(
-    places: Sequence[float], kinds: Sequence[Hashable] | None
-) -> tuple[NDArray[np.float64], list[NDArray[np.intp]]]:
-    """The places less the mean of their kind, and the indices of each kind."""
+def _members(kinds: Sequence[Hashable] | None, count: int) -> list[NDArray[np.intp]]:
+    """The indices of each kind; of all without kinds."""
     members: dict[Hashable, list[int]] = {}
-    for index, kind in enumerate(kinds or [None] * len(places)):
+    for index, kind in enumerate([None] * count if kinds is None else kinds):
         members.setdefault(kind, []).append(index)
-    centred, indices = np.array(places, dtype=float), [np.array(own) for own in members.values()]
-    for own in indices:
-        centred[own] -= centred[own].mean()
-    return centred, indices
-
-
-def _slope(values: Mapping[float, float]) -> float:
-    middle = fmean(values)
-    return sum((at - middle) * value for at, value in values.items()) / sum((at - middle) ** 2 for at in values)
+    return [np.array(own) for own in members.values()]
 
 
 def _all_signs(clusters: int) -> NDArray[np.float64]:

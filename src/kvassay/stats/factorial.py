@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from kvassay.stats.binomial import Interval
-from kvassay.stats.cluster import sign_flip, trend
+from kvassay.stats.cluster import permutation, sign_flip
 from kvassay.stats.robust import clustered_ols
 
 
@@ -164,8 +164,12 @@ def _randomised(scenarios: Sequence[Cells], term: Term) -> tuple[float | None, i
     contrasts = [found for by_depth in scenarios if (found := _at_depths(by_depth, term))]
     if term not in _WITH_DEPTH:
         return (sign_flip([fmean(found.values()) for found in contrasts]) if contrasts else None), len(contrasts)
-    slope = trend(contrasts)
-    return slope.p_value, slope.clusters
+    if slopes := [_slope(found) for found in contrasts if len(found) > 1]:
+        return sign_flip(slopes), len(slopes)
+    places = [depth for found in contrasts for depth in found]
+    if len(set(places)) < 2:  # noqa: PLR2004  one depth has no slope
+        return None, 0
+    return permutation([value for found in contrasts for value in found.values()], places), len(places)
 
 
 def _at_depths(by_depth: Cells, term: Term) -> dict[float, float]:
@@ -176,3 +180,8 @@ def _at_depths(by_depth: Cells, term: Term) -> dict[float, float]:
         for depth, cells in by_depth.items()
         if signs.keys() <= cells.keys()
     }
+
+
+def _slope(values: Mapping[float, float]) -> float:
+    middle = fmean(values)
+    return sum((at - middle) * value for at, value in values.items()) / sum((at - middle) ** 2 for at in values)

@@ -113,10 +113,9 @@ def _group_sentence(group: Sequence[Finding], kind: Kind, controls: Controls) ->
 
 def _group_subject(specs: Sequence[ArmSpec], controls: Controls) -> str:
     head = {Side.K: "K at ", Side.V: "V at ", Side.JOINT: "Each of "}[side_of(specs[0], controls)]
-    names = [subject(spec, controls).removeprefix(head).partition(" ") for spec in specs]
-    if len({(space, more) for _, space, more in names}) == 1:  # what all have in common is said once
-        _, space, more = names[0]
-        return head + listed(name for name, _, _ in names) + space + more
+    names = [subject(spec, controls).removeprefix(head).partition(" beside ") for spec in specs]
+    if len({(beside, other) for _, beside, other in names}) == 1:  # what all stand beside is said once
+        return head + listed(name for name, _, _ in names) + "".join(names[0][1:])
     return head + listed(map("".join, names))
 
 

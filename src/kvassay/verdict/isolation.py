@@ -15,9 +15,6 @@ from kvassay.verdict.controls import Controls
 from kvassay.verdict.effects import Trials
 from kvassay.verdict.sentences import listed
 
-_ROUNDING = 1e-9
-"""What a difference of two sums of proportions may be off by."""
-
 _ALPHA = 0.05
 """How often a run may say of any half, wrongly, that its effect changes with the context."""
 
@@ -65,7 +62,7 @@ def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], control
             arms=tuple(spec.label for spec, _, _ in square.cells),
             found=effects,
             sentences=(
-                *_sentences(square, effects, changing, _share_right(trials.get(square.base, {}), controls)),
+                *_sentences(square, effects, changing),
                 *(_length(square, effects) if nth == 0 else ()),
             ),
             stopped_early=any(controls.measured.spared.get(spec.label) for spec, _, _ in square.cells),
@@ -104,12 +101,6 @@ def _observations(trials: Mapping[str, Trials], square: _Square, controls: Contr
                 yield Observation(k, v, depth, scenario_of(probe), right)
 
 
-def _share_right(base: Trials, controls: Controls) -> float:
-    """The base's share of right answers at the judged depths: what there is to lose."""
-    answers = [right for (depth, _), right in base.items() if right is not None and depth in controls.depths]
-    return sum(answers) / len(answers) if answers else 0.0
-
-
 def _tells(found: Factorial) -> bool:
     """Whether anything of K and V is identified, and not only what the context costs the reference."""
     return any(effect.term is not Term.DEPTH for effect in found.effects)
@@ -127,7 +118,7 @@ def _changing(found: Sequence[tuple[_Square, Factorial]]) -> dict[str, float]:
     return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
-def _sentences(square: _Square, found: Factorial, changing: Mapping[str, float], share_right: float) -> Iterator[str]:
+def _sentences(square: _Square, found: Factorial, changing: Mapping[str, float]) -> Iterator[str]:
     costs = [f"{_half(term, square)} {_points(effect)}" for term in (Term.K, Term.V) if (effect := found.of(term))]
     if costs:
         together = found.of(Term.K_V)
@@ -135,8 +126,7 @@ def _sentences(square: _Square, found: Factorial, changing: Mapping[str, float],
         yield f"{listed(costs)} points of right calls against {square.base}{extra}."
     for term, effect in _with_depth(found):
         half = _half(term, square)
-        shrinks = _shrinks(effect, found.of(term), found.of(Term.DEPTH), share_right)
-        growth = _growth(effect, changing[half], found.of(term), shrinks)
+        growth = _growth(effect, changing[half], found.of(term), found.of(Term.DEPTH))
         yield f"Per doubling of the context {half} changes by {_points(effect)} points: {growth}."
 
 
@@ -152,9 +142,12 @@ def _with_depth(found: Factorial) -> Iterator[tuple[Term, FactorialEffect]]:
             yield half, effect
 
 
-def _growth(effect: FactorialEffect, adjusted_p: float, main: FactorialEffect | None, shrinks: str) -> str:
-    """What a change with the context means for "the damage grows with the context". A half that loses nothing over all
-    depths has no damage.
+def _growth(
+    effect: FactorialEffect, adjusted_p: float, main: FactorialEffect | None, alone: FactorialEffect | None
+) -> str:
+    """What a change with the context means for "the damage grows with the context". A half that isn't shown to lose
+    over all depths has no damage to speak of. A loss can't exceed what the base has left: where length alone takes of
+    that too, it is said beside a loss that shrinks, which then is no sign of recovery.
     """
     if adjusted_p > _ALPHA:
         lone = f" (adjusted p = {adjusted_p:.3f})" if not effect.low <= 0 <= effect.high else ""
@@ -162,20 +155,10 @@ def _growth(effect: FactorialEffect, adjusted_p: float, main: FactorialEffect | 
     if effect.effect < 0:
         gains = main is not None and main.low > 0
         return "what it gains shrinks with the context" if gains else "the damage grows with the context"
-    return "there is no damage that grows" if main is not None and main.effect >= 0 else shrinks
-
-
-def _shrinks(
-    effect: FactorialEffect, main: FactorialEffect | None, alone: FactorialEffect | None, share_right: float
-) -> str:
-    """How a loss that shrinks is told. A half that takes the same part of the right answers at every depth loses less
-    where length alone has left fewer: what the interval holds of that is no recovery.
-    """
-    if main is None or alone is None or not share_right or alone.high >= 0:
-        return "the loss shrinks with the context"
-    lost = min(-main.effect / share_right, 1.0)
-    explained = effect.low <= lost * -alone.effect + _ROUNDING
-    return "the loss shrinks, as there is less left to lose" if explained else "the loss shrinks with the context"
+    if main is None or main.high >= 0:
+        return "there is no damage that grows"
+    less = ", as does what there is to lose" if alone is not None and alone.high < 0 else ""
+    return f"the loss shrinks with the context{less}"
 
 
 def _half(term: Term, square: _Square) -> str:
