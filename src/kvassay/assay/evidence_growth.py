@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, log2
 from statistics import fmean
 from typing import NamedTuple
@@ -51,14 +51,6 @@ class Growth:
         return self.adjusted_p <= ALPHA
 
 
-class _Trend(NamedTuple):
-    answers: int
-    shallowest: int
-    deepest: int
-    up: bool
-    p_value: float
-
-
 def growths(answers: Mapping[str, Sequence[Answer]], *, resolution: float = 0.0) -> dict[str, Growth]:
     """The growth of every arm where anything can be told of it; ``resolution`` is the divergence (nats) below which
     all is rounding, and equal.
@@ -67,12 +59,13 @@ def growths(answers: Mapping[str, Sequence[Answer]], *, resolution: float = 0.0)
     where the model fails, and answers have more prose the longer the context. Scores are dealt out among the depths of
     one scenario, or of a family whose scenarios have one depth each (`kvassay.stats.cluster.permutation`).
     """
-    trends = {arm: found for arm, told in answers.items() if (found := _trend(told, resolution))}
-    adjusted = holm([found.p_value for found in trends.values()])
-    return {arm: Growth(*found, adjusted_p) for (arm, found), adjusted_p in zip(trends.items(), adjusted, strict=True)}
+    alone = {arm: found for arm, told in answers.items() if (found := _growth(told, resolution))}
+    adjusted = holm([found.p_value for found in alone.values()])
+    return {arm: replace(found, adjusted_p=p) for (arm, found), p in zip(alone.items(), adjusted, strict=True)}
 
 
-def _trend(told: Sequence[Answer], resolution: float) -> _Trend | None:
+def _growth(told: Sequence[Answer], resolution: float) -> Growth | None:
+    """An arm's by itself, its p-value not adjusted yet."""
     known = [one for one in told if one.depth and all(map(isfinite, one.kl.values()))]
     scenarios: dict[int, set[str]] = defaultdict(set)
     for one in known:
@@ -90,7 +83,14 @@ def _trend(told: Sequence[Answer], resolution: float) -> _Trend | None:
     if not away.any():
         return None
     p_value = permutation(values, places, kinds)
-    return _Trend(len(used), depths[0], depths[-1], float(away @ values) > 0, p_value)
+    return Growth(
+        answers=len(used),
+        shallowest=depths[0],
+        deepest=depths[-1],
+        up=float(away @ values) > 0,
+        p_value=p_value,
+        adjusted_p=p_value,
+    )
 
 
 def _scores(answers: Sequence[Answer], resolution: float) -> list[float]:
