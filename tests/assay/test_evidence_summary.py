@@ -246,11 +246,36 @@ def test_no_growth_is_said_where_none_is_shown_or_the_bounds_don_t_tell() -> Non
     for far, high in ((0.9, None), (2.0, inf)):
         trials = [*at_depth(2048, 0.5), *at_depth(30000, far)]
         if high is not None:
-            trials = [replace(one, rows=tuple(replace(row, kl_high=high) for row in one.rows)) for one in trials]
+            trials = [
+                replace(one, rows=tuple(replace(row, kl_high=max(high, row.kl_low)) for row in one.rows))
+                for one in trials
+            ]
         open_ended = told(*trials)
         assert open_ended.growth
         assert open_ended.growth.shown
         assert open_ended.growth_sentence == ""
+
+
+def test_a_mean_that_is_no_number_is_not_said() -> None:
+    """One answer without a bound at the deep end leaves the test, not the table."""
+    strange = trial([row(0, kl=inf)], depth=30000, probe="recall/9")
+    arm = told(*tight([*at_depth(2048, 0.5), *at_depth(30000, 2.0), strange]))
+    assert arm.growth
+    assert arm.growth.shown
+    assert arm.growth_sentence == ""
+
+
+def test_a_growth_too_small_for_its_two_digits_is_not_said() -> None:
+    """It would read: 0.5 nats at 2k and 0.5 nats at 30k."""
+    trials = [
+        trial([replace(row(0, kl=kl), kl_high=kl + 1e-5)], depth=depth, probe=f"recall/{depth}{n}")
+        for depth, kl in ((2048, 0.5), (30000, 0.5004))
+        for n in range(8)
+    ]
+    arm = told(*trials)
+    assert arm.growth
+    assert arm.growth.shown
+    assert arm.growth_sentence == ""
 
 
 def test_a_divergence_within_rounding_grows_nowhere() -> None:

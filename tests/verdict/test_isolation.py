@@ -120,6 +120,16 @@ def test_a_loss_at_one_depth_and_gains_beyond_are_no_loss_that_shrinks() -> None
     assert grown.endswith("points: there is no damage that grows.")
 
 
+def test_gains_that_turn_into_losses_are_no_damage_that_grows() -> None:
+    """20 gained at 2k, 18 lost at 32k: over all depths no loss is shown, and what goes on is said."""
+    flips = {2048: Flips(gained=20), 8192: Flips(), 32768: Flips(lost=18)}
+    (found,) = of({"f16/q4_0": flips}, {2048: 38, 8192: 50, 32768: 50}).isolation
+    (line,) = [
+        line for line in found.sentences if line.startswith("Per doubling of the context V at q4_0 changes by −")
+    ]
+    assert line.endswith("points: it does worse the longer the context.")
+
+
 def test_one_depth_says_nothing_of_growth() -> None:
     """Then no sentence speaks of doublings."""
     (found,) = judged(58, {"q4_0/f16": Flips(lost=20), "f16/q4_0": SAME}).isolation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, log2
 from statistics import fmean
@@ -28,7 +28,15 @@ class Answer(NamedTuple):
 
     depth: int
     probe: str
+    level: int
     kl: Mapping[TokenRole, float]
+
+    @property
+    def like(self) -> tuple[str, int, bool]:
+        """What answers must have in common to be compared: family and difficulty, as at depths where the model fails
+        other questions are left, and whether there is prose, which comes with other calls.
+        """
+        return self.probe.partition("/")[0], self.level, TokenRole.PROSE in self.kl
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +63,8 @@ def growths(answers: Mapping[str, Sequence[Answer]], *, resolution: float = 0.0)
     """The growth of every arm where anything can be told of it; ``resolution`` is the divergence (nats) below which
     all is rounding, and equal.
 
-    An answer's score is the mean of its roles' ranks, each among the same family's answers: other families are left
-    where the model fails, and answers have more prose the longer the context. Scores are dealt out among the depths of
-    one scenario, or of a family whose scenarios have one depth each (`kvassay.stats.cluster.permutation`).
+    An answer's score is the mean of its roles' ranks among answers like it. Scores are dealt out among the depths of
+    one scenario, or of all scenarios with one depth that are alike (`kvassay.stats.cluster.permutation`).
     """
     alone = {arm: found for arm, told in answers.items() if (found := _growth(told, resolution))}
     adjusted = holm([found.p_value for found in alone.values()])
@@ -66,40 +73,47 @@ def growths(answers: Mapping[str, Sequence[Answer]], *, resolution: float = 0.0)
 
 def _growth(told: Sequence[Answer], resolution: float) -> Growth | None:
     """An arm's by itself, its p-value not adjusted yet."""
-    known = [one for one in told if one.depth and all(map(isfinite, one.kl.values()))]
-    scenarios: dict[int, set[str]] = defaultdict(set)
-    for one in known:
-        scenarios[one.depth].add(scenario_of(one.probe))
-    depths = sorted(depth for depth, found in scenarios.items() if len(found) >= _LEAST_SCENARIOS)
-    used = [one for one in known if one.depth in depths]
-    if len(depths) < 2 or max(kl for one in used for kl in one.kl.values()) <= resolution:  # noqa: PLR2004
+    used = _comparable([one for one in told if one.depth and all(map(isfinite, one.kl.values()))])
+    if max((kl for one in used for kl in one.kl.values()), default=0.0) <= resolution:
         return None
-    scores: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for one, score in zip(used, _scores(used, resolution), strict=True):
-        scores[scenario_of(one.probe), one.depth].append(score)
-    values, places = [fmean(found) for found in scores.values()], [log2(depth) for _, depth in scores]
-    kinds = _kinds(list(scores))
-    away = centred(places, kinds)
-    if not away.any():
-        return None
+    scores: dict[tuple[Hashable, str, int], list[float]] = defaultdict(list)
+    for one, kind, score in zip(used, _kinds(used), _scores(used, resolution), strict=True):
+        scores[kind, scenario_of(one.probe), one.depth].append(score)
+    values, kinds = [fmean(found) for found in scores.values()], [kind for kind, _, _ in scores]
+    places = [log2(depth) for _, _, depth in scores]
     p_value = permutation(values, places, kinds)
+    depths = [one.depth for one in used]
     return Growth(
         answers=len(used),
-        shallowest=depths[0],
-        deepest=depths[-1],
-        up=float(away @ values) > 0,
+        shallowest=min(depths),
+        deepest=max(depths),
+        up=float(centred(places, kinds) @ values) > 0,
         p_value=p_value,
         adjusted_p=p_value,
     )
 
 
+def _comparable(answers: Sequence[Answer]) -> list[Answer]:
+    """Those at depths with enough scenarios that are dealt out among two depths or more."""
+    used = list(answers)
+    while True:
+        scenarios = _sets((one.depth, scenario_of(one.probe)) for one in used)
+        enough = [one for one in used if len(scenarios[one.depth]) >= _LEAST_SCENARIOS]
+        kinds = _kinds(enough)
+        depths = _sets((kind, one.depth) for kind, one in zip(kinds, enough, strict=True))
+        kept = [one for kind, one in zip(kinds, enough, strict=True) if len(depths[kind]) > 1]
+        if len(kept) == len(used):
+            return kept
+        used = kept
+
+
 def _scores(answers: Sequence[Answer], resolution: float) -> list[float]:
     """Each answer's mean rank, from −1 to 1."""
     ranks: list[list[float]] = [[] for _ in answers]
-    groups: dict[tuple[str, TokenRole], list[int]] = defaultdict(list)
+    groups: dict[tuple[Hashable, TokenRole], list[int]] = defaultdict(list)
     for index, one in enumerate(answers):
         for role in one.kl:
-            groups[_family(one.probe), role].append(index)
+            groups[one.like, role].append(index)
     for (_, role), own in groups.items():
         told = rankdata([max(answers[index].kl[role], resolution) for index in own])
         for index, rank in zip(own, told, strict=True):
@@ -107,13 +121,15 @@ def _scores(answers: Sequence[Answer], resolution: float) -> list[float]:
     return [fmean(found) for found in ranks]
 
 
-def _kinds(places: Sequence[tuple[str, int]]) -> list[Hashable]:
-    """Among what each score is dealt out: its scenario's depths, or its family's where the scenario has but one."""
-    depths: dict[str, set[int]] = defaultdict(set)
-    for scenario, depth in places:
-        depths[scenario].add(depth)
-    return [(scenario,) if len(depths[scenario]) > 1 else _family(scenario) for scenario, _ in places]
+def _kinds(answers: Sequence[Answer]) -> list[Hashable]:
+    """Among what each is dealt out: the depths of its scenario, or where that has but one, of all that are alike."""
+    depths = _sets(((scenario_of(one.probe), one.like), one.depth) for one in answers)
+    own = [(scenario_of(one.probe), one.like) for one in answers]
+    return [which if len(depths[which]) > 1 else one.like for which, one in zip(own, answers, strict=True)]
 
 
-def _family(probe: str) -> str:
-    return probe.partition("/")[0]
+def _sets(pairs: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, set[Hashable]]:
+    found: dict[Hashable, set[Hashable]] = defaultdict(set)
+    for key, value in pairs:
+        found[key].add(value)
+    return found

@@ -141,7 +141,7 @@ class _Gathered:
     answers: list[_Flips] = field(default_factory=list)
     divergences: list[Answer] = field(default_factory=list)
 
-    def add(self, trial: TrialEvidence) -> None:
+    def add(self, trial: TrialEvidence, level: int) -> None:
         self.hidden += trial.hidden
         self.unreached += trial.unreached
         depths = (None, trial.key.depth)
@@ -153,21 +153,26 @@ class _Gathered:
             self.answers.append(Counter((row.role, row.flip) for row in trial.rows))
             roles = {row.role: [one.kl_low for one in trial.rows if one.role is row.role] for row in trial.rows}
             kl = {role: fmean(found) for role, found in roles.items()}
-            self.divergences.append(Answer(trial.key.depth, trial.key.probe, kl))
+            self.divergences.append(Answer(trial.key.depth, trial.key.probe, level, kl))
             first = next((row for row in trial.rows if row.flip), None)
             for depth in depths:
                 self.firsts.setdefault(depth, []).append(first)
 
 
 def summarise(
-    trials: Iterable[TrialEvidence], *, arms: Sequence[str], resolution: float = 0.0
+    trials: Iterable[TrialEvidence],
+    *,
+    arms: Sequence[str],
+    resolution: float = 0.0,
+    levels: Mapping[str, int] | None = None,
 ) -> tuple[ArmEvidence, ...]:
     """The evidence of a run by arm, in the order of ``arms``; arms without any have no positions. Divergences up to
-    ``resolution`` (nats) are rounding.
+    ``resolution`` (nats) are rounding; ``levels`` are the probes' difficulties.
     """
+    known = levels or {}
     gathered = {arm: _Gathered() for arm in arms}
     for trial in trials:
-        gathered.setdefault(trial.key.arm, _Gathered()).add(trial)
+        gathered.setdefault(trial.key.arm, _Gathered()).add(trial, known.get(trial.key.probe, 0))
     grown = growths({arm: found.divergences for arm, found in gathered.items()}, resolution=resolution)
     return tuple(_arm(arm, found, grown.get(arm)) for arm, found in gathered.items())
 
@@ -283,7 +288,8 @@ def _what_grows(arm: str, growth: Growth | None, cells: Mapping[int | None, Role
         return ""
     near, far = cells[growth.shallowest], cells[growth.deepest]
     low, high = (near, far) if growth.up else (far, near)
-    if low.kl_high is None or low.kl_high >= high.kl_low:
+    apart = low.kl_high is not None and low.kl_high < high.kl_low < inf
+    if not apart or nats(near) == nats(far):
         return ""
     where = "further from" if growth.up else "nearer to"
     ends = " and ".join(f"{nats(cell)} nats at {depth_words(cell.depth or 0)}" for cell in (near, far))

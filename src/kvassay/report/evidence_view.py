@@ -74,15 +74,17 @@ def build_evidence(
     calls: Mapping[str, Calls] | None = None,
     repeat: str | None = None,
     tail: float | None = None,
+    levels: Mapping[str, int] | None = None,
 ) -> EvidenceView | None:
     """Sum up a run's evidence in one pass; None where there is none at all.
 
     ``arms`` are the labels of all arms but the reference, in the run's order; ``passages`` the scores of the short
     text by label, the reference's among them; ``calls`` the right calls by label. ``repeat`` is the second boot, which
-    may well equal the reference to the last digit.
+    may well equal the reference to the last digit. ``levels``: probe → its difficulty.
     """
     resolution = max((floor.excess for floor in floors), default=None)
-    told = tuple(arm for arm in summarise(trials, arms=arms, resolution=resolution or 0.0) if arm.positions)
+    summed = summarise(trials, arms=arms, resolution=resolution or 0.0, levels=levels)
+    told = tuple(arm for arm in summed if arm.positions)
     beside = tuple(_passages(passages or {}, calls or {}, arms=arms, reference=reference))
     if not told and not beside:
         return None

@@ -153,8 +153,10 @@ def _growth(
         lone = f" (adjusted p = {adjusted_p:.3f})" if not effect.low <= 0 <= effect.high else ""
         return f"that it grows with the context is not shown{lone}"
     if effect.effect < 0:
-        gains = main is not None and main.low > 0
-        return "what it gains shrinks with the context" if gains else "the damage grows with the context"
+        if main is not None and main.low > 0:
+            return "what it gains shrinks with the context"
+        shown = main is not None and main.high < 0
+        return "the damage grows with the context" if shown else "it does worse the longer the context"
     if main is None or main.high >= 0:
         return "there is no damage that grows"
     less = ", as does what there is to lose" if alone is not None and alone.high < 0 else ""
