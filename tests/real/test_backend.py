@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from backend.test_process import descendants, gone, wait_until
 from kvassay.backend import embedded_child, make
 from kvassay.backend import llama_wire as wire
 from kvassay.backend.base import Boot, Progress, Sampling
@@ -62,25 +63,9 @@ def url_of(boot: Boot) -> str:
     return str(boot._client.base_url)
 
 
-def descendants() -> list[psutil.Process]:
-    """The processes below this one."""
-    return psutil.Process().children(recursive=True)
-
-
 def wait_until_gone(processes: list[psutil.Process]) -> None:
     """Wait until all have ended (a zombie has); fail if they don't."""
-    deadline = time.monotonic() + 10
-    while not all(map(gone, processes)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def gone(process: psutil.Process) -> bool:
-    """Ended, whether its parent has heard of it yet or not."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    wait_until(lambda: all(map(gone, processes)))
 
 
 # --------------------------------------------------------------------------- what engaged

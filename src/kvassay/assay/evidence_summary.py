@@ -99,6 +99,11 @@ class ArmEvidence:
     growth: Growth | None
     growth_sentence: str
 
+    @property
+    def text(self) -> str:
+        """All that is said of the arm."""
+        return f"{self.sentence} {self.growth_sentence}".rstrip()
+
     def cell(self, depth: int | None, role: TokenRole | None) -> RoleCell | None:
         """One cell, or None where nothing was compared."""
         return next((cell for cell in self.cells if (cell.depth, cell.role) == (depth, role)), None)

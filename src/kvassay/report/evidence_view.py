@@ -115,7 +115,7 @@ def evidence_lines(evidence: EvidenceView) -> Iterator[str]:
     """What the numbers say, one sentence a line."""
     yield from evidence.findings
     for arm in evidence.arms:
-        yield f"{arm.sentence} {arm.growth_sentence}".rstrip()
+        yield arm.text
         if left := left_out(arm):
             yield left
     for passage in evidence.passages:

@@ -223,7 +223,7 @@ def _evidence(run: RunSource, design: Design, by_arm: dict[str, list[Row]], prim
         floors=[reading.floor for reading in readings.values() if reading.floor],
         passages={arm: reading.passage for arm, reading in readings.items() if reading.passage},
         repeat=next((arm.label for arm in design.arms if arm.role == Role.REPEAT), None),
-        levels={one.probe.id: one.probe.level for one in run.probes()},
+        levels={row.probe: row.level for rows in by_arm.values() for row in rows},
         calls={arm: Calls(sum(row.correct for row in rows), len(rows)) for arm, rows in graded.items()},
     )
 

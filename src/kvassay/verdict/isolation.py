@@ -61,10 +61,7 @@ def isolate(trials: Mapping[str, Trials], candidates: Sequence[ArmSpec], control
             rotation=square.rotation,
             arms=tuple(spec.label for spec, _, _ in square.cells),
             found=effects,
-            sentences=(
-                *_sentences(square, effects, changing),
-                *(_length(square, effects) if nth == 0 else ()),
-            ),
+            sentences=(*_sentences(square, effects, changing), *(_length(square, effects) if nth == 0 else ())),
             stopped_early=any(controls.measured.spared.get(spec.label) for spec, _, _ in square.cells),
         )
         for nth, (square, effects) in enumerate(found)

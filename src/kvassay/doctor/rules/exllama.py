@@ -54,28 +54,33 @@ def _bits(setup: Setup, fact: str = "cache_mode") -> tuple[int, int] | None:
     return (int(value[-1]),) * 2 if re.fullmatch(both, value) else None
 
 
+def _pairs(setup: Setup) -> Iterator[tuple[str, int, int]]:
+    """The bits of K and V wherever ExLlamaV3 is told them, and where that is."""
+    for fact in ("cache_mode", "cache_pair"):
+        if setup.engine == "exllamav3" and (bits := _bits(setup, fact)):
+            yield fact, *bits
+
+
 def few_bits_of_k(setup: Setup) -> Iterator[Finding]:
     """K at 5 bits or fewer under ExLlamaV3: what has been measured, on one model."""
-    for fact in ("cache_mode", "cache_pair"):
-        bits = _bits(setup, fact)
-        if setup.engine != "exllamav3" or bits is None or bits[0] > _FEW_BITS_OF_K:
+    for fact, k, v in _pairs(setup):
+        if k > _FEW_BITS_OF_K:
             continue
         yield Finding(
             Severity.WARNING,
-            f"K at few bits has been seen to break tool calls; here it has {bits[0]}.",
+            f"K at few bits has been seen to break tool calls; here it has {k}.",
             f"Measured on one model ({_MEASURED}): with 5,8 16 were right, with 4,8 and 4,4 one; FP16 had 126, and 8,4 "
             f"130. {_NOTHING_FOLLOWS}",
             setup.evidence(fact, "model"),
-            changed(setup, {fact: f"8,{max(bits[1], _ENOUGH_BITS_OF_V)}"}),
+            changed(setup, {fact: f"8,{max(v, _ENOUGH_BITS_OF_V)}"}),
             "docs/results/claim-30k, ExLlamaV3",
         )
 
 
 def few_bits_of_v(setup: Setup) -> Iterator[Finding]:
     """V at 2 bits under ExLlamaV3, where K is not the greater worry: what has been measured, on one model."""
-    for fact in ("cache_mode", "cache_pair"):
-        bits = _bits(setup, fact)
-        if setup.engine != "exllamav3" or bits is None or bits[0] <= _FEW_BITS_OF_K or bits[1] > _FEW_BITS_OF_V:
+    for fact, k, v in _pairs(setup):
+        if k <= _FEW_BITS_OF_K or v > _FEW_BITS_OF_V:
             continue
         yield Finding(
             Severity.WARNING,
